@@ -1,0 +1,46 @@
+"""recredit: temporal credit assignment in recurrent networks.
+
+Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a training loop, and the paper's Fig. 1.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recredit.feedback import FEEDBACKS as FEEDBACKS
+    from recredit.feedback import AbstractFeedback as AbstractFeedback
+    from recredit.feedback import ExactFeedback as ExactFeedback
+    from recredit.feedback import RandomFeedback as RandomFeedback
+    from recredit.jacobian import JACOBIANS as JACOBIANS
+    from recredit.jacobian import AbstractJacobian as AbstractJacobian
+    from recredit.jacobian import ExactJacobian as ExactJacobian
+    from recredit.jacobian import LearnedJacobian as LearnedJacobian
+    from recredit.jacobian import ThroughWeights as ThroughWeights
+    from recredit.network import LeakyRNN as LeakyRNN
+    from recredit.rule import AbstractRule as AbstractRule
+    from recredit.rule import Clock as Clock
+    from recredit.rule import Step as Step
+    from recredit.rules import RULES as RULES
+    from recredit.tasks import TASKS as TASKS
+    from recredit.tasks import AbstractTask as AbstractTask
+    from recredit.training import Network as Network
+    from recredit.training import Trainer as Trainer
+    from recredit.training import train as train
+
+_HOMES = {
+    "feedback": ("FEEDBACKS", "AbstractFeedback", "ExactFeedback", "RandomFeedback"),
+    "jacobian": ("JACOBIANS", "AbstractJacobian", "ExactJacobian", "LearnedJacobian", "ThroughWeights"),
+    "network": ("LeakyRNN",),
+    "rule": ("AbstractRule", "Clock", "Step"),
+    "rules": ("RULES",),
+    "tasks": ("TASKS", "AbstractTask"),
+    "training": ("Network", "Trainer", "train"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: JAX takes a second to import, and `recredit --help` does without it.
+    if name not in _HOME:
+        raise AttributeError(f"module 'recredit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"recredit.{_HOME[name]}"), name)

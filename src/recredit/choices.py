@@ -1,0 +1,6 @@
+"""The choices that the command line offers and the experiments know; apart, so that help needs no JAX."""
+
+from typing import Literal
+
+Variant = Literal["written", "published"]
+Scale = Literal["paper", "quick"]

@@ -1,0 +1,118 @@
+"""The command line: parsing only. JAX is imported when a command runs, so that help comes at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+# Spelled here too, since their modules import JAX.
+from recredit.choices import Scale, Variant
+
+app = App(name="recredit", help="Temporal credit assignment in recurrent networks: rules, tasks and the paper's Fig. 1.")
+_Many = Parameter(consume_multiple=True, negative=())
+
+
+@app.command
+def fig1(
+    *,
+    scale: Scale = "paper",
+    variant: Variant = "written",
+    seeds: int | None = None,
+    steps: int | None = None,
+    out: Path | None = None,
+) -> None:
+    """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
+
+    Finished parts are kept in the output folder: a second call computes only what is missing.
+
+    Parameters
+    ----------
+    scale
+        paper: 20 seeds, 10^6 steps; quick: 4 seeds, 50,000 steps, about a minute.
+    variant
+        written: the paper's equations; published: what the published program did.
+    seeds
+        Number of seeds, in place of the scale's.
+    steps
+        Number of network steps, in place of the scale's.
+    out
+        Output folder (default: results/fig1-VARIANT, or results/fig1-VARIANT-quick).
+    """
+    from recredit.commands import run_fig1
+
+    run_fig1(scale, variant, seeds, steps, out)
+
+
+@app.command
+def train(
+    *,
+    rule: str | None = None,
+    task: str | None = None,
+    set: Annotated[tuple[str, ...], _Many] = (),
+    config: Path | None = None,
+    observe: Annotated[tuple[str, ...], _Many] = (),
+    seeds: int = 20,
+    steps: int | None = None,
+    bin: int | None = None,
+    out: Path | None = None,
+) -> None:
+    """Train one rule on one task.
+
+    Any setting of rule, task, network or optimiser is given as --set PATH=VALUE, for example
+    --set rule.window=20 rule.jacobian=learned rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam.
+    `recredit rules` and `recredit tasks` list them.
+
+    Parameters
+    ----------
+    rule
+        The learning rule, by name.
+    task
+        The task, by name.
+    set
+        Settings, PATH=VALUE.
+    config
+        A TOML file with tables rule, task, network, optimizer; the options above override it.
+    observe
+        Further rules that see the same steps without changing them; their alignment with the driver is recorded.
+    seeds
+        Number of seeds.
+    steps
+        Number of network steps (default 1,000,000).
+    bin
+        Network steps over which the loss is averaged (default 10,000, or a hundredth of a shorter run).
+    out
+        Output folder (default: results/TASK-RULE).
+    """
+    from recredit.commands import run_train
+
+    run_train(rule, task, set, config, observe, seeds, steps, bin, out)
+
+
+@app.command
+def rules() -> None:
+    """List the learning rules and their settings."""
+    from recredit.commands import list_rules
+
+    list_rules()
+
+
+@app.command
+def tasks() -> None:
+    """List the tasks, their settings and known loss levels."""
+    from recredit.commands import list_tasks
+
+    list_tasks()
+
+
+def main(arguments: Any = None) -> None:
+    """Run the command line. Bad input ends it with one sentence and exit code 2."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (ValueError, CycloptsError) as error:
+        sentence = " ".join(str(error).split())
+        print(f"recredit: {sentence}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished parts are kept; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""The paper's experiments: each its grid, its reduction, its claims."""

@@ -1,0 +1,87 @@
+"""Fig. 1 of Marschall et al. 2019: six rules on Add and Mimic, in two variants.
+
+`written`: the paper's equations, alpha everywhere, exact feedback, no frozen copy of A, lags 3 and 5.
+`published`: what the published program did: no alpha in the immediate influence of BPTT and RTRL (twice the effective learning
+rate at alpha = 0.5), random feedback in DNI(b), A's frozen copy refreshed every 5 steps, lags 2 and 4.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from recredit.choices import Variant
+from recredit.settings import Run
+from recredit.store import read_cell
+
+SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
+BINS = 100  # the paper: 10^6 steps in bins of 10^4
+
+
+def runs(variant: Variant, steps: int) -> dict[str, Run]:
+    """The twelve runs of the figure, by cell "Task: rule". Raises ValueError for a stream too short for the lags."""
+    published = variant == "published"
+    slip: dict[str, Any] = {"published_alpha_bug": published}
+    refresh = 5 if published else 1
+    rules: dict[str, dict[str, Any]] = {
+        "fixed-W": {"name": "fixed_w"},
+        # W_rec itself carries the backward product: the same numbers as with a stored Jacobian, at a third of the time.
+        "BPTT": {"name": "f_bptt", "window": 10, "jacobian": "through_weights", **slip},
+        "RTRL": {"name": "rtrl_block", **slip},
+        "RFLO": {"name": "rflo"},
+        "DNI": {"name": "dni", "refresh": refresh},
+        "DNI(b)": {"name": "dni_b", "refresh": refresh, "feedback": "random" if published else "exact"},
+    }
+    t1, t2 = (2, 4) if published else (3, 5)
+    tasks: dict[str, dict[str, Any]] = {"Add": {"name": "add", "t1": t1, "t2": t2}, "Mimic": {"name": "mimic"}}
+    bin_steps = max(1, steps // BINS)
+    return {
+        f"{task}: {rule}": Run.create({"rule": rules[rule], "task": tasks[task], "steps": steps, "bin": bin_steps})
+        for task in tasks
+        for rule in rules
+    }
+
+
+def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequence[int]) -> xr.Dataset:
+    """The finished cells as one dataset: `loss` and `diverged_at` (task, rule, seed[, step]), settings and versions attached.
+
+    `loss` is what each rule descends, averaged in bins: cross-entropy for Add; for Mimic half the squared error, summed over
+    outputs.
+    """
+    parts, made_with = [], {}
+    for cell, run in cells.items():
+        data = read_cell(folder, run.text())
+        assert data is not None, cell
+        task, rule = cell.split(": ")
+        part = data[["loss", "diverged_at"]].sel(seed=list(seeds))
+        parts.append(part.expand_dims(task=[task], rule=[rule]))
+        made_with[cell] = {name: data.attrs.get(name, "differs between seeds") for name in ("versions", "device")}
+    together: Any = xr.combine_by_coords([part.drop_attrs() for part in parts], join="exact")
+    together = together.sel(task=_order(cells, 0), rule=_order(cells, 1))
+    floors = {cell.split(": ")[0]: run.build_task().floors() for cell, run in cells.items()}
+    sizes = {cell.split(": ")[0]: run.build_task().n_out for cell, run in cells.items()}
+    together = together.assign_coords(n_out=("task", [sizes[task] for task in together.task.values]))
+    together.attrs = {
+        "title": "Fig. 1 of Marschall, Cho & Savin 2019, computed by recredit",
+        "variant": variant,
+        "floors": json.dumps(floors),
+        "runs": json.dumps({cell: run.model_dump() for cell, run in cells.items()}),
+        "made_with": json.dumps(made_with),
+    }
+    together.loss.attrs = {"long_name": "loss, mean of each bin", "units": "nats (Add), squared rates (Mimic)"}
+    together.step.attrs = {"long_name": "last network step of the bin"}
+    together.diverged_at.attrs = {"long_name": "first step with a loss that is not finite; -1: none"}
+    return together
+
+
+def _order(cells: dict[str, Run], index: int) -> list[str]:
+    return list(dict.fromkeys(cell.split(": ")[index] for cell in cells))
+
+
+def final_loss(data: xr.Dataset) -> xr.DataArray:
+    """The loss at the end: the mean of the last tenth of the bins (task, rule, seed); nan for a seed that diverged."""
+    last = data.loss.isel(step=slice(-max(1, data.sizes["step"] // 10), None)).mean("step")
+    return last.where((data.diverged_at < 0) & np.isfinite(last))

@@ -1,0 +1,141 @@
+"""The network that learns: one leaky recurrent layer and a linear read-out.
+
+Marschall, Cho & Savin 2019, p. 1-2. With n units, n_in inputs, n_out outputs and m = n + n_in + 1,
+
+    r_hat^t = [r^{t-1}; x^t; 1]                        (m,)
+    v^t     = W r_hat^t,   W = [W_rec | W_in | b_rec]   (n,)
+    r^t     = (1 - alpha) r^{t-1} + alpha phi(v^t)      (n,)
+    z^t     = W_out r^t + b_out                        (n_out,)
+"""
+
+from typing import Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_choice, check_count, check_range
+
+Activation = Literal["tanh", "relu", "sigmoid", "identity"]
+Head = Literal["softmax", "linear"]
+
+_PHI = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "identity": lambda v: v}
+
+
+class LeakyRNN(eqx.Module):
+    """A leaky recurrent network with trainable weights `W`, `W_out`, `b_out`.
+
+    `head` fixes the loss: "softmax" with cross-entropy, or "linear" with half the summed squared error.
+
+    Source: Marschall et al. 2019, "Plausibility criteria for recurrent learning".
+    """
+
+    W: Float[Array, "n m"]
+    W_out: Float[Array, "n_out n"]
+    b_out: Float[Array, " n_out"]
+    alpha: float = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
+    head: Head = eqx.field(static=True)
+
+    def __check_init__(self):
+        check_range("alpha", self.alpha, above=0, most=1)
+        check_choice("activation", self.activation, get_args(Activation))
+        check_choice("head", self.head, get_args(Head))
+        n, m, (n_out, n_read) = *self.W.shape, self.W_out.shape
+        if m < n + 2 or n_read != n or self.b_out.shape != (n_out,):
+            raise ValueError(
+                f"the network's sizes disagree: W is {self.W.shape}, W_out {self.W_out.shape}, b_out {self.b_out.shape}; "
+                "they must be (n, n + n_in + 1), (n_out, n) and (n_out,)."
+            )
+
+    @classmethod
+    def create(
+        cls, sizes: tuple[int, int, int], key: PRNGKeyArray, *, alpha: float, activation: Activation = "tanh", head: Head
+    ) -> "LeakyRNN":
+        """Draw a network of `sizes` = (n, n_in, n_out) as the published program did.
+
+        W_rec is the orthogonal factor of a Gaussian matrix, W_in ~ N(0, 1/n_in), W_out ~ N(0, 1/n), biases are zero.
+
+        Raises ValueError for a size below 1, an alpha outside (0, 1], or an unknown activation or head.
+        """
+        n, n_in, n_out = sizes
+        for name, size in zip(("n", "n_in", "n_out"), sizes, strict=True):
+            check_count(name, size)
+        k_rec, k_in, k_out = jax.random.split(key, 3)
+        W_rec = jnp.linalg.qr(jax.random.normal(k_rec, (n, n)))[0]
+        W_in = jax.random.normal(k_in, (n, n_in)) / jnp.sqrt(n_in)
+        W_out = jax.random.normal(k_out, (n_out, n)) / jnp.sqrt(n)
+        W = jnp.concatenate([W_rec, W_in, jnp.zeros((n, 1))], axis=1)
+        return cls(W, W_out, jnp.zeros(n_out), alpha, activation, head)
+
+    @property
+    def n(self) -> int:
+        """Number of recurrent units."""
+        return self.W.shape[0]
+
+    @property
+    def n_in(self) -> int:
+        """Number of inputs."""
+        return self.W.shape[1] - self.n - 1
+
+    @property
+    def n_out(self) -> int:
+        """Number of outputs."""
+        return self.W_out.shape[0]
+
+    @property
+    def W_rec(self) -> Float[Array, "n n"]:
+        """The recurrent weights, the first n columns of W."""
+        return self.W[:, : self.n]
+
+    def phi(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Firing rate of a voltage, elementwise."""
+        return _PHI[self.activation](v)
+
+    def slope(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """D = phi'(v), elementwise (at relu's kink: 0)."""
+        if self.activation == "tanh":
+            return 1 - jnp.tanh(v) ** 2
+        if self.activation == "sigmoid":
+            return jax.nn.sigmoid(v) * (1 - jax.nn.sigmoid(v))
+        if self.activation == "relu":
+            return jnp.where(v > 0, 1.0, 0.0).astype(v.dtype)
+        return jnp.ones_like(v)
+
+    def step(
+        self, r_prev: Float[Array, " n"], x: Float[Array, " n_in"]
+    ) -> tuple[Float[Array, " m"], Float[Array, " n"], Float[Array, " n"]]:
+        """One step of the dynamics: (r_hat, v, r)."""
+        r_hat = jnp.concatenate([r_prev, x, jnp.ones(1, x.dtype)])
+        v = self.W @ r_hat
+        return r_hat, v, self.leak(r_prev, v)
+
+    def leak(self, r_prev: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The next rates, (1 - alpha) r_prev + alpha phi(v)."""
+        return (1 - self.alpha) * r_prev + self.alpha * self.phi(v)
+
+    def gain(self, v: Float[Array, " n"], *, with_alpha: bool = True) -> Float[Array, " n"]:
+        """d r / d v = alpha D, the gain of the immediate influence; without alpha, the published program's slip, D."""
+        return self.alpha * self.slope(v) if with_alpha else self.slope(v)
+
+    def jacobian(self, v: Float[Array, " n"]) -> Float[Array, "n n"]:
+        """J = (1 - alpha) I + alpha diag(D) W_rec, J_ij = d r_i^t / d r_j^{t-1}."""
+        return (1 - self.alpha) * jnp.eye(self.n, dtype=v.dtype) + self.gain(v)[:, None] * self.W_rec
+
+    def readout(self, r: Float[Array, " n"]) -> Float[Array, " n_out"]:
+        """z = W_out r + b_out."""
+        return self.W_out @ r + self.b_out
+
+    def loss_and_error(
+        self, z: Float[Array, " n_out"], target: Float[Array, " n_out"]
+    ) -> tuple[Float[Array, ""], Float[Array, " n_out"]]:
+        """The loss L of one step and its error dL/dz.
+
+        Softmax head: cross-entropy in nats, softmax(z) - target (the target's entries sum to 1). Linear head: half the
+        summed squared error, z - target.
+        """
+        if self.head == "softmax":
+            return -jnp.sum(target * jax.nn.log_softmax(z)), jax.nn.softmax(z) - target
+        error = z - target
+        return 0.5 * jnp.sum(error**2), error

@@ -1,0 +1,147 @@
+"""Share runs out over the machine: one single-threaded worker process a core, or one for the GPU.
+
+Several devices inside one process deadlock XLA's thread pool on small machines; processes pinned to cores cannot.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recredit.settings import Run
+from recredit.store import cell_path, read_cell
+
+SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some seeds of one run."""
+
+    cell: str
+    run: Run
+    seeds: tuple[int, ...]
+    out: Path
+
+
+Progress = Callable[[Job, int], None]  # called with the steps newly done
+
+
+def cores() -> list[int]:
+    """The cores this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+class Worker:
+    """A worker process, and the talk with it."""
+
+    def __init__(self, core: int):
+        flags = f"{SINGLE_THREAD} {os.environ.get('XLA_FLAGS', '')}".strip()
+        env = os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "RECREDIT_CORE": str(core)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "recredit.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+            start_new_session=True,  # Ctrl-C is for the pool: it ends the workers
+        )
+        self.backend = self.hear()["backend"]
+
+    def hear(self) -> dict:
+        """The worker's next line."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a worker process ended unexpectedly (exit status {self.process.wait()}).")
+        return json.loads(line)
+
+    def do(self, job: Job, progress: Progress) -> None:
+        """Have one job done. Raises ValueError with the worker's sentence if it fails."""
+        assert self.process.stdin
+        message = {"run": job.run.model_dump(), "seeds": job.seeds, "out": str(job.out)}
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+        told = 0
+        while "done" not in (answer := self.hear()):
+            if "error" in answer:
+                raise ValueError(answer["error"])
+            progress(job, answer["steps"] - told)
+            told = answer["steps"]
+
+
+def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int) -> list[Job]:
+    """The jobs that are missing in a folder: for each cell its missing seeds, in at most `shares` even shares."""
+    jobs = []
+    for cell, run in runs.items():
+        finished = read_cell(folder, run.text())
+        missing = [seed for seed in seeds if finished is None or seed not in finished.seed]
+        size = -(-len(missing) // shares) or 1
+        for i in range(0, len(missing), size):
+            share = tuple(missing[i : i + size])
+            jobs.append(Job(cell, run, share, cell_path(folder, run.text(), share)))
+    return jobs
+
+
+def compute(
+    folder: Path, runs: dict[str, Run], seeds: Sequence[int], expect: Callable[[list[Job]], None], progress: Progress
+) -> None:
+    """Compute what is missing of some runs, named by cell. `expect` is told the jobs first, then `progress` each advance.
+
+    Raises ValueError with the first sentence that a worker failed with; finished cells stay on disk. On KeyboardInterrupt the
+    workers are ended.
+    """
+    if not (jobs := plan(folder, runs, seeds, 1)):
+        expect([])
+        return
+    (folder / "cells").mkdir(exist_ok=True)
+    workers: list[Worker] = []
+    errors: list[Exception] = []
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+
+    def serve(worker: Worker) -> None:
+        try:
+            while not errors:
+                worker.do(waiting.get_nowait(), progress)
+        except queue.Empty:
+            pass
+        except Exception as error:
+            errors.append(error)
+
+    def start(core: int) -> None:
+        try:
+            workers.append(Worker(core))
+        except Exception as error:
+            errors.append(error)
+
+    try:
+        first, *others = cores()
+        workers.append(Worker(first))
+        if workers[0].backend == "cpu":
+            jobs = plan(folder, runs, seeds, 1 + len(others))
+            _together(start, others[: len(jobs) - 1])
+        for job in jobs:
+            waiting.put(job)
+        expect(jobs)
+        if not errors:
+            _together(serve, workers)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.wait()
+    if errors:
+        raise errors[0] if isinstance(errors[0], ValueError) else ValueError(str(errors[0]))
+
+
+def _together(do: Callable, items: Sequence) -> None:
+    threads = [threading.Thread(target=do, args=(item,), daemon=True) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)  # a plain join would hold back Ctrl-C

@@ -1,0 +1,84 @@
+"""Learning curves as pictures."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import matplotlib.ticker
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from scipy.ndimage import uniform_filter1d
+
+from recredit.store import write_whole
+
+SMOOTH = 10  # bins
+# Okabe & Ito's colours, told apart by every kind of sight; grey for the baseline that does not learn.
+COLOURS = ["#7f7f7f", "#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9"]
+STYLES = ["-", "-", (0, (4, 1.5)), "-", "-", "-", "-", "-"]  # BPTT and RTRL often lie on each other
+LETTERS = "abcdefgh"
+
+
+def _smooth(loss: np.ndarray) -> np.ndarray:
+    return uniform_filter1d(loss, min(SMOOTH, loss.shape[-1]), axis=-1, mode="nearest")
+
+
+def draw_curves(axes: Axes, loss: xr.DataArray, floors: dict[str, float]) -> None:
+    """Mean and standard error over seeds of each rule's loss (rule, seed, step), smoothed, and the known levels as lines."""
+    finite = loss.where(loss.notnull().all("step"))  # a seed that diverged is left out of the mean
+    for i, rule in enumerate(loss.rule.values):
+        values = _smooth(finite.sel(rule=rule).dropna("seed", how="all").values)
+        if not len(values):
+            axes.plot([], [], color=COLOURS[i], label=f"{rule} (diverged)")
+            continue
+        mean, error = (
+            values.mean(0),
+            values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1]),
+        )
+        axes.fill_between(loss.step, mean - error, mean + error, color=COLOURS[i], alpha=0.25, linewidth=0)
+        axes.plot(loss.step, mean, color=COLOURS[i], linestyle=STYLES[i], linewidth=1.6, label=str(rule))
+    for what, level in floors.items():
+        axes.axhline(level, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+        axes.annotate(what, (1.01, level), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=7, color="0.4")
+    axes.set_xlim(0, float(loss.step[-1]))
+    axes.set_xlabel("network steps")
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_thousands))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _thousands(steps: float, _: int) -> str:
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if steps >= size:
+            return f"{steps / size:g} {unit}"
+    return f"{steps:g}"
+
+
+def draw_fig1(data: xr.Dataset, folder: Path) -> None:
+    """Fig. 1 as `fig1.png` and `fig1.svg`: one panel a task."""
+    floors = json.loads(data.attrs["floors"])
+    figure, panels = plt.subplots(1, data.sizes["task"], figsize=(9.6, 3.9), layout="constrained")
+    for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
+        loss, cross_entropy = data.loss.sel(task=task), bool(floors[task])
+        draw_curves(axes, loss if cross_entropy else loss / int(loss.n_out), floors[task])
+        axes.set_ylabel("cross-entropy (nats)" if cross_entropy else "½ mean squared error")
+        if not cross_entropy:
+            axes.set_yscale("log")
+        axes.set_title(f"{letter})  {task}", loc="left", fontsize=11)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    for kind in ("png", "svg"):
+        write_whole(folder / f"fig1.{kind}", lambda path: figure.savefig(path, dpi=200))
+    plt.close(figure)
+
+
+def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: str, path: Path) -> None:
+    """One run's loss (seed, step) as a picture."""
+    figure, axes = plt.subplots(figsize=(6, 3.9), layout="constrained")
+    draw_curves(axes, loss.expand_dims(rule=[title]), floors)
+    axes.set_ylabel(label)
+    axes.set_title(title, loc="left", fontsize=11)
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+    plt.close(figure)

@@ -1,0 +1,111 @@
+"""What a terminal shows while runs are computed, and the tables at the end."""
+
+import threading
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """Network steps per second, all seeds together."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else f"{speed:,.0f} steps/s", style="dim")
+
+
+class Live:
+    """Progress per cell with steps/s and time left; without a terminal, one line per finished cell."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        columns = [TextColumn("{task.description}"), BarColumn(28), TaskProgressColumn(), _Rate(), TimeRemainingColumn()]
+        self.bars = Progress(*columns, console=console, speed_estimate_period=30)
+        self.tasks: dict[str, int] = {}
+        self.left: dict[str, int] = {}
+        self.began: dict[str, float] = {}
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> "Live":
+        if self.console.is_terminal:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.bars.stop()
+
+    def expect(self, work: Iterable[tuple[str, int]]) -> None:
+        """Say what is to come: (cell, network steps of all its seeds) pairs."""
+        for cell, steps in work:
+            self.left[cell] = self.left.get(cell, 0) + steps
+        for cell, steps in self.left.items():
+            self.tasks[cell] = self.bars.add_task(cell, total=steps, start=False)
+        if len(self.left) > 1:
+            self.tasks[""] = self.bars.add_task("[bold]all", total=sum(self.left.values()))
+
+    def advance(self, cell: str, steps: int) -> None:
+        """Say that a cell has made so many more steps."""
+        with self.lock:
+            if cell not in self.began:
+                self.began[cell] = time.monotonic()
+                self.bars.start_task(self.tasks[cell])  # pyright: ignore[reportArgumentType]
+            for name in (cell, ""):
+                if name in self.tasks:
+                    self.bars.advance(self.tasks[name], steps)  # pyright: ignore[reportArgumentType]
+            self.left[cell] -= steps
+            if self.left[cell] == 0 and not self.console.is_terminal:
+                self.console.print(f"{cell}: done, {time.monotonic() - self.began[cell]:.0f} s")
+
+
+def _number(value: float) -> str:
+    return "–" if not np.isfinite(value) else f"{value:.4f}"
+
+
+def losses_table(final: xr.DataArray) -> Table:
+    """Final loss of each task and rule (task, rule, seed): mean ± standard error over seeds, and how many diverged."""
+    table = Table(
+        "task", "rule", "final loss", "± s.e.m.", "seeds", "diverged", title="Mean loss over the last tenth of the run"
+    )
+    for task in final.task.values:
+        for rule in final.rule.values:
+            values = final.sel(task=task, rule=rule).values
+            finite = values[np.isfinite(values)]
+            mean = finite.mean() if len(finite) else np.nan
+            error = finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
+            lost = len(values) - len(finite)
+            table.add_row(str(task), str(rule), _number(mean), _number(error), str(len(values)), str(lost) if lost else "")
+        table.add_section()
+    for column in table.columns[2:]:
+        column.justify = "right"
+    return table
+
+
+STYLE = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+
+
+def claims_table(claims: list[dict]) -> Table:
+    """The paper's claims and their verdicts."""
+    table = Table("claim", title="The paper's claims, tested over paired seeds")
+    tasks = list(dict.fromkeys(entry["task"] for entry in claims))
+    for task in tasks:
+        table.add_column(task)
+    verdicts = {(entry["claim"], entry["task"]): entry["verdict"] for entry in claims}
+    for claim in dict.fromkeys(entry["claim"] for entry in claims):
+        cells = [verdicts[claim, task] for task in tasks]
+        table.add_row(claim, *(f"[{STYLE[verdict]}]{verdict}[/]" for verdict in cells))
+    return table
+
+
+def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Table:
+    """A list of (name, what it is, settings with defaults)."""
+    table = Table("name", "what it is", "settings (defaults)", title=title)
+    for name, what, settings in entries:
+        table.add_row(name, what, settings)
+    return table

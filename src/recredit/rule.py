@@ -1,0 +1,79 @@
+"""The contract of a learning rule. Read this first.
+
+A rule is a pure function of named arrays: every array lives in `net`, `step` or `state`. So a rule can be vectorised over
+seeds, saved (the state is the checkpoint), and audited (each array in its trace has a name and an origin).
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.network import LeakyRNN
+
+State = Any  # a pytree of arrays, the rule's own
+
+
+class Step(eqx.Module):
+    """All that the network did at time t, with the weights it had before they were updated."""
+
+    r_prev: Float[Array, " n"]
+    """Firing rates r^{t-1}."""
+    r_hat: Float[Array, " m"]
+    """[r^{t-1}; x^t; 1], what the weights W read."""
+    v: Float[Array, " n"]
+    """Voltages W r_hat."""
+    r: Float[Array, " n"]
+    """Firing rates r^t = (1 - alpha) r^{t-1} + alpha phi(v^t)."""
+    error: Float[Array, " n_out"]
+    """dL/dz, the error of the read-out."""
+    target: Float[Array, " n_out"]
+    """The label y*."""
+
+
+class AbstractRule(eqx.Module):
+    """A learning rule for W. Its fields are numbers and building blocks, never arrays.
+
+    The read-out weights W_out and b_out follow the delta rule in the training loop, the same for every rule.
+    """
+
+    @abstractmethod
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> State:
+        """The learning state before the first step."""
+
+    @abstractmethod
+    def update(self, net: LeakyRNN, step: Step, state: State, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], State]:
+        """The rule's estimate of dL/dW at this step, and the next learning state (the same pytree of the same shapes)."""
+
+
+class Clock(eqx.Module):
+    """How many steps a rule has made.
+
+    It ticks alike in all seeds, so training leaves it unvectorised, and a branch on it is taken for all seeds or for none.
+    """
+
+    steps: Int[Array, ""]
+
+    @classmethod
+    def at_zero(cls) -> "Clock":
+        return cls(jnp.array(0))
+
+    def tick(self) -> "Clock":
+        return Clock(self.steps + 1)
+
+
+def balance(scaled_down: Float[Array, "..."], scaled_up: Float[Array, "..."]) -> Float[Array, ""]:
+    """rho = sqrt(|scaled_down| / |scaled_up|): the scale at which rho * up and down / rho have the same (Frobenius) norm.
+
+    The stochastic rules stay unbiased for any rho > 0; this one minimises the variance (Tallec & Ollivier 2017). Two arrays of
+    zeros give 1.
+    """
+    tiny = 1e-30
+    return jnp.sqrt((jnp.linalg.norm(scaled_down) + tiny) / (jnp.linalg.norm(scaled_up) + tiny))
+
+
+def push(window: Float[Array, "T k"], newest: Float[Array, " k"]) -> Float[Array, "T k"]:
+    """A window of the last T rows, newest first, moved on by one step."""
+    return jnp.concatenate([newest[None], window[:-1]])

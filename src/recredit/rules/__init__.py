@@ -1,0 +1,34 @@
+"""The learning rules, by the names that the command line and the figures use."""
+
+from collections.abc import Callable
+
+from recredit.rule import AbstractRule
+from recredit.rules.dni import DNI
+from recredit.rules.dni_b import DNIb
+from recredit.rules.e_bptt import EBPTT
+from recredit.rules.f_bptt import FBPTT
+from recredit.rules.fixed_w import FixedW
+from recredit.rules.kernl import KeRNL
+from recredit.rules.kf_rtrl import KFRTRL
+from recredit.rules.p_bptt import PBPTT
+from recredit.rules.r_kf import RKF
+from recredit.rules.rflo import RFLO
+from recredit.rules.rtrl import RTRL
+from recredit.rules.rtrl_block import RTRLBlock
+from recredit.rules.uoro import UORO
+
+RULES: dict[str, Callable[..., AbstractRule]] = {
+    "fixed_w": FixedW,
+    "e_bptt": EBPTT,
+    "f_bptt": FBPTT,
+    "p_bptt": PBPTT,
+    "rtrl": RTRL,
+    "rtrl_block": RTRLBlock,
+    "uoro": UORO,
+    "kf_rtrl": KFRTRL,
+    "r_kf": RKF,
+    "kernl": KeRNL,
+    "rflo": RFLO,
+    "dni": DNI,
+    "dni_b": DNIb,
+}

@@ -1,0 +1,81 @@
+"""DNI: decoupled neural interfaces, a learned linear prediction of the credit (a synthetic gradient).
+
+    u      = A_frozen r_tilde^t,   r_tilde^t = [r^t; y*^t; 1]                                                   (1)
+    c*     = c_bar^{t-1} + u J^t    (with `squash`: c_bar^{t-1} + phi(u) J^t)                                   (2)
+    A      <- A - rate (A r_tilde^{t-1} - c*) r_tilde^{t-1}^T                                                   (3)
+    A_frozen <- A at every `refresh`-th step                                                                    (4)
+    G_ij^t = (A r_tilde^t)_i alpha D_i^t r_hat_j^t                                                              (5)
+
+It predicts c^t = d(sum_{s>=t} L^s) / d r^t, the future-facing credit, and bootstraps the label of step t-1 at step t. State:
+A, A_frozen (n, n_out + n + 1) and the last step's c_bar (n,) and y* (n_out,). Cost: 2n(n + n_out + 1) memory, O(n^2) time.
+Biased by the bootstrap and the linear class. Table 1 prints (3) without the factor r_tilde, and no frozen copy
+(`refresh` = 1); the published program refreshes it every 5 steps.
+
+@inproceedings{jaderberg2017decoupled, title={Decoupled neural interfaces using synthetic gradients},
+  author={Jaderberg, Max and Czarnecki, Wojciech Marian and Osindero, Simon and Vinyals, Oriol and Graves, Alex and Silver,
+  David and Kavukcuoglu, Koray}, booktitle={ICML}, year={2017}}
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_count, check_range
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.jacobian import AbstractJacobian, ExactJacobian
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Clock, Step
+
+
+class DNIState(eqx.Module):
+    """The synthetic-gradient matrix and its frozen copy, what the last step left behind, and the blocks' arrays."""
+
+    A: Float[Array, "n k"]
+    A_frozen: Float[Array, "n k"]
+    c_bar_prev: Float[Array, " n"]
+    target_prev: Float[Array, " n_out"]
+    clock: Clock
+    jacobian: Any
+    feedback: Any
+
+
+class DNI(AbstractRule):
+    """A linear prediction of future credit from rates and label, learned by bootstrapping."""
+
+    rate: float = 1e-3
+    refresh: int = 1
+    squash: bool = False
+    jacobian: AbstractJacobian = ExactJacobian()
+    feedback: AbstractFeedback = ExactFeedback()
+
+    def __check_init__(self):
+        check_range("DNI's rate", self.rate, least=0)
+        check_count("DNI's refresh", self.refresh)
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> DNIState:
+        k_A, k_jacobian, k_feedback = jax.random.split(key, 3)
+        size = net.n + net.n_out + 1
+        A = jax.random.normal(k_A, (net.n, size), net.W.dtype) / size**0.5
+        c_bar, target = jnp.zeros_like(A[:, 0]), jnp.zeros_like(net.b_out)
+        jacobian, feedback = self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback)
+        return DNIState(A, A, c_bar, target, Clock.at_zero(), jacobian, feedback)
+
+    def update(self, net: LeakyRNN, step: Step, state: DNIState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], DNIState]:
+        one = jnp.ones(1, step.r.dtype)
+        target_prev = jnp.where(state.clock.steps == 0, step.target, state.target_prev)  # before the first label: that label
+        r_tilde_prev = jnp.concatenate([step.r_prev, target_prev, one])
+        r_tilde = jnp.concatenate([step.r, step.target, one])
+        jacobian = self.jacobian.learn(net, step, state.jacobian)
+
+        u = state.A_frozen @ r_tilde  # (1)
+        sent = net.phi(u) if self.squash else u
+        label = state.c_bar_prev + self.jacobian.backward(net, step.v, jacobian, sent)  # (2)
+        A = state.A - self.rate * jnp.outer(state.A @ r_tilde_prev - label, r_tilde_prev)  # (3)
+        clock = state.clock.tick()
+        A_frozen = jnp.where(clock.steps % self.refresh == 0, A, state.A_frozen)  # (4)
+        G = jnp.outer((A @ r_tilde) * net.gain(step.v), step.r_hat)  # (5)
+        c_bar = self.feedback(net, step, state.feedback)
+        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, state.feedback)

@@ -1,0 +1,23 @@
+"""DNI(b): DNI made fit for a circuit, the paper's own proposal.
+
+DNI with the learned Jacobian of Eq. 3 in place of J, and phi on the bootstrap label, so that only firing rates pass through
+synapses (the read-out (5) of DNI stays linear). The published program used random feedback too, on which the paper is silent:
+here that is a choice of its own, `feedback`.
+
+@inproceedings{marschall2019lazy, title={Evaluating biological plausibility of learning algorithms the lazy way},
+  author={Marschall, Owen and Cho, Kyunghyun and Savin, Cristina}, booktitle={NeurIPS Workshop}, year={2019}}
+"""
+
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.jacobian import AbstractJacobian, LearnedJacobian
+from recredit.rules.dni import DNI
+
+
+def DNIb(
+    rate: float = 1e-3,
+    refresh: int = 1,
+    jacobian: AbstractJacobian = LearnedJacobian(),
+    feedback: AbstractFeedback = ExactFeedback(),
+) -> DNI:
+    """DNI with a learned Jacobian and squashed credit: the paper's candidate for a neural circuit."""
+    return DNI(rate, refresh, True, jacobian, feedback)

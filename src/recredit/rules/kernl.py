@@ -1,0 +1,85 @@
+"""KeRNL: kernel RNN learning, an eligibility trace per synapse and a learned sensitivity between units.
+
+    kappa_i = max(0, 1 - a_i)                                                                                   (1)
+    zeta^t ~ N(0, sigma^2 I);  r_tilde^t = f_W(r_tilde^{t-1}, x^t) + zeta^t    (the perturbed copy)             (2)
+    Gamma^t = kappa Gamma^{t-1} - Omega^{t-1};  Omega^t = kappa Omega^{t-1} + zeta^t    (Gamma = dOmega/da)     (3)
+    B_ij^t = kappa_i B_ij^{t-1} + alpha D_i^t r_hat_j^t                                                         (4)
+    e = A Omega - (r_tilde - r);  A <- A - eta e Omega^T;  a_i <- a_i - eta (e A)_i Gamma_i                     (5)
+    G_ij^t = (sum_k c_bar_k A_ki) B_ij                                                                          (6)
+
+The influence M_kij ~ A_ki B_ij, with d r_k^t / d r_i^s ~ A_ki kappa_i^{t-s}. State: A (n, n), B (n, m), and a, Omega, Gamma,
+r_tilde (n,). Cost: n^2 + nm + 4n memory, about 3n^2 + 3nm time with the second forward pass. Biased. The noise is injected
+after the step and traced at once, so that A = I is the fixed point for J = kappa I; the published program's order moves it to
+kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
+
+@inproceedings{roth2019kernel, title={Kernel {RNN} learning ({KeRNL})},
+  author={Roth, Christopher and Kanitscheider, Ingmar and Fiete, Ila}, booktitle={ICLR}, year={2019}}
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_range
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Clock, Step
+
+
+class KeRNLState(eqx.Module):
+    """Sensitivity, traces, learned time scales, the noise's traces, the perturbed copy, and the feedback's arrays."""
+
+    A: Float[Array, "n n"]
+    B: Float[Array, "n m"]
+    a: Float[Array, " n"]
+    Omega: Float[Array, " n"]
+    Gamma: Float[Array, " n"]
+    r_tilde: Float[Array, " n"]
+    clock: Clock
+    feedback: Any
+
+
+class KeRNL(AbstractRule):
+    """Eligibility traces with learned time scales, and a sensitivity matrix learned from a perturbed copy of the network.
+
+    `rate` is eta sigma^2, the learning rate in units of the noise's variance (published: 5 x (1e-3)^2).
+    """
+
+    rate: float = 5e-6
+    sigma: float = 1e-3
+    inverse_timescale: float = 0.8
+    feedback: AbstractFeedback = ExactFeedback()
+
+    def __check_init__(self):
+        check_range("KeRNL's rate", self.rate, least=0)
+        check_range("KeRNL's sigma", self.sigma, above=0)
+        check_range("KeRNL's inverse_timescale", self.inverse_timescale, least=0, most=1)
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KeRNLState:
+        zero = jnp.zeros(net.n, net.W.dtype)
+        return KeRNLState(
+            A=jnp.eye(net.n, dtype=net.W.dtype),
+            B=jnp.zeros_like(net.W),
+            a=zero + self.inverse_timescale,
+            Omega=zero,
+            Gamma=zero,
+            r_tilde=zero,
+            clock=Clock.at_zero(),
+            feedback=self.feedback.init(net, key),
+        )
+
+    def update(self, net: LeakyRNN, step: Step, state: KeRNLState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], KeRNLState]:
+        c_bar = self.feedback(net, step, state.feedback)
+        A, kappa, eta = state.A, jnp.maximum(0, 1 - state.a), self.rate / self.sigma**2  # (1)
+        zeta = self.sigma * jax.random.normal(key, (net.n,), net.W.dtype)
+        r_tilde = jnp.where(state.clock.steps == 0, step.r_prev, state.r_tilde)  # the copy starts where the run starts
+        r_tilde = net.step(r_tilde, step.r_hat[net.n : -1])[2] + zeta  # (2)
+        Gamma, Omega = kappa * state.Gamma - state.Omega, kappa * state.Omega + zeta  # (3)
+        B = kappa[:, None] * state.B + jnp.outer(net.gain(step.v), step.r_hat)  # (4)
+        e = A @ Omega - (r_tilde - step.r)
+        A, a = A - eta * jnp.outer(e, Omega), state.a - eta * (e @ A) * Gamma  # (5)
+        G = (c_bar @ A)[:, None] * B  # (6)
+        return G, KeRNLState(A, B, a, Omega, Gamma, r_tilde, state.clock.tick(), state.feedback)

@@ -1,0 +1,63 @@
+"""KF-RTRL: a Kronecker-factored estimate of the influence.
+
+    nu_0^t, nu_1^t in {-1, +1}, independent;  F = J^t B^{t-1}                                                   (1)
+    rho_0  = sqrt(|F| / |A^{t-1}|),  rho_1 = sqrt(|alpha diag(D^t)| / |r_hat^t|)                                (2)
+    A_j^t  = nu_0 rho_0 A_j^{t-1} + nu_1 rho_1 r_hat_j^t                                                        (3)
+    B_ki^t = nu_0 F_ki / rho_0 + nu_1 delta_ki alpha D_i^t / rho_1                                              (4)
+    G_ij^t = (sum_k c_bar_k B_ki) A_j                                                                           (5)
+
+The influence M_kij ~ A_j B_ki (Table 1 prints A_i and r_hat_i). State: A (m,), B (n, n). Cost: m + n^2 memory, n^3 time.
+Unbiased for weights that stand still; the immediate influence alone is exact for every draw.
+
+@inproceedings{mujika2018approximating, title={Approximating real-time recurrent learning with random {Kronecker} factors},
+  author={Mujika, Asier and Meier, Florian and Steger, Angelika}, booktitle={NeurIPS}, year={2018}}
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.jacobian import AbstractJacobian, ExactJacobian
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Step, balance
+
+
+class KFRTRLState(eqx.Module):
+    """The two factors of the influence, and the blocks' arrays."""
+
+    A: Float[Array, " m"]
+    B: Float[Array, "n n"]
+    jacobian: Any
+    feedback: Any
+
+
+class KFRTRL(AbstractRule):
+    """A Kronecker-factored estimate of the influence, unbiased thanks to two random signs a step."""
+
+    jacobian: AbstractJacobian = ExactJacobian()
+    feedback: AbstractFeedback = ExactFeedback()
+    published_alpha_bug: bool = False
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KFRTRLState:
+        n, m = net.W.shape
+        k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)
+        A = jax.random.normal(k_A, (m,), net.W.dtype)
+        B = jax.random.normal(k_B, (n, n), net.W.dtype)
+        return KFRTRLState(A, B, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
+
+    def update(
+        self, net: LeakyRNN, step: Step, state: KFRTRLState, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "n m"], KFRTRLState]:
+        c_bar = self.feedback(net, step, state.feedback)
+        jacobian = self.jacobian.learn(net, step, state.jacobian)
+        nu_0, nu_1 = jax.random.rademacher(key, (2,), net.W.dtype)
+        F = self.jacobian.forward(net, step.v, jacobian, state.B)  # (1)
+        gain = net.gain(step.v, with_alpha=not self.published_alpha_bug)
+        rho_0, rho_1 = balance(F, state.A), balance(gain, step.r_hat)  # (2)
+        A = nu_0 * rho_0 * state.A + nu_1 * rho_1 * step.r_hat  # (3)
+        B = nu_0 * F / rho_0 + nu_1 * jnp.diag(gain) / rho_1  # (4)
+        return jnp.outer(c_bar @ B, A), KFRTRLState(A, B, jacobian, state.feedback)  # (5)

@@ -1,0 +1,60 @@
+"""P-BPTT: past-facing truncated backpropagation through time, Eq. 1 over the last T steps.
+
+    q^{t,t} = c_bar^t;   q^{t,s-1} = q^{t,s} J^s                                                                (1)
+    G_ij^t  = sum_{s=t-T+1}^t q_i^{t,s} alpha D_i^s r_hat_j^s                                                   (2)
+
+State: the last T steps' v (T, n) and r_hat (T, m), newest first. Cost: T(n + m) memory, (T-1) n^2 + T nm time. No delay; equal
+to RTRL while T reaches back to the first step (the product of Jacobians in Eq. 1 runs down in time). Biased by truncation only.
+
+@article{werbos1990backpropagation, title={Backpropagation through time: what it does and how to do it},
+  author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_count
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.jacobian import AbstractJacobian, ExactJacobian
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Step, push
+
+
+class PBPTTState(eqx.Module):
+    """The window's voltages and inputs, newest first, and the blocks' arrays."""
+
+    v: Float[Array, "T n"]
+    r_hat: Float[Array, "T m"]
+    jacobian: Any
+    feedback: Any
+
+
+class PBPTT(AbstractRule):
+    """Backpropagation of each step's loss over the last `window` steps: past-facing, without delay."""
+
+    window: int = 10
+    jacobian: AbstractJacobian = ExactJacobian()
+    feedback: AbstractFeedback = ExactFeedback()
+
+    def __check_init__(self):
+        check_count("P-BPTT's window", self.window)
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PBPTTState:
+        n, m = net.W.shape
+        v, r_hat = jnp.zeros((self.window, n), net.W.dtype), jnp.zeros((self.window, m), net.W.dtype)
+        k_jacobian, k_feedback = jax.random.split(key)
+        return PBPTTState(v, r_hat, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
+
+    def update(self, net: LeakyRNN, step: Step, state: PBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], PBPTTState]:
+        q = self.feedback(net, step, state.feedback)
+        jacobian = self.jacobian.learn(net, step, state.jacobian)
+        v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
+        G = jnp.outer(q * net.gain(v[0]), r_hat[0])
+        for s in range(1, self.window):
+            q = self.jacobian.backward(net, v[s - 1], jacobian, q)  # (1)
+            G = G + jnp.outer(q * net.gain(v[s]), r_hat[s])  # (2)
+        return G, PBPTTState(v, r_hat, jacobian, state.feedback)

@@ -1,0 +1,54 @@
+"""RTRL: real-time recurrent learning, the exact gradient of each step's loss, forwards in time.
+
+    M_kij^t = sum_l J_kl^t M_lij^{t-1} + delta_ki alpha D_i^t r_hat_j^t                                         (1)
+    G_ij^t  = sum_k c_bar_k^t M_kij^t                                                                           (2)
+
+State: the influence M (n, n, m), d r_k / d W_ij. Cost: n^2 m memory, n^3 m time. Exact (past-facing) while the weights stand
+still; with learning, M carries the weights of earlier steps.
+
+@article{williams1989learning, title={A learning algorithm for continually running fully recurrent neural networks},
+  author={Williams, Ronald J and Zipser, David}, journal={Neural Computation}, volume={1}, number={2}, pages={270--280},
+  year={1989}}
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.jacobian import AbstractJacobian, ExactJacobian
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Step
+
+
+class RTRLState(eqx.Module):
+    """The influence tensor, and the blocks' arrays."""
+
+    M: Float[Array, "n n m"]
+    jacobian: Any
+    feedback: Any
+
+
+class RTRL(AbstractRule):
+    """The whole influence of every weight on every unit, carried forwards: exact, past-facing."""
+
+    jacobian: AbstractJacobian = ExactJacobian()
+    feedback: AbstractFeedback = ExactFeedback()
+    published_alpha_bug: bool = False
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLState:
+        n, m = net.W.shape
+        M = jnp.zeros((n, n, m), net.W.dtype)
+        k_jacobian, k_feedback = jax.random.split(key)
+        return RTRLState(M, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
+
+    def update(self, net: LeakyRNN, step: Step, state: RTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], RTRLState]:
+        c_bar = self.feedback(net, step, state.feedback)
+        jacobian = self.jacobian.learn(net, step, state.jacobian)
+        P = jnp.outer(net.gain(step.v, with_alpha=not self.published_alpha_bug), step.r_hat)
+        immediate = jnp.eye(net.n, dtype=P.dtype)[:, :, None] * P
+        M = self.jacobian.forward(net, step.v, jacobian, state.M) + immediate  # (1)
+        return jnp.tensordot(c_bar, M, axes=1), RTRLState(M, jacobian, state.feedback)  # (2)

@@ -1,0 +1,173 @@
+"""Runs as data: names and numbers, from a TOML file or the command line, checked and turned into objects."""
+
+import inspect
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optax
+import pydantic
+
+from recredit.errors import check_choice, nearest
+from recredit.feedback import FEEDBACKS, AbstractFeedback
+from recredit.jacobian import JACOBIANS, AbstractJacobian
+from recredit.rule import AbstractRule
+from recredit.rules import RULES
+from recredit.tasks import TASKS, AbstractTask
+from recredit.training import Network
+
+Registry = Mapping[str, Callable[..., Any]]
+BLOCKS: dict[type, tuple[str, Registry]] = {
+    AbstractFeedback: ("feedback", FEEDBACKS),
+    AbstractJacobian: ("jacobian", JACOBIANS),
+}
+
+
+def optimizers() -> Registry:
+    """Every optax optimiser that takes a learning rate, by name."""
+    names = (name for name in dir(optax) if name.islower() and callable(getattr(optax, name)))
+    found = {name: getattr(optax, name) for name in names if inspect.isfunction(getattr(optax, name))}
+    return {name: make for name, make in found.items() if next(iter(inspect.signature(make).parameters), "") == "learning_rate"}
+
+
+def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
+    """A table {name, settings...} with every default filled in, from a bare name or a partial table.
+
+    Raises ValueError for an unknown name or setting (naming the nearest), a missing one, or a value of the wrong kind.
+    """
+    table = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
+    if not isinstance(table.get("name"), str):
+        raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}; given was {given!r}.")
+    check_choice(what, table["name"], registry)
+    parameters = inspect.signature(registry[table["name"]]).parameters
+    settings = {key: value for key, value in table.items() if key != "name"}
+    for key in settings:
+        if key not in parameters:
+            allowed = ", ".join(parameters) or "none"
+            raise ValueError(
+                f'{what} {table["name"]} has no setting "{key}"; its settings: {allowed}.{nearest(key, parameters)}'
+            )
+    missing = [key for key, p in parameters.items() if p.default is p.empty and key not in settings]
+    if missing:
+        raise ValueError(f"{what} {table['name']} needs the setting {missing[0]}.")
+    return {"name": table["name"]} | {
+        key: _value(f"{what} {table['name']}'s {key}", p.annotation, settings.get(key, p.default))
+        for key, p in parameters.items()
+    }
+
+
+def _value(what: str, kind: Any, given: Any) -> Any:
+    if kind in BLOCKS:
+        name, registry = BLOCKS[kind]
+        return complete(name, registry, _describe(registry, given) if isinstance(given, kind) else given)
+    if given is None or isinstance(given, bool | int | float | str):
+        try:
+            return pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(given)
+        except pydantic.ValidationError as error:
+            raise ValueError(f"{what} cannot be {given!r}: {error.errors()[0]['msg'].lower()}.") from None
+        except pydantic.PydanticSchemaGenerationError:
+            return given
+    raise ValueError(f"{what} cannot be {given!r}: it must be a number, a word or true/false.")
+
+
+def _describe(registry: Registry, block: Any) -> dict[str, Any]:
+    name = next(name for name, make in registry.items() if make is type(block))
+    return {"name": name} | {key: getattr(block, key) for key in inspect.signature(type(block)).parameters}
+
+
+def make(registry: Registry, table: Mapping[str, Any]) -> Any:
+    """The object that a completed table describes."""
+    make_it = registry[table["name"]]
+    kinds = {key: p.annotation for key, p in inspect.signature(make_it).parameters.items()}
+    settings = {key: value for key, value in table.items() if key != "name"}
+    return make_it(**{k: make(BLOCKS[kinds[k]][1], v) if kinds[k] in BLOCKS else v for k, v in settings.items()})
+
+
+class Run(pydantic.BaseModel):
+    """One run, but for its seeds: rule, task, network, optimiser, length, observers; defaults filled in, and checked."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    rule: dict[str, Any]
+    task: dict[str, Any]
+    network: dict[str, Any] = {}
+    optimizer: dict[str, Any] = {"name": "sgd", "learning_rate": 1e-4}
+    steps: int = 1_000_000
+    bin: int = 10_000
+    observers: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def create(cls, table: Mapping[str, Any]) -> "Run":
+        """Fill in and check a table (as from a TOML file): every part is built once, so that what is wrong shows now.
+
+        Raises ValueError, one sentence, for whatever does not fit.
+        """
+        parts: dict[str, Any] = dict(table)
+        for key in parts:
+            if key not in cls.model_fields:
+                raise ValueError(
+                    f'a run has no part "{key}"; its parts: {", ".join(cls.model_fields)}.{nearest(key, cls.model_fields)}'
+                )
+        for key, registry in {"rule": RULES, "task": TASKS}.items():
+            parts[key] = complete(key, registry, parts.get(key))
+        network = parts.get("network", {})
+        if not isinstance(network, Mapping):
+            raise ValueError(f"the network must be a table of settings, not {network!r}.")
+        parts["network"] = complete("network", {"leaky": Network}, {"name": "leaky", **network})
+        parts["optimizer"] = complete("optimizer", optimizers(), _with_rate(parts.get("optimizer", "sgd")))
+        parts["observers"] = {name: complete("rule", RULES, given) for name, given in parts.get("observers", {}).items()}
+        for key in ("steps", "bin"):
+            if key in parts and (isinstance(parts[key], bool) or not isinstance(parts[key], int) or parts[key] < 1):
+                raise ValueError(f"{key} must be a whole number of at least 1, not {parts[key]!r}.")
+        run = cls(**parts)
+        run.build()
+        run.build_task().check(run.steps)
+        return run
+
+    def build_task(self) -> AbstractTask:
+        """The task of this run."""
+        return make(TASKS, self.task)
+
+    def build(self) -> tuple[AbstractRule, Network, optax.GradientTransformation, dict[str, AbstractRule]]:
+        """Rule, network, optimiser and observers of this run."""
+        observers = {name: make(RULES, table) for name, table in self.observers.items()}
+        return make(RULES, self.rule), make({"leaky": Network}, self.network), make(optimizers(), self.optimizer), observers
+
+    def text(self) -> str:
+        """The run as one line of JSON: its identity on disk."""
+        return json.dumps(self.model_dump(), sort_keys=True)
+
+
+def _with_rate(given: Any) -> Any:
+    table = {"name": given} if isinstance(given, str) else given
+    return {"name": "sgd", "learning_rate": 1e-4, **table} if isinstance(table, Mapping) else table
+
+
+def read_toml(file: str | Path) -> dict[str, Any]:
+    """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
+    try:
+        return tomllib.loads(Path(file).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
+
+
+def assign(table: dict[str, Any], assignment: str) -> None:
+    """Carry out "rule.jacobian.rate=0.01" on a table: a dotted path, and a TOML value (or a bare word)."""
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ValueError(f'"{assignment}" is not a setting; write path=value, as in rule.window=20.')
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for key in keys[:-1]:
+        inner = table.get(key, {})
+        table[key] = table = {"name": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, Mapping) else {}
+    named = table.get(keys[-1])
+    if isinstance(named, Mapping) and isinstance(value, str):
+        table[keys[-1]] = {**named, "name": value}
+    else:
+        table[keys[-1]] = value

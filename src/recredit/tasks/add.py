@@ -1,0 +1,94 @@
+"""Add: report a weighted sum of two past inputs.
+
+Coins x(tau) in {0, 1}, and the label y(tau) = 0.5 + 0.5 x(tau - t1) - 0.25 x(tau - t2); the network sees (x, 1 - x) and is to
+report (y, 1 - y). Each pair is held for `hold` network steps, "time rescaled to match alpha".
+
+Source: Marschall et al. 2019, after Pitis 2016. The published program's lags are (2, 4) where the paper prints (3, 5).
+"""
+
+import itertools
+import math
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.errors import check_choice, check_count
+from recredit.network import Head, LeakyRNN
+from recredit.tasks.task import AbstractTask, bernoulli_stream
+
+Labels = Literal["deterministic", "sampled"]
+
+
+class Add(AbstractTask):
+    """Report a weighted sum of two past coin flips.
+
+    Lags `t1`, `t2` count task steps, of `hold` network steps each.
+    `labels`: "deterministic" gives the label (y, 1 - y), "sampled" a one-hot draw from it. No wrap-around: coins before the
+    first step are drawn too.
+    """
+
+    t1: int = 3
+    t2: int = 5
+    hold: int = 2
+    labels: Labels = "deterministic"
+    n_in: int = eqx.field(default=2, init=False)
+    n_out: int = eqx.field(default=2, init=False)
+    head: Head = eqx.field(default="softmax", init=False, static=True)
+
+    def __check_init__(self):
+        check_count("the task's lag t1", self.t1, 0)
+        check_count("the task's lag t2", self.t2, 0)
+        check_count("the task's hold", self.hold)
+        check_choice("labels", self.labels, get_args(Labels))
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PRNGKeyArray:
+        return key
+
+    def chunk(
+        self, state: PRNGKeyArray, start: Int[Array, ""], length: int
+    ) -> tuple[Any, Float[Array, "l 2"], Float[Array, "l 2"]]:
+        reach = max(self.t1, self.t2)
+        first = start // self.hold
+        count = (length - 1) // self.hold + 2  # task steps that the chunk may touch
+        k_coin, k_label = jax.random.split(state)
+        coins = bernoulli_stream(k_coin, 0.5, first, count + reach, 1)[:, 0]  # row i is the coin of task step first - reach + i
+        x, x1, x2 = (coins[reach - lag : reach - lag + count] for lag in (0, self.t1, self.t2))
+        y = label(x1, x2)
+        if self.labels == "sampled":
+            draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(k_label, i)))(first + jnp.arange(count))
+            y = (draws < y).astype(y.dtype)
+        held = (start + jnp.arange(length)) // self.hold - first
+        return state, jnp.stack([x, 1 - x], axis=1)[held], jnp.stack([y, 1 - y], axis=1)[held]
+
+    def check(self, steps: int) -> None:
+        reach = max(self.t1, self.t2) * self.hold
+        if reach >= steps:
+            raise ValueError(
+                f"Add's longest lag reaches back {reach} network steps ({max(self.t1, self.t2)} task steps of {self.hold}), "
+                f"but the stream has only {steps}; take a longer stream or a shorter lag."
+            )
+
+    def floors(self) -> dict[str, float]:
+        """Mean cross-entropy (nats) of the best guess that knows no past coin, x(tau - t2), x(tau - t1), or both."""
+        same = self.t1 == self.t2
+        pairs = [(a, b) for a, b in itertools.product((0, 1), repeat=2) if a == b or not same]
+
+        def entropy_given(known) -> float:
+            groups: dict[Any, list[float]] = {}
+            for pair in pairs:
+                groups.setdefault(known(*pair), []).append(float(label(*pair)))
+            means = [(sum(g) / len(g), len(g) / len(pairs)) for g in groups.values()]
+            return sum(-w * sum(p * math.log(p) for p in (q, 1 - q) if p > 0) for q, w in means)
+
+        levels = {"nothing learned": lambda a, b: 0}
+        if not same:
+            levels |= {"t2 only": lambda a, b: b, "t1 only": lambda a, b: a}
+        return {what: entropy_given(known) for what, known in (levels | {"both lags": lambda a, b: (a, b)}).items()}
+
+
+def label(x1, x2):
+    """y = 0.5 + 0.5 x(tau - t1) - 0.25 x(tau - t2)."""
+    return 0.5 + 0.5 * x1 - 0.25 * x2

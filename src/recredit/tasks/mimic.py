@@ -1,0 +1,77 @@
+"""Mimic: reproduce the response of another network of the same architecture to a shared stream of coin flips.
+
+The target network has fixed random weights (biases ~ N(0, bias_sd^2)) and starts at rest. Each input vector of independent
+coins is held for `hold` network steps.
+
+Source: Marschall et al. 2019, p. 4, with the published program's sizes.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.errors import check_count, check_range
+from recredit.network import Head, LeakyRNN
+from recredit.tasks.task import AbstractTask, bernoulli_stream
+
+
+class MimicState(eqx.Module):
+    """The coins' key, the target network and its firing rates."""
+
+    key: PRNGKeyArray
+    target: LeakyRNN
+    r: Float[Array, " n_target"]
+
+
+class Mimic(AbstractTask):
+    """Reproduce the outputs of a fixed random network.
+
+    The target has `n_target` units (None: as many as the learner); a coin shows 1 with chance `p`.
+    """
+
+    n_in: int = 32
+    n_out: int = 32
+    n_target: int | None = None
+    p: float = 0.5
+    hold: int = 2
+    head: Head = eqx.field(default="linear", init=False, static=True)
+
+    BIAS_SD = 0.1  # of the target's recurrent and read-out biases
+
+    def __check_init__(self):
+        for name, size in {"n_in": self.n_in, "n_out": self.n_out, "n_target": self.n_target, "hold": self.hold}.items():
+            if size is not None:
+                check_count(f"Mimic's {name}", size)
+        check_range("Mimic's p", self.p, least=0, most=1)
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> MimicState:
+        k_coin, k_net, k_rec, k_out = jax.random.split(key, 4)
+        sizes = (self.n_target or net.n, self.n_in, self.n_out)
+        target = LeakyRNN.create(sizes, k_net, alpha=net.alpha, activation=net.activation, head=self.head)
+        b_rec = self.BIAS_SD * jax.random.normal(k_rec, (target.n,))
+        b_out = self.BIAS_SD * jax.random.normal(k_out, (target.n_out,))
+        target = eqx.tree_at(lambda net: (net.W, net.b_out), target, (target.W.at[:, -1].set(b_rec), b_out))
+        return MimicState(k_coin, target, target.phi(jnp.zeros(target.n)))
+
+    def chunk(
+        self, state: MimicState, start: Int[Array, ""], length: int
+    ) -> tuple[Any, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
+        first = start // self.hold
+        coins = bernoulli_stream(state.key, self.p, first, (length - 1) // self.hold + 2, self.n_in)
+        inputs = coins[(start + jnp.arange(length)) // self.hold - first]
+
+        def respond(r, x):
+            _, _, r = state.target.step(r, x)
+            return r, state.target.readout(r)
+
+        r, targets = jax.lax.scan(respond, state.r, inputs)
+        return eqx.tree_at(lambda s: s.r, state, r), inputs, targets
+
+    def check(self, steps: int) -> None:
+        """Mimic has no lags: any stream will do."""
+
+    def floors(self) -> dict[str, float]:
+        return {}

@@ -1,0 +1,91 @@
+"""Recorded: inputs and labels of your own, from a file or from arrays."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.network import Head, LeakyRNN
+from recredit.tasks.task import AbstractTask
+
+
+class Recorded(AbstractTask):
+    """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), played once, one row per network step.
+
+    `head`: "linear" (squared error) or "softmax" (cross-entropy; each label must be a distribution). Every seed sees the same
+    data. Raises ValueError for arrays that are not numbers, not finite, or of sizes that disagree.
+    """
+
+    inputs: Float[Array, "T n_in"]
+    targets: Float[Array, "T n_out"]
+    head: Head = eqx.field(static=True)
+
+    def __init__(self, inputs: Any, targets: Any, head: Head = "linear"):
+        arrays = {}
+        for name, given in {"inputs": inputs, "targets": targets}.items():
+            try:
+                array = np.asarray(given, float)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"the recorded {name} are not an array of numbers: {error}.") from None
+            if array.ndim != 2 or 0 in array.shape:
+                raise ValueError(
+                    f"the recorded {name} must be a table (steps, width) with at least one entry, not {array.shape}."
+                )
+            if not np.isfinite(array).all():
+                row, column = np.argwhere(~np.isfinite(array))[0]
+                raise ValueError(
+                    f"the recorded {name} hold {array[row, column]} at step {row}, column {column}; every entry must be finite."
+                )
+            arrays[name] = array
+        if len(arrays["inputs"]) != len(arrays["targets"]):
+            raise ValueError(
+                f"{len(arrays['inputs'])} recorded inputs but {len(arrays['targets'])} targets: one of each is needed."
+            )
+        if head == "softmax" and (arrays["targets"].min() < 0 or not np.allclose(arrays["targets"].sum(1), 1)):
+            raise ValueError(
+                "a softmax head needs labels that are distributions: entries of at least 0 that sum to 1 in every row."
+            )
+        self.inputs, self.targets, self.head = jnp.asarray(arrays["inputs"]), jnp.asarray(arrays["targets"]), head
+
+    @property
+    def n_in(self) -> int:
+        return self.inputs.shape[1]
+
+    @property
+    def n_out(self) -> int:
+        return self.targets.shape[1]
+
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
+        return None
+
+    def chunk(
+        self, state: None, start: Int[Array, ""], length: int
+    ) -> tuple[None, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
+        inputs = jax.lax.dynamic_slice_in_dim(self.inputs, start, length)
+        return None, inputs, jax.lax.dynamic_slice_in_dim(self.targets, start, length)
+
+    def check(self, steps: int) -> None:
+        if steps > len(self.inputs):
+            raise ValueError(f"the recording has {len(self.inputs)} steps, fewer than the {steps} asked for.")
+
+    def floors(self) -> dict[str, float]:
+        return {}
+
+
+def read_recording(file: str, head: Literal["linear", "softmax"] = "linear") -> Recorded:
+    """Your own data: a NumPy .npz `file` with arrays `inputs` (T, n_in) and `targets` (T, n_out).
+
+    Raises ValueError for a file that is missing or unreadable or lacks one of the two, and as `Recorded` does.
+    """
+    try:
+        with np.load(Path(file), allow_pickle=False) as data:
+            arrays = {name: data[name] for name in ("inputs", "targets")}
+    except KeyError:
+        raise ValueError(f"{file} lacks an array: it must hold `inputs` and `targets`.") from None
+    except Exception as error:
+        raise ValueError(f"{file} cannot be read as a NumPy .npz file: {error}") from None
+    return Recorded(arrays["inputs"], arrays["targets"], head)

@@ -1,0 +1,43 @@
+"""The contract of a task: an endless stream of inputs and labels, in constant memory."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.network import Head, LeakyRNN
+
+
+class AbstractTask(eqx.Module):
+    """A stream of inputs (n_in,) and labels (n_out,), one of each per network step."""
+
+    n_in: eqx.AbstractVar[int]
+    n_out: eqx.AbstractVar[int]
+    head: eqx.AbstractVar[Head]
+
+    @abstractmethod
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:
+        """What the stream keeps; `net` is the learner, `key` decides all of the data."""
+
+    @abstractmethod
+    def chunk(
+        self, state: Any, start: Int[Array, ""], length: int
+    ) -> tuple[Any, Float[Array, "length n_in"], Float[Array, "length n_out"]]:
+        """The inputs and labels of network steps start ... start + length - 1; chunks are asked for in order."""
+
+    @abstractmethod
+    def check(self, steps: int) -> None:
+        """Raise ValueError if a stream of `steps` network steps cannot hold this task."""
+
+    @abstractmethod
+    def floors(self) -> dict[str, float]:
+        """Known levels of the loss, by what a learner that reaches it has learned; {} where none is known."""
+
+
+def bernoulli_stream(key: PRNGKeyArray, p: float, start: Int[Array, ""], count: int, width: int) -> Float[Array, "count width"]:
+    """Rows start ... start + count - 1 of an endless table of independent 0/1 draws: row i depends on `key` and i alone."""
+    rows = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), p, (width,)))(start + jnp.arange(count))
+    return rows.astype(float)

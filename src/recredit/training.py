@@ -1,0 +1,222 @@
+"""Online training: scan over time, vmap over seeds, passive observers alongside."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from recredit.errors import check_choice, check_count, check_range
+from recredit.network import Activation, LeakyRNN
+from recredit.rule import AbstractRule, Clock, State, Step
+from recredit.tasks.task import AbstractTask
+
+SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
+Progress = Callable[[int], None]
+
+
+class Network(eqx.Module):
+    """What the learner is made of; input and output sizes and the head come from the task."""
+
+    n: int = 32
+    alpha: float = 0.5
+    activation: Activation = "tanh"
+
+    def __check_init__(self):
+        check_count("n", self.n)
+        check_range("alpha", self.alpha, above=0, most=1)
+        check_choice("activation", self.activation, get_args(Activation))
+
+    def create(self, task: AbstractTask, key: PRNGKeyArray) -> LeakyRNN:
+        """Draw the initial network for `task`."""
+        sizes = (self.n, task.n_in, task.n_out)
+        return LeakyRNN.create(sizes, key, alpha=self.alpha, activation=self.activation, head=task.head)
+
+
+class Learner(eqx.Module):
+    """All that one run carries from step to step: the checkpoint."""
+
+    net: LeakyRNN
+    r: Float[Array, " n"]
+    optimizer: Any
+    """The optimiser's state."""
+    states: tuple[State, ...]
+    """The learning states, of the driving rule first, then of each observer."""
+    stream: Any
+    """The task's state."""
+    key: PRNGKeyArray
+    """The rules' own randomness."""
+
+
+class Trainer(eqx.Module):
+    """What stays the same through a run: rules (the first drives, the others watch), task, network and optimiser."""
+
+    rules: tuple[AbstractRule, ...]
+    task: AbstractTask
+    network: Network
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+
+    def start(self, seed: int | Int[Array, ""]) -> Learner:
+        """The learner of one seed before its first step.
+
+        Seeds are paired: weights, initial rates and data depend on the seed, the task and the network, never on the rules.
+        """
+        k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
+        net = self.network.create(self.task, k_net)
+        r = net.phi(jax.random.normal(k_r, (net.n,)))
+        states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
+        return Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
+
+    def step(
+        self, learner: Learner, t: Any, x: Float[Array, " n_in"], target: Float[Array, " n_out"]
+    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "n m"]]]:
+        """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
+
+        The order is the published program's: forward with W_t; credit from W_out before its update; learning state; gradient;
+        simultaneous update of W, W_out and b_out.
+        """
+        net = learner.net
+        r_hat, v, r = net.step(learner.r, x)
+        loss, error = net.loss_and_error(net.readout(r), target)
+        step = Step(learner.r, r_hat, v, r, error, target)
+        told = [
+            rule.update(net, step, state, rule_key(learner.key, i, t + 1))
+            for i, (rule, state) in enumerate(zip(self.rules, learner.states, strict=True))
+        ]
+        gradient = {"W": told[0][0], "W_out": jnp.outer(error, r), "b_out": error}
+        updates, optimizer = self.optimizer.update(gradient, learner.optimizer, weights(net))
+        net = with_weights(net, optax.apply_updates(weights(net), updates))
+        after = Learner(net, r, optimizer, tuple(state for _, state in told), learner.stream, learner.key)
+        return after, loss, [G for G, _ in told]
+
+    def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, dict[str, Array]]:
+        """`length` steps of one seed from step `first` on: the learner after them, and what was measured.
+
+        Measured: `loss` (length,), `finite` data, and of each observer its `cosine` with the driver and its `norm_ratio` to it,
+        averaged (observers,).
+        """
+        stream, inputs, targets = self.task.chunk(learner.stream, first, length)
+        learner = eqx.tree_at(lambda s: s.stream, learner, stream)
+
+        def body(learner: Learner, sample: tuple[Array, Array, Array]):
+            learner, loss, grads = self.step(learner, *sample)
+            return learner, (loss, compare(grads))
+
+        learner, (loss, compared) = jax.lax.scan(body, learner, (first + jnp.arange(length), inputs, targets))
+        finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
+        return learner, {"loss": loss, "finite": finite} | {k: a.mean(axis=0) for k, a in compared.items()}
+
+
+def seed_axes(learner: Any) -> Any:
+    """The axis of each of a learner's arrays that counts the seeds: the first, but none for a rule's Clock."""
+    return jax.tree.map(
+        lambda leaf: None if isinstance(leaf, Clock) else 0, learner, is_leaf=lambda leaf: isinstance(leaf, Clock)
+    )
+
+
+def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
+    axes = seed_axes(jax.eval_shape(trainer.start, seeds[0]))
+    return jax.vmap(trainer.start, out_axes=axes)(seeds)
+
+
+def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, dict[str, Array]]:
+    axes = seed_axes(learners)
+    return jax.vmap(trainer.segment, in_axes=(axes, None, None), out_axes=(axes, 0))(learners, first, length)
+
+
+def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
+    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
+    return jax.random.fold_in(jax.random.fold_in(key, index), t)
+
+
+def weights(net: LeakyRNN) -> dict[str, Array]:
+    """The trainable arrays of a network."""
+    return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}
+
+
+def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
+    """The network with other weights."""
+    return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)
+
+
+def compare(grads: list[Float[Array, "n m"]]) -> dict[str, Float[Array, " observers"]]:
+    """Each observer's alignment with the driver: the cosine between their gradients, and the ratio of their norms."""
+    driver, tiny = grads[0], 1e-30
+    norms = [jnp.linalg.norm(G) for G in grads]
+    cosines = [jnp.sum(driver * G) / jnp.maximum(norms[0] * norm, tiny) for G, norm in zip(grads[1:], norms[1:], strict=True)]
+    ratios = [norm / jnp.maximum(norms[0], tiny) for norm in norms[1:]]
+    return {"cosine": jnp.array(cosines), "norm_ratio": jnp.array(ratios)} if cosines else {}
+
+
+def train(
+    rule: AbstractRule,
+    task: AbstractTask,
+    *,
+    network: Network = Network(),
+    optimizer: optax.GradientTransformation | None = None,
+    seeds: int | Sequence[int] = 20,
+    steps: int = 1_000_000,
+    bin_steps: int = 10_000,
+    observers: Mapping[str, AbstractRule] | None = None,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Train `rule` on `task` online, one step a sample, all seeds at once on this process's device.
+
+    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
+    `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `observers`: further rules that
+    see the same steps without touching weights or randomness. `progress` is called with the number of steps done.
+
+    Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
+    (seed, output, unit) and `b_out` (seed, output); `diverged_at` (seed), the first step whose loss was not a finite number
+    or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step. Memory
+    does not grow with `steps`, but for the bins.
+
+    Raises ValueError for counts below 1, a task that does not fit the stream, or a task whose data are not finite.
+    """
+    check_count("steps", steps)
+    check_count("the bin", bin_steps)
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    check_count("the number of seeds", len(chosen))
+    if len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        raise ValueError(f"seeds must be different whole numbers of at least 0, not {chosen}.")
+    task.check(steps)
+    observers = dict(observers or {})
+    trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4))
+
+    learners = eqx.filter_jit(_start)(trainer, jnp.array(chosen))
+    segment = eqx.filter_jit(_segment, donate="all-except-first")
+    diverged_at = np.full(len(chosen), -1)
+    bins: dict[str, list[np.ndarray]] = {}
+    ends = [min(first + bin_steps, steps) for first in range(0, steps, bin_steps)]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        pieces: dict[str, list[np.ndarray]] = {}
+        for first in range(begin, end, SEGMENT):
+            length = min(SEGMENT, end - first)
+            learners, measured = segment(trainer, learners, jnp.array(first), length)
+            measured = {name: np.asarray(value, float) for name, value in measured.items()}
+            if not measured.pop("finite").all():
+                raise ValueError(f"the task gave data that are not finite between steps {first} and {first + length}.")
+            bad = ~np.isfinite(measured["loss"])
+            new = bad.any(axis=1) & (diverged_at < 0)
+            diverged_at[new] = first + bad[new].argmax(axis=1)
+            measured["loss"] = measured["loss"].mean(axis=1)
+            for name, value in measured.items():
+                pieces.setdefault(name, []).append(value * length / (end - begin))
+            if progress:
+                progress(first + length)
+        for name, values in pieces.items():
+            bins.setdefault(name, []).append(np.sum(values, axis=0))
+
+    dims = {"loss": ("seed", "step"), "cosine": ("seed", "observer", "step"), "norm_ratio": ("seed", "observer", "step")}
+    final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
+    return xr.Dataset(
+        {name: (dims[name], np.stack(values, axis=-1)) for name, values in bins.items()}
+        | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()}
+        | {"diverged_at": ("seed", diverged_at)},
+        coords={"seed": chosen, "step": ends, "observer": list(observers)},
+    )

@@ -1,0 +1,66 @@
+"""What the tests share: small networks on small streams, rules run step by step, and exact gradients by autodiff."""
+
+import jax
+import jax.numpy as jnp
+
+from recredit.network import LeakyRNN
+from recredit.rule import Step
+
+
+def small_net(n=4, n_in=2, n_out=3, alpha=0.5, activation="tanh", head="softmax", seed=0):
+    k_net, k_b, k_out = jax.random.split(jax.random.key(seed), 3)
+    net = LeakyRNN.create((n, n_in, n_out), k_net, alpha=alpha, activation=activation, head=head)
+    b_rec, b_out = 0.1 * jax.random.normal(k_b, (n,)), 0.1 * jax.random.normal(k_out, (n_out,))
+    return LeakyRNN(net.W.at[:, -1].set(b_rec), net.W_out, b_out, alpha, activation, head)
+
+
+def stream(net, T, seed=1):
+    """Starting rates, inputs and labels."""
+    k_r, k_x, k_y = jax.random.split(jax.random.key(seed), 3)
+    targets = jax.nn.softmax(jax.random.normal(k_y, (T, net.n_out)))
+    return 0.5 * jax.random.normal(k_r, (net.n,)), jax.random.normal(k_x, (T, net.n_in)), targets
+
+
+def steps_of(net, r, inputs, targets):
+    """The Step of each time, with frozen weights."""
+    steps = []
+    for x, target in zip(inputs, targets, strict=True):
+        r_hat, v, r_next = net.step(r, x)
+        _, error = net.loss_and_error(net.readout(r_next), target)
+        steps.append(Step(r, r_hat, v, r_next, error, target))
+        r = r_next
+    return steps
+
+
+def run_rule(rule, net, steps, state=None, keys=None):
+    """Each step's gradient and state, with frozen weights."""
+    state = rule.init(net, jax.random.key(0)) if state is None else state
+    keys = jax.random.split(jax.random.key(1), len(steps)) if keys is None else keys
+    update = jax.jit(rule.update)
+    grads, states = [], []
+    for step, key in zip(steps, keys, strict=True):
+        G, state = update(net, step, state, key)
+        grads.append(G)
+        states.append(state)
+    return jnp.stack(grads), states
+
+
+def losses(net, r, inputs, targets, W):
+    """Each step's loss; W is one (n, m) matrix for all steps, or one per step (T, n, m)."""
+    out = []
+    for t, (x, target) in enumerate(zip(inputs, targets, strict=True)):
+        used = LeakyRNN(W if W.ndim == 2 else W[t], net.W_out, net.b_out, net.alpha, net.activation, net.head)
+        _, _, r = used.step(r, x)
+        out.append(net.loss_and_error(net.readout(r), target)[0])
+    return jnp.stack(out)
+
+
+def past_gradients(net, r, inputs, targets):
+    """d L^t / d W for each t: W shared by all past steps."""
+    return jax.jacrev(lambda W: losses(net, r, inputs, targets, W))(net.W)
+
+
+def future_gradients(net, r, inputs, targets, last=None):
+    """d (sum of L^s over s <= last) / d W^(t): the copy of W used at step t."""
+    W = jnp.broadcast_to(net.W, (len(inputs), *net.W.shape))
+    return jax.grad(lambda W: losses(net, r, inputs, targets, W)[:last].sum())(W)

@@ -1,0 +1,3 @@
+from beartype import BeartypeConf, beartype
+
+checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a fine float
