@@ -62,11 +62,13 @@ class EBPTT(AbstractRule):
         v, r_hat, clock = push(state.v, step.v), push(state.r_hat, step.r_hat), state.clock.tick()
 
         def backpropagate() -> Float[Array, "n m"]:
-            c, G = jnp.zeros_like(step.r), jnp.zeros_like(net.W)
-            for s in range(self.window):
-                c = c_bar[s] + (self.jacobian.backward(net, v[s - 1], jacobian, c) if s else 0)  # (1)
-                G = G + jnp.outer(c * net.gain(v[s], with_alpha=not self.published_alpha_bug), r_hat[s])  # (2)
-            return G
+            def back(arriving, at):
+                c = at[0] + arriving  # (1)
+                gain = net.gain(at[1], with_alpha=not self.published_alpha_bug)
+                return self.jacobian.backward(net, at[1], jacobian, c), c * gain
+
+            _, credit = jax.lax.scan(back, jnp.zeros_like(step.r), (c_bar, v))
+            return credit.T @ r_hat  # (2)
 
         full = clock.steps % self.window == 0
         G = jax.lax.cond(full, backpropagate, lambda: jnp.zeros_like(net.W))

@@ -53,8 +53,10 @@ class PBPTT(AbstractRule):
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
-        G = jnp.outer(q * net.gain(v[0]), r_hat[0])
-        for s in range(1, self.window):
-            q = self.jacobian.backward(net, v[s - 1], jacobian, q)  # (1)
-            G = G + jnp.outer(q * net.gain(v[s]), r_hat[s])  # (2)
+
+        def back(q, v):
+            return self.jacobian.backward(net, v, jacobian, q), q * net.gain(v)  # (1)
+
+        _, credit = jax.lax.scan(back, q, v)
+        G = credit.T @ r_hat  # (2)
         return G, PBPTTState(v, r_hat, jacobian, state.feedback)

@@ -1,0 +1,102 @@
+"""What every registered rule owes: checked for all of RULES, by no one's name."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import small_net, steps_of, stream
+
+from recredit.feedback import FEEDBACKS
+from recredit.jacobian import JACOBIANS, LearnedJacobian
+from recredit.rules import RULES
+
+SIZES = [{}, {"n": 1, "n_in": 1, "n_out": 1, "head": "linear"}, {"n": 5, "n_in": 3, "n_out": 2, "activation": "relu"}]
+
+
+def variants():
+    """Each rule as it comes, and with every other building block that it takes."""
+    for name, make in RULES.items():
+        yield name, make()
+        fields = make().__dataclass_fields__
+        blocks = {"feedback": FEEDBACKS, "jacobian": JACOBIANS}
+        for kind, registry in blocks.items():
+            if kind in fields:
+                yield from ((f"{name}+{block}_{kind}", make(**{kind: registry[block]()})) for block in registry)
+        if "jacobian" in fields:
+            settings = [("zero", "r1"), ("leaky", "r_hat")]
+            yield from ((f"{name}+learned{s}", make(jacobian=LearnedJacobian(1e-2, *s))) for s in settings)
+
+
+VARIANTS = dict(variants())
+
+
+def problem(length=3, **settings):
+    net = small_net(**settings)
+    return net, steps_of(net, *stream(net, length))
+
+
+def shapes(tree):
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("settings", SIZES, ids=str)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_gradient_and_state_keep_their_shapes(name, settings):
+    rule, (net, steps) = VARIANTS[name], problem(**settings)
+    before = jax.eval_shape(rule.init, net, jax.random.key(0))
+    G, after = jax.eval_shape(rule.update, net, steps[0], before, jax.random.key(1))
+    assert G.shape == net.W.shape
+    assert G.dtype == net.W.dtype
+    assert shapes(after) == shapes(before)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_results_are_finite(name):
+    rule = RULES[name]()
+    net, steps = problem(length=12)
+    state, update = rule.init(net, jax.random.key(0)), jax.jit(rule.update)
+    for t, step in enumerate(steps):
+        G, state = update(net, step, state, jax.random.key(t))
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((G, state)))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_no_array_hides_in_the_rule_or_in_its_trace(name):
+    rule, (net, steps) = VARIANTS[name], problem()
+    assert not any(eqx.is_array(leaf) for leaf in jax.tree.leaves(rule))
+    state = rule.init(net, jax.random.key(0))
+    trace = jax.make_jaxpr(rule.update)(net, steps[0], state, jax.random.key(1))
+    assert all(np.ndim(constant) == 0 for constant in trace.consts)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_second_step_is_not_compiled_again(name):
+    rule, (net, steps), traces = RULES[name](), problem(), []
+
+    @jax.jit
+    def update(*arguments):
+        traces.append(1)
+        return rule.update(*arguments)
+
+    state = rule.init(net, jax.random.key(0))
+    for t, step in enumerate(steps):
+        _, state = update(net, step, state, jax.random.key(t))
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_vectorised_seeds_equal_seeds_one_by_one(name):
+    rule, seeds, length = RULES[name](), 3, 11
+    nets = [small_net(seed=seed) for seed in range(seeds)]
+    steps = [steps_of(net, *stream(net, length, seed=seed)) for seed, net in enumerate(nets)]
+    keys = jax.random.split(jax.random.key(5), (length, seeds))
+    stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)  # noqa: E731
+    alone = [rule.init(net, jax.random.key(seed)) for seed, net in enumerate(nets)]
+    states, together = stack(alone), jax.jit(jax.vmap(rule.update))
+    update = jax.jit(rule.update)
+    for t in range(length):
+        G, states = together(stack(nets), stack([s[t] for s in steps]), states, keys[t])
+        for seed in range(seeds):
+            expected, alone[seed] = update(nets[seed], steps[seed][t], alone[seed], keys[t, seed])
+            np.testing.assert_allclose(G[seed], expected, rtol=0, atol=1e-12)
