@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recredit.network import LeakyRNN
 from recredit.rule import Step
@@ -21,28 +22,41 @@ def stream(net, T, seed=1):
     return 0.5 * jax.random.normal(k_r, (net.n,)), jax.random.normal(k_x, (T, net.n_in)), targets
 
 
+def unstack(tree):
+    """A list of trees from one tree with a leading axis."""
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [[jnp.asarray(row) for row in np.asarray(leaf)] for leaf in leaves]
+    return [jax.tree.unflatten(structure, row) for row in zip(*columns, strict=True)]
+
+
+def stack(trees):
+    """One tree with a leading axis from a list of trees."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
 def steps_of(net, r, inputs, targets):
     """The Step of each time, with frozen weights."""
-    steps = []
-    for x, target in zip(inputs, targets, strict=True):
-        r_hat, v, r_next = net.step(r, x)
-        _, error = net.loss_and_error(net.readout(r_next), target)
-        steps.append(Step(r, r_hat, v, r_next, error, target))
-        r = r_next
-    return steps
+
+    def body(r_prev, data):
+        x, target = data
+        r_hat, v, r = net.step(r_prev, x)
+        _, error = net.loss_and_error(net.readout(r), target)
+        return r, Step(r_prev, r_hat, v, r, error, target)
+
+    return unstack(jax.lax.scan(body, r, (inputs, targets))[1])
 
 
 def run_rule(rule, net, steps, state=None, keys=None):
     """Each step's gradient and state, with frozen weights."""
-    state = rule.init(net, jax.random.key(0)) if state is None else state
-    keys = jax.random.split(jax.random.key(1), len(steps)) if keys is None else keys
-    update = jax.jit(rule.update)
-    grads, states = [], []
-    for step, key in zip(steps, keys, strict=True):
-        G, state = update(net, step, state, key)
-        grads.append(G)
-        states.append(state)
-    return jnp.stack(grads), states
+    state = rule.init(net, jax.random.key(0)) if state is None else jax.tree.map(jnp.asarray, state)
+    keys = jax.random.split(jax.random.key(1), len(steps)) if keys is None else jnp.stack([*keys])
+
+    def body(state, now):
+        G, state = rule.update(net, now[0], state, now[1])
+        return state, (G, state)
+
+    grads, states = jax.lax.scan(body, state, (stack(steps), keys))[1]
+    return grads, unstack(states) if jax.tree.leaves(states) else [states] * len(steps)
 
 
 def losses(net, r, inputs, targets, W):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import small_net, steps_of, stream
+from oracles import small_net, stack, steps_of, stream
 
 from recredit.feedback import FEEDBACKS
 from recredit.jacobian import JACOBIANS, LearnedJacobian
@@ -91,7 +91,6 @@ def test_vectorised_seeds_equal_seeds_one_by_one(name):
     nets = [small_net(seed=seed) for seed in range(seeds)]
     steps = [steps_of(net, *stream(net, length, seed=seed)) for seed, net in enumerate(nets)]
     keys = jax.random.split(jax.random.key(5), (length, seeds))
-    stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)  # noqa: E731
     alone = [rule.init(net, jax.random.key(seed)) for seed, net in enumerate(nets)]
     states, together = stack(alone), jax.jit(jax.vmap(rule.update))
     update = jax.jit(rule.update)

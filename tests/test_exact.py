@@ -105,7 +105,7 @@ def test_e_bptt_is_the_gradient_within_each_window(settings):
 
 
 def takes(setting):
-    return [name for name, make in RULES.items() if setting in {f for f in make().__dataclass_fields__}]
+    return [name for name, make in RULES.items() if setting in make().__dataclass_fields__]
 
 
 @pytest.mark.parametrize("name", [name for name in takes("jacobian") if name != "dni_b"])

@@ -25,12 +25,10 @@ def problem(**net):
 
 def keys_of_all_signs():
     """A key for each of the four patterns of two signs."""
-    found = {}
-    for i in itertools.count():
-        key = jax.random.key(i)
-        found.setdefault(tuple(jax.random.rademacher(key, (N,)).tolist()), key)
-        if len(found) == 4:
-            return list(found.values())
+    keys = [jax.random.key(i) for i in range(40)]
+    found = {tuple(jax.random.rademacher(key, (N,)).tolist()): key for key in keys}
+    assert len(found) == 4
+    return list(found.values())
 
 
 def start(rule, net, zero):
