@@ -11,10 +11,10 @@ fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about 
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
 
 test: $(READY)  ## the common tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow"
 
 slow: $(READY)  ## the long proofs
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m slow
 
 check: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -1,16 +1,32 @@
 """The command line: parsing only. JAX is imported when a command runs, so that help comes at once."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 # Spelled here too, since their modules import JAX.
 from recredit.choices import Scale, Variant
 
-app = App(name="recredit", help="Temporal credit assignment in recurrent networks: rules, tasks and the paper's Fig. 1.")
-_Many = Parameter(consume_multiple=True, negative=())
+app = App(
+    name="recredit",
+    help="Temporal credit assignment in recurrent networks: rules, tasks and the paper's Fig. 1.",
+    suppress_keyboard_interrupt=False,  # main has more to say about it
+)
+
+
+def _whole(_: Any, tokens: Any) -> int:
+    given = tokens[0].value
+    with contextlib.suppress(ValueError):
+        if float(given).is_integer():  # cyclopts' own conversion would round 2.5 to 2, and refuse 1e6
+            return int(float(given))
+    raise ValueError(f'"{given}" is not a whole number.')
+
+
+_Count = Annotated[int, Parameter(converter=_whole)]
+_Many = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @app.command
@@ -18,8 +34,8 @@ def fig1(
     *,
     scale: Scale = "paper",
     variant: Variant = "written",
-    seeds: int | None = None,
-    steps: int | None = None,
+    seeds: _Count | None = None,
+    steps: _Count | None = None,
     out: Path | None = None,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
@@ -52,9 +68,9 @@ def train(
     set: Annotated[tuple[str, ...], _Many] = (),
     config: Path | None = None,
     observe: Annotated[tuple[str, ...], _Many] = (),
-    seeds: int = 20,
-    steps: int | None = None,
-    bin: int | None = None,
+    seeds: _Count = 20,
+    steps: _Count | None = None,
+    bin: _Count | None = None,
     out: Path | None = None,
 ) -> None:
     """Train one rule on one task.
@@ -111,6 +127,8 @@ def main(arguments: Any = None) -> None:
         app(arguments, exit_on_error=False, print_error=False)
     except (ValueError, CycloptsError) as error:
         sentence = " ".join(str(error).split())
+        if isinstance(error, UnusedCliTokensError):
+            sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
         print(f"recredit: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from recredit.pool import compute
 from recredit.report.figure import draw_fig1, draw_run
 from recredit.report.live import Live, catalogue_table, claims_table, losses_table
 from recredit.rules import RULES
-from recredit.settings import Run, assign, read_toml
+from recredit.settings import BLOCKS, Registry, Run, assign, block_name, read_toml
 from recredit.store import read_cell, writable_folder, write_dataset, write_whole
 from recredit.tasks import TASKS
 
@@ -52,7 +52,7 @@ def run_fig1(scale: Scale, variant: Variant, seeds: int | None, steps: int | Non
     write_dataset(folder / "curves.nc", data)
     write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n"))
     draw_fig1(data, folder)
-    console.print(losses_table(final), claims_table(judged["claims"]))
+    console.print(losses_table(judged["final_loss"], size["seeds"]), claims_table(judged["claims"]))
     console.print(f"Wrote fig1.png, fig1.svg, curves.nc and claims.json to {folder} in {time.monotonic() - began:.0f} s.")
 
 
@@ -87,38 +87,42 @@ def run_train(
     assert data is not None
     data = data.sel(seed=list(range(seeds)))
     write_dataset(folder / "run.nc", data)
-    learner = run.build_task()
-    label = "cross-entropy (nats)" if learner.head == "softmax" else "½ squared error, summed over outputs"
-    draw_run(data.loss, learner.floors(), label, title, folder / "loss.png")
-    final = fig1.final_loss(data).expand_dims(task=[run.task["name"]], rule=[run.rule["name"]])
-    console.print(losses_table(final))
-    for what, level in learner.floors().items():
+    made = run.build_task()
+    loss, unit = fig1.shown(data.loss, made)
+    draw_run(loss, made.floors(), unit, title, folder / "loss.png")
+    final = fig1.final_loss(data.assign(loss=loss)).expand_dims(task=[run.task["name"]], rule=[run.rule["name"]])
+    console.print(losses_table(claims.summary(final), seeds), f"Loss: {unit}.")
+    for what, level in made.floors().items():
         console.print(f"  {level:.4f}  {what}", style="dim")
     for name in run.observers:
-        cosine = float(data.cosine.sel(observer=name).mean())
-        console.print(f"Mean cosine of {name}'s gradient with {run.rule['name']}'s: {cosine:.3f}")
+        cosine, ratio = (float(data[kind].sel(observer=name).mean()) for kind in ("cosine", "norm_ratio"))
+        console.print(
+            f"{name}'s gradient beside {run.rule['name']}'s: mean cosine {cosine:.3f}, norm {ratio:.3g} times as large"
+        )
     console.print(f"Wrote loss.png and run.nc to {folder}.")
 
 
 def _entry(name: str, make: Any) -> tuple[str, str, str]:
     what = (inspect.getdoc(make) or "").split("\n")[0]
     parameters = inspect.signature(make).parameters.values()
-    shown = ", ".join(p.name if p.default is p.empty else f"{p.name}={_shown(p.default)}" for p in parameters)
-    return name, what, shown
+    shown = (p.name if p.default is p.empty else f"{p.name}={block_name(p.annotation, p.default)}" for p in parameters)
+    return name, what, ", ".join(shown)
 
 
-def _shown(default: Any) -> str:
-    return str(default).removesuffix("()") if not isinstance(default, str) else default
+def _catalogue(title: str, registry: Registry) -> None:
+    console.print(catalogue_table(title, [_entry(name, make) for name, make in registry.items()]))
 
 
 def list_rules() -> None:
-    """Print the rules."""
-    console.print(catalogue_table("Learning rules", [_entry(name, make) for name, make in RULES.items()]))
+    """Print the rules, and the building blocks that their settings name."""
+    _catalogue("Learning rules", RULES)
+    for kind, registry in BLOCKS.values():
+        _catalogue(f"Building blocks: {kind}", registry)
 
 
 def list_tasks() -> None:
     """Print the tasks, and the known levels of the loss."""
-    console.print(catalogue_table("Tasks", [_entry(name, make) for name, make in TASKS.items()]))
+    _catalogue("Tasks", TASKS)
     for name, make in TASKS.items():
         if all(p.default is not p.empty for p in inspect.signature(make).parameters.values()):
             for what, level in make().floors().items():

@@ -18,8 +18,13 @@ def check_choice(what: str, given: object, allowed: Iterable[str]) -> None:
         raise ValueError(f'{what} "{given}" is unknown; allowed: {", ".join(allowed)}.{nearest(str(given), allowed)}')
 
 
-def check_count(what: str, given: int, least: int = 1) -> None:
-    """Raise ValueError unless `given` is a whole number of at least `least`."""
+MOST = 2**31 - 1  # what a 32-bit step counter holds
+
+
+def check_count(what: str, given: object, least: int = 1) -> None:
+    """Raise ValueError unless `given` is a whole number of at least `least`, and one that 32 bits hold."""
+    if isinstance(given, int) and given > MOST:
+        raise ValueError(f"{what} must be at most {MOST:,}, not {given:,}.")
     if isinstance(given, bool) or not isinstance(given, int) or given < least:
         raise ValueError(f"{what} must be a whole number of at least {least}, not {given!r}.")
 

@@ -51,6 +51,10 @@ class Worker:
             env=env,
             start_new_session=True,  # Ctrl-C is for the pool: it ends the workers
         )
+        self.backend = ""
+
+    def greet(self) -> None:
+        """Wait until the worker is up, and learn what it computes on."""
         self.backend = self.hear()["backend"]
 
     def hear(self) -> dict:
@@ -115,14 +119,16 @@ def compute(
 
     def start(core: int) -> None:
         try:
-            workers.append(Worker(core))
+            worker = Worker(core)
+            workers.append(worker)  # before the greeting, so that what interrupts it ends the worker
+            worker.greet()
         except Exception as error:
             errors.append(error)
 
     try:
         first, *others = cores()
-        workers.append(Worker(first))
-        if workers[0].backend == "cpu":
+        start(first)
+        if not errors and workers[0].backend == "cpu":
             jobs = plan(folder, runs, seeds, 1 + len(others))
             _together(start, others[: len(jobs) - 1])
         for job in jobs:

@@ -10,12 +10,12 @@ from typing import Any
 import optax
 import pydantic
 
-from recredit.errors import check_choice, nearest
+from recredit.errors import check_choice, check_count, check_range, nearest
 from recredit.feedback import FEEDBACKS, AbstractFeedback
 from recredit.jacobian import JACOBIANS, AbstractJacobian
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
-from recredit.tasks import TASKS, AbstractTask
+from recredit.tasks import TASKS, AbstractTask, Recorded
 from recredit.training import Network
 
 Registry = Mapping[str, Callable[..., Any]]
@@ -26,10 +26,16 @@ BLOCKS: dict[type, tuple[str, Registry]] = {
 
 
 def optimizers() -> Registry:
-    """Every optax optimiser that takes a learning rate, by name."""
-    names = (name for name in dir(optax) if name.islower() and callable(getattr(optax, name)))
+    """Every optax optimiser that takes a learning rate, and besides it only what a file can say, by name."""
+    names = (name for name in dir(optax) if name.islower() and not name.startswith(("_", "scale_by_")))
     found = {name: getattr(optax, name) for name in names if inspect.isfunction(getattr(optax, name))}
-    return {name: make for name, make in found.items() if next(iter(inspect.signature(make).parameters), "") == "learning_rate"}
+    return {name: make for name, make in found.items() if _takes_a_rate(make)}
+
+
+def _takes_a_rate(make: Callable[..., Any]) -> bool:
+    parameters = list(inspect.signature(make).parameters.values())
+    plain = all(p.default is None or isinstance(p.default, bool | int | float | str) for p in parameters[1:])
+    return bool(parameters) and parameters[0].name == "learning_rate" and plain
 
 
 def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
@@ -39,22 +45,21 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     """
     table = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
     if not isinstance(table.get("name"), str):
-        raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}; given was {given!r}.")
+        given_was = "" if given is None else f"; given was {given!r}"
+        raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.")
     check_choice(what, table["name"], registry)
     parameters = inspect.signature(registry[table["name"]]).parameters
     settings = {key: value for key, value in table.items() if key != "name"}
+    whose = what if len(registry) == 1 else f"{what} {table['name']}"
     for key in settings:
         if key not in parameters:
             allowed = ", ".join(parameters) or "none"
-            raise ValueError(
-                f'{what} {table["name"]} has no setting "{key}"; its settings: {allowed}.{nearest(key, parameters)}'
-            )
+            raise ValueError(f'{whose} has no setting "{key}"; its settings: {allowed}.{nearest(key, parameters)}')
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in settings]
     if missing:
         raise ValueError(f"{what} {table['name']} needs the setting {missing[0]}.")
     return {"name": table["name"]} | {
-        key: _value(f"{what} {table['name']}'s {key}", p.annotation, settings.get(key, p.default))
-        for key, p in parameters.items()
+        key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default)) for key, p in parameters.items()
     }
 
 
@@ -64,7 +69,9 @@ def _value(what: str, kind: Any, given: Any) -> Any:
         return complete(name, registry, _describe(registry, given) if isinstance(given, kind) else given)
     if given is None or isinstance(given, bool | int | float | str):
         try:
-            return pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(given)
+            return pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(
+                given, strict=isinstance(given, bool)
+            )
         except pydantic.ValidationError as error:
             raise ValueError(f"{what} cannot be {given!r}: {error.errors()[0]['msg'].lower()}.") from None
         except pydantic.PydanticSchemaGenerationError:
@@ -73,8 +80,16 @@ def _value(what: str, kind: Any, given: Any) -> Any:
 
 
 def _describe(registry: Registry, block: Any) -> dict[str, Any]:
-    name = next(name for name, make in registry.items() if make is type(block))
-    return {"name": name} | {key: getattr(block, key) for key in inspect.signature(type(block)).parameters}
+    return {"name": _name(registry, block)} | {key: getattr(block, key) for key in inspect.signature(type(block)).parameters}
+
+
+def _name(registry: Registry, block: Any) -> str:
+    return next(name for name, make in registry.items() if make is type(block))
+
+
+def block_name(kind: Any, value: Any) -> Any:
+    """The name of a building block, by the kind of setting that it is for; any other value as it is."""
+    return _name(BLOCKS[kind][1], value) if kind in BLOCKS else value
 
 
 def make(registry: Registry, table: Mapping[str, Any]) -> Any:
@@ -117,13 +132,22 @@ class Run(pydantic.BaseModel):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
         parts["network"] = complete("network", {"leaky": Network}, {"name": "leaky", **network})
         parts["optimizer"] = complete("optimizer", optimizers(), _with_rate(parts.get("optimizer", "sgd")))
-        parts["observers"] = {name: complete("rule", RULES, given) for name, given in parts.get("observers", {}).items()}
+        observers = parts.get("observers", {})
+        if not isinstance(observers, Mapping):
+            raise ValueError(f'the observers must be a table of rules, as in observers.exact="rtrl", not {observers!r}.')
+        parts["observers"] = {name: complete("rule", RULES, given) for name, given in observers.items()}
+        rate = parts["optimizer"]["learning_rate"]
+        if isinstance(rate, int | float):
+            check_range("the learning rate", rate, least=0)
         for key in ("steps", "bin"):
-            if key in parts and (isinstance(parts[key], bool) or not isinstance(parts[key], int) or parts[key] < 1):
-                raise ValueError(f"{key} must be a whole number of at least 1, not {parts[key]!r}.")
+            if key in parts:
+                check_count(key, parts[key])
         run = cls(**parts)
         run.build()
-        run.build_task().check(run.steps)
+        task = run.build_task()
+        task.check(run.steps)
+        if isinstance(task, Recorded):
+            run.task["digest"] = task.digest()  # other data in the same file are another run
         return run
 
     def build_task(self) -> AbstractTask:

@@ -73,7 +73,7 @@ def cell_path(folder: Path, run: str, seeds: Iterable[int]) -> Path:
 def read_cell(folder: Path, run: str) -> xr.Dataset | None:
     """All finished seeds of a run (its text) in a folder, in order; None if there are none."""
     found = []
-    for path in sorted((folder / "cells").glob("*.nc")):
+    for path in sorted((folder / "cells").glob("[!.]*.nc")):  # a leading dot: half-written
         try:
             data = read_dataset(path)
         except ValueError:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_choice, check_count, check_range
 from recredit.network import Activation, LeakyRNN
@@ -94,22 +94,52 @@ class Trainer(eqx.Module):
         after = Learner(net, r, optimizer, tuple(state for _, state in told), learner.stream, learner.key)
         return after, loss, [G for G, _ in told]
 
-    def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, dict[str, Array]]:
-        """`length` steps of one seed from step `first` on: the learner after them, and what was measured.
-
-        Measured: `loss` (length,), `finite` data, and of each observer its `cosine` with the driver and its `norm_ratio` to it,
-        averaged (observers,).
-        """
+    def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
+        """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
         stream, inputs, targets = self.task.chunk(learner.stream, first, length)
-        learner = eqx.tree_at(lambda s: s.stream, learner, stream)
+        learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
-        def body(learner: Learner, sample: tuple[Array, Array, Array]):
+        def body(carry: tuple[Learner, Measured], sample: tuple[Array, Array, Array]):
+            learner, measured = carry
             learner, loss, grads = self.step(learner, *sample)
-            return learner, (loss, compare(grads))
+            return (learner, measured.add(sample[0], loss, grads)), None
 
-        learner, (loss, compared) = jax.lax.scan(body, learner, (first + jnp.arange(length), inputs, targets))
         finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
-        return learner, {"loss": loss, "finite": finite} | {k: a.mean(axis=0) for k, a in compared.items()}
+        nothing = Measured.nothing(len(self.rules) - 1, finite)
+        (learner, total), _ = jax.lax.scan(body, (learner, nothing), (first + jnp.arange(length), inputs, targets))
+        return learner, total
+
+
+class Measured(eqx.Module):
+    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
+
+    loss: Float[Array, ""]
+    cosine: Float[Array, " observers"]
+    """Of each observer's gradient with the driver's."""
+    norm_ratio: Float[Array, " observers"]
+    """The norm of each observer's gradient over the driver's."""
+    comparable: Float[Array, " observers"]
+    """The number of steps at which neither the observer's gradient nor the driver's was zero: only these are compared."""
+    diverged_at: Int[Array, ""]
+    """The first step whose loss is not a finite number; -1: none."""
+    finite_data: Bool[Array, ""]
+
+    @classmethod
+    def nothing(cls, observers: int, finite_data: Bool[Array, ""]) -> "Measured":
+        zeros = jnp.zeros(observers)
+        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data)
+
+    def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
+        """One more step; `grads` of the driver first, then of each observer."""
+        cosine, norm_ratio, comparable = compare(grads)
+        return Measured(
+            self.loss + loss,
+            self.cosine + cosine,
+            self.norm_ratio + norm_ratio,
+            self.comparable + comparable,
+            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
+            self.finite_data,
+        )
 
 
 def seed_axes(learner: Any) -> Any:
@@ -124,7 +154,7 @@ def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
     return jax.vmap(trainer.start, out_axes=axes)(seeds)
 
 
-def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, dict[str, Array]]:
+def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, Measured]:
     axes = seed_axes(learners)
     return jax.vmap(trainer.segment, in_axes=(axes, None, None), out_axes=(axes, 0))(learners, first, length)
 
@@ -144,13 +174,16 @@ def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
     return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)
 
 
-def compare(grads: list[Float[Array, "n m"]]) -> dict[str, Float[Array, " observers"]]:
-    """Each observer's alignment with the driver: the cosine between their gradients, and the ratio of their norms."""
-    driver, tiny = grads[0], 1e-30
-    norms = [jnp.linalg.norm(G) for G in grads]
-    cosines = [jnp.sum(driver * G) / jnp.maximum(norms[0] * norm, tiny) for G, norm in zip(grads[1:], norms[1:], strict=True)]
-    ratios = [norm / jnp.maximum(norms[0], tiny) for norm in norms[1:]]
-    return {"cosine": jnp.array(cosines), "norm_ratio": jnp.array(ratios)} if cosines else {}
+def compare(grads: list[Float[Array, "n m"]]) -> Float[Array, "3 observers"]:
+    """Each observer's cosine with the driver, the ratio of their norms, and 1; all 0 where one of the two gradients is zero."""
+    driver, norms = grads[0], [jnp.linalg.norm(G) for G in grads]
+    rows = [jnp.zeros((0, 3))]
+    for G, norm in zip(grads[1:], norms[1:], strict=True):
+        both = (norms[0] > 0) & (norm > 0)
+        scale = jnp.where(both, norms[0], 1)
+        cosine = jnp.sum(driver * G) / (scale * jnp.where(both, norm, 1))
+        rows.append(jnp.where(both, jnp.array([[cosine, norm / scale, 1.0]]), 0))
+    return jnp.concatenate(rows).T
 
 
 def train(
@@ -173,8 +206,8 @@ def train(
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output); `diverged_at` (seed), the first step whose loss was not a finite number
-    or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step. Memory
-    does not grow with `steps`, but for the bins.
+    or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step, averaged
+    over the steps at which neither gradient is zero (nan: none). Memory does not grow with `steps`, but for the bins.
 
     Raises ValueError for counts below 1, a task that does not fit the stream, or a task whose data are not finite.
     """
@@ -191,32 +224,30 @@ def train(
     learners = eqx.filter_jit(_start)(trainer, jnp.array(chosen))
     segment = eqx.filter_jit(_segment, donate="all-except-first")
     diverged_at = np.full(len(chosen), -1)
-    bins: dict[str, list[np.ndarray]] = {}
+    bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", "cosine", "norm_ratio", "comparable")}
     ends = [min(first + bin_steps, steps) for first in range(0, steps, bin_steps)]
     for begin, end in zip([0, *ends], ends, strict=False):
-        pieces: dict[str, list[np.ndarray]] = {}
+        total = dict.fromkeys(bins, np.zeros(()))
         for first in range(begin, end, SEGMENT):
             length = min(SEGMENT, end - first)
             learners, measured = segment(trainer, learners, jnp.array(first), length)
-            measured = {name: np.asarray(value, float) for name, value in measured.items()}
-            if not measured.pop("finite").all():
+            if not measured.finite_data.all():
                 raise ValueError(f"the task gave data that are not finite between steps {first} and {first + length}.")
-            bad = ~np.isfinite(measured["loss"])
-            new = bad.any(axis=1) & (diverged_at < 0)
-            diverged_at[new] = first + bad[new].argmax(axis=1)
-            measured["loss"] = measured["loss"].mean(axis=1)
-            for name, value in measured.items():
-                pieces.setdefault(name, []).append(value * length / (end - begin))
+            diverged_at = np.where(diverged_at < 0, measured.diverged_at, diverged_at)
+            for name in bins:
+                total[name] = total[name] + np.asarray(getattr(measured, name), float)
             if progress:
                 progress(first + length)
-        for name, values in pieces.items():
-            bins.setdefault(name, []).append(np.sum(values, axis=0))
+        bins["loss"].append(total["loss"] / (end - begin))
+        for name in ("cosine", "norm_ratio"):
+            some = total["comparable"] > 0
+            bins[name].append(np.divide(total[name], total["comparable"], out=np.full(some.shape, np.nan), where=some))
 
-    dims = {"loss": ("seed", "step"), "cosine": ("seed", "observer", "step"), "norm_ratio": ("seed", "observer", "step")}
     final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
+    alignment = {name: (("seed", "observer", "step"), np.stack(bins[name], axis=-1)) for name in ("cosine", "norm_ratio")}
     return xr.Dataset(
-        {name: (dims[name], np.stack(values, axis=-1)) for name, values in bins.items()}
-        | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()}
-        | {"diverged_at": ("seed", diverged_at)},
+        {"loss": (("seed", "step"), np.stack(bins["loss"], axis=-1)), "diverged_at": ("seed", diverged_at)}
+        | (alignment if observers else {})
+        | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()},
         coords={"seed": chosen, "step": ends, "observer": list(observers)},
     )

@@ -19,7 +19,10 @@ from recredit.training import train
 
 def say(**message: object) -> None:
     """Tell the pool. If the pool is gone, this ends the worker."""
-    print(json.dumps(message), flush=True)
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 def work(run: Run, seeds: list[int], out: Path) -> None:
@@ -40,6 +43,7 @@ def work(run: Run, seeds: list[int], out: Path) -> None:
     data.attrs |= {"run": run.text(), "versions": json.dumps(versions()), "device": jax.devices()[0].device_kind}
     data.attrs["seconds"] = time.perf_counter() - began
     write_dataset(out, data)
+    jax.clear_caches()  # this run's compiled programs, tens of MB each, are not needed again
 
 
 def main() -> None:

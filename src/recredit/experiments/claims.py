@@ -62,9 +62,30 @@ def compare(difference: np.ndarray) -> dict[str, Any]:
     return result | {"difference": float(finite.mean()), "interval": [float(low), float(high)], "p": p, "verdict": verdict}
 
 
+def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:
+    """Mean, standard error and number of seeds that did not diverge, of each task and rule; None where undefined."""
+    seeds = final.count("seed")
+    mean, error = final.mean("seed"), final.std("seed", ddof=1) / np.sqrt(seeds)
+
+    def number(value: xr.DataArray) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return {
+        str(task): {
+            str(rule): {
+                "mean": number(mean.sel(task=task, rule=rule)),
+                "sem": number(error.sel(task=task, rule=rule)),
+                "seeds": int(seeds.sel(task=task, rule=rule)),
+            }
+            for rule in final.rule.values
+        }
+        for task in final.task.values
+    }
+
+
 def judge(final: xr.DataArray) -> dict[str, Any]:
-    """Every claim on every task, from the final losses (task, rule, seed)."""
-    judged: dict[str, Any] = {"method": METHOD, "claims": []}
+    """Every claim on every task, from the final losses (task, rule, seed), and those losses' means and standard errors."""
+    judged: dict[str, Any] = {"method": METHOD, "claims": [], "final_loss": summary(final)}
     for task in final.task.values:
         losses = {str(rule): final.sel(task=task, rule=rule).values for rule in final.rule.values}
         for claim, (sentence, comparisons) in CLAIMS.items():
@@ -75,11 +96,9 @@ def judge(final: xr.DataArray) -> dict[str, Any]:
             )
             entry = {"task": str(task), "claim": claim, "sentence": sentence, "verdict": whole, "comparisons": results}
             judged["claims"].append(entry)
-    diverged = final.isnull().sum("seed")
-    judged["diverged"] = {
-        f"{task}: {rule}": int(diverged.sel(task=task, rule=rule))
-        for task in final.task.values
-        for rule in final.rule.values
-        if diverged.sel(task=task, rule=rule) > 0
+    seeds = final.sizes["seed"]
+    lost = {
+        f"{task}: {rule}": seeds - of["seeds"] for task, rules in judged["final_loss"].items() for rule, of in rules.items()
     }
+    judged["diverged"] = {cell: count for cell, count in lost.items() if count > 0}
     return judged

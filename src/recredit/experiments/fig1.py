@@ -16,6 +16,7 @@ import xarray as xr
 from recredit.choices import Variant
 from recredit.settings import Run
 from recredit.store import read_cell
+from recredit.tasks import AbstractTask, Add
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
 BINS = 100  # the paper: 10^6 steps in bins of 10^4
@@ -48,37 +49,46 @@ def runs(variant: Variant, steps: int) -> dict[str, Run]:
 def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequence[int]) -> xr.Dataset:
     """The finished cells as one dataset: `loss` and `diverged_at` (task, rule, seed[, step]), settings and versions attached.
 
-    `loss` is what each rule descends, averaged in bins: cross-entropy for Add; for Mimic half the squared error, summed over
-    outputs.
+    `loss` is averaged in bins: the cross-entropy of Add, and half the mean squared error of Mimic (over outputs, where the
+    rules descend the sum).
     """
-    parts, made_with = [], {}
+    parts, made_with, tasks = [], {}, {}
     for cell, run in cells.items():
         data = read_cell(folder, run.text())
         assert data is not None, cell
         task, rule = cell.split(": ")
-        part = data[["loss", "diverged_at"]].sel(seed=list(seeds))
+        tasks[task] = run.build_task()
+        part = data[["loss", "diverged_at"]].sel(seed=list(seeds)).drop_attrs()
+        part["loss"], _ = shown(part.loss, tasks[task])
         parts.append(part.expand_dims(task=[task], rule=[rule]))
         made_with[cell] = {name: data.attrs.get(name, "differs between seeds") for name in ("versions", "device")}
-    together: Any = xr.combine_by_coords([part.drop_attrs() for part in parts], join="exact")
-    together = together.sel(task=_order(cells, 0), rule=_order(cells, 1))
-    floors = {cell.split(": ")[0]: run.build_task().floors() for cell, run in cells.items()}
-    sizes = {cell.split(": ")[0]: run.build_task().n_out for cell, run in cells.items()}
-    together = together.assign_coords(n_out=("task", [sizes[task] for task in together.task.values]))
+    together: Any = xr.combine_by_coords(parts, join="exact").sel(task=list(tasks), rule=_rules(cells))
+    together = together.assign_coords(unit=("task", [shown(together.loss, task)[1] for task in tasks.values()]))
     together.attrs = {
         "title": "Fig. 1 of Marschall, Cho & Savin 2019, computed by recredit",
         "variant": variant,
-        "floors": json.dumps(floors),
+        "titles": json.dumps({name: _title(name, task) for name, task in tasks.items()}),
+        "floors": json.dumps({name: task.floors() for name, task in tasks.items()}),
         "runs": json.dumps({cell: run.model_dump() for cell, run in cells.items()}),
         "made_with": json.dumps(made_with),
     }
-    together.loss.attrs = {"long_name": "loss, mean of each bin", "units": "nats (Add), squared rates (Mimic)"}
+    together.loss.attrs = {"long_name": "loss, mean of each bin", "units": "see the coordinate unit"}
     together.step.attrs = {"long_name": "last network step of the bin"}
     together.diverged_at.attrs = {"long_name": "first step with a loss that is not finite; -1: none"}
     return together
 
 
-def _order(cells: dict[str, Run], index: int) -> list[str]:
-    return list(dict.fromkeys(cell.split(": ")[index] for cell in cells))
+def shown(loss: xr.DataArray, task: AbstractTask) -> tuple[xr.DataArray, str]:
+    """A task's loss as people plot it, and its unit: of a squared error, the mean over outputs (rules descend the sum)."""
+    return (loss, "cross-entropy (nats)") if task.head == "softmax" else (loss / task.n_out, "½ mean squared error")
+
+
+def _title(name: str, task: AbstractTask) -> str:
+    return f"{name}, lags {task.t1} and {task.t2}" if isinstance(task, Add) else name
+
+
+def _rules(cells: dict[str, Run]) -> list[str]:
+    return list(dict.fromkeys(cell.split(": ")[1] for cell in cells))
 
 
 def final_loss(data: xr.Dataset) -> xr.DataArray:

@@ -11,7 +11,6 @@ import matplotlib.ticker
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from scipy.ndimage import uniform_filter1d
 
 from recredit.store import write_whole
 
@@ -22,15 +21,12 @@ STYLES = ["-", "-", (0, (4, 1.5)), "-", "-", "-", "-", "-"]  # BPTT and RTRL oft
 LETTERS = "abcdefgh"
 
 
-def _smooth(loss: np.ndarray) -> np.ndarray:
-    return uniform_filter1d(loss, min(SMOOTH, loss.shape[-1]), axis=-1, mode="nearest")
-
-
 def draw_curves(axes: Axes, loss: xr.DataArray, floors: dict[str, float]) -> None:
     """Mean and standard error over seeds of each rule's loss (rule, seed, step), smoothed, and the known levels as lines."""
     finite = loss.where(loss.notnull().all("step"))  # a seed that diverged is left out of the mean
+    smooth = finite.rolling(step=SMOOTH, center=True, min_periods=1).mean()
     for i, rule in enumerate(loss.rule.values):
-        values = _smooth(finite.sel(rule=rule).dropna("seed", how="all").values)
+        values = smooth.sel(rule=rule).dropna("seed", how="all").values
         if not len(values):
             axes.plot([], [], color=COLOURS[i], label=f"{rule} (diverged)")
             continue
@@ -58,17 +54,18 @@ def _thousands(steps: float, _: int) -> str:
 
 def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     """Fig. 1 as `fig1.png` and `fig1.svg`: one panel a task."""
-    floors = json.loads(data.attrs["floors"])
+    floors, titles = json.loads(data.attrs["floors"]), json.loads(data.attrs["titles"])
     figure, panels = plt.subplots(1, data.sizes["task"], figsize=(9.6, 3.9), layout="constrained")
     for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
-        loss, cross_entropy = data.loss.sel(task=task), bool(floors[task])
-        draw_curves(axes, loss if cross_entropy else loss / int(loss.n_out), floors[task])
-        axes.set_ylabel("cross-entropy (nats)" if cross_entropy else "½ mean squared error")
-        if not cross_entropy:
+        loss, unit = data.loss.sel(task=task), str(data.unit.sel(task=task).values)
+        draw_curves(axes, loss, floors[task])
+        axes.set_ylabel(unit)
+        if not floors[task]:
             axes.set_yscale("log")
-        axes.set_title(f"{letter})  {task}", loc="left", fontsize=11)
+        axes.set_title(f"{letter})  {titles[task]}", loc="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    title = f"{data.attrs['variant']} variant\n{data.sizes['seed']} seeds,\nmean ± s.e.m."
+    figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, alignment="left")
     for kind in ("png", "svg"):
         write_whole(folder / f"fig1.{kind}", lambda path: figure.savefig(path, dpi=200))
     plt.close(figure)

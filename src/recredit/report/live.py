@@ -3,9 +3,8 @@
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
-import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -64,23 +63,19 @@ class Live:
                 self.console.print(f"{cell}: done, {time.monotonic() - self.began[cell]:.0f} s")
 
 
-def _number(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{value:.4f}"
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
-def losses_table(final: xr.DataArray) -> Table:
-    """Final loss of each task and rule (task, rule, seed): mean ± standard error over seeds, and how many diverged."""
+def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int) -> Table:
+    """The final loss of each task and rule (`claims.summary`), and how many of the seeds diverged."""
     table = Table(
         "task", "rule", "final loss", "± s.e.m.", "seeds", "diverged", title="Mean loss over the last tenth of the run"
     )
-    for task in final.task.values:
-        for rule in final.rule.values:
-            values = final.sel(task=task, rule=rule).values
-            finite = values[np.isfinite(values)]
-            mean = finite.mean() if len(finite) else np.nan
-            error = finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
-            lost = len(values) - len(finite)
-            table.add_row(str(task), str(rule), _number(mean), _number(error), str(len(values)), str(lost) if lost else "")
+    for task, rules in final.items():
+        for rule, loss in rules.items():
+            lost = seeds - loss["seeds"]
+            table.add_row(task, rule, _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else "")
         table.add_section()
     for column in table.columns[2:]:
         column.justify = "right"

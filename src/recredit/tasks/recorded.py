@@ -1,5 +1,6 @@
 """Recorded: inputs and labels of your own, from a file or from arrays."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ class Recorded(AbstractTask):
         arrays = {}
         for name, given in {"inputs": inputs, "targets": targets}.items():
             try:
+                if np.iscomplexobj(given):
+                    raise TypeError("they are complex")
                 array = np.asarray(given, float)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"the recorded {name} are not an array of numbers: {error}.") from None
@@ -50,6 +53,11 @@ class Recorded(AbstractTask):
                 "a softmax head needs labels that are distributions: entries of at least 0 that sum to 1 in every row."
             )
         self.inputs, self.targets, self.head = jnp.asarray(arrays["inputs"]), jnp.asarray(arrays["targets"]), head
+
+    def digest(self) -> str:
+        """A short fingerprint of the data."""
+        both = b"".join(np.asarray(array).tobytes() for array in (self.inputs, self.targets))
+        return hashlib.sha256(both).hexdigest()[:16]
 
     @property
     def n_in(self) -> int:
@@ -76,16 +84,22 @@ class Recorded(AbstractTask):
         return {}
 
 
-def read_recording(file: str, head: Literal["linear", "softmax"] = "linear") -> Recorded:
+def read_recording(file: str, head: Literal["linear", "softmax"] = "linear", digest: str | None = None) -> Recorded:
     """Your own data: a NumPy .npz `file` with arrays `inputs` (T, n_in) and `targets` (T, n_out).
 
-    Raises ValueError for a file that is missing or unreadable or lacks one of the two, and as `Recorded` does.
+    Raises ValueError for a file that is missing or unreadable or lacks one of the two, as `Recorded` does, and if a `digest`
+    is given that is not the data's: the file has changed.
     """
     try:
         with np.load(Path(file), allow_pickle=False) as data:
             arrays = {name: data[name] for name in ("inputs", "targets")}
     except KeyError:
         raise ValueError(f"{file} lacks an array: it must hold `inputs` and `targets`.") from None
-    except Exception as error:
-        raise ValueError(f"{file} cannot be read as a NumPy .npz file: {error}") from None
-    return Recorded(arrays["inputs"], arrays["targets"], head)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except Exception:
+        raise ValueError(f"{file} is not a NumPy .npz file of arrays of numbers.") from None
+    recording = Recorded(arrays["inputs"], arrays["targets"], head)
+    if digest is not None and recording.digest() != digest:
+        raise ValueError(f"{file} has changed: its data's digest is {recording.digest()}, not {digest}.")
+    return recording

@@ -39,5 +39,5 @@ class AbstractTask(eqx.Module):
 
 def bernoulli_stream(key: PRNGKeyArray, p: float, start: Int[Array, ""], count: int, width: int) -> Float[Array, "count width"]:
     """Rows start ... start + count - 1 of an endless table of independent 0/1 draws: row i depends on `key` and i alone."""
-    rows = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), p, (width,)))(start + jnp.arange(count))
+    rows = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), float(p), (width,)))(start + jnp.arange(count))
     return rows.astype(float)

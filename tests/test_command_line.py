@@ -1,0 +1,199 @@
+"""The command line as its user meets it: one sentence for what is wrong, results where they are said to be, Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from recredit.cli import main
+from recredit.experiments import fig1
+
+RUN = {"--rule": "rflo", "--task": "add", "--steps": "200"}
+SMALL = ["--set", "network.n=4"]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own, where results would land."""
+    monkeypatch.chdir(tmp_path)
+
+
+def training(*more, **options):
+    """`recredit train` with these options in place of the usual ones."""
+    options = RUN | {f"--{name}": value for name, value in options.items()}
+    return ["train", *[word for option in options.items() for word in option], *SMALL, *more]
+
+
+def started(*arguments, first="pass", last="None"):
+    """`recredit` as a process of its own, with Python statements before it and at its end."""
+    script = f"import atexit, os, sys; {first}; atexit.register(lambda: {last}); import recredit.cli as c; c.main(sys.argv[1:])"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **pipes)
+
+
+def succeeds(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    assert ended.value.code == 0
+
+
+def refused(capfd, *arguments):
+    """The one sentence with which the command line refuses; nothing else is printed, and nothing is written."""
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    out, err = capfd.readouterr()
+    assert ended.value.code == 2
+    assert out == ""
+    assert re.fullmatch(r"recredit: .+\n", err)
+    assert sorted(Path().rglob("*")) == before
+    return err
+
+
+BAD = {
+    "unknown command": (["trian"], 'Did you mean "train"?'),
+    "unknown option": (["train", "--rul", "rflo"], "Did you mean --rule?"),
+    "words without a name": (["train", "rflo", "add"], '"rflo add" fits nowhere'),
+    "no rule": (["train", "--task", "add"], "the rule needs a name, one of: fixed_w"),
+    "unknown rule": (training(rule="rflow"), 'Did you mean "rflo"?'),
+    "unknown task": (training(task="ad"), 'Did you mean "add"?'),
+    "unknown optimiser": (training("--set", "optimizer=adm"), 'Did you mean "adam"?'),
+    "unknown setting": (training("--set", "task.t3=4"), 'task add has no setting "t3"'),
+    "no setting": (training("--set", "n"), "write path=value"),
+    "alpha": (training("--set", "network.alpha=1.5"), "alpha must lie in (0, 1], not 1.5"),
+    "size": (training("--set", "network.n=0"), "n must be a whole number of at least 1, not 0"),
+    "true as a number": (training("--set", "network.n=true"), "cannot be True"),
+    "window": (training("--set", "rule.window=0", rule="f_bptt"), "window must be a whole number of at least 1, not 0"),
+    "lags": (training(steps="10"), "lag reaches back 10 network steps"),
+    "learning rate": (training("--set", "optimizer.learning_rate=-1"), "learning rate must lie in [0, inf), not -1"),
+    "observers": (training("--set", "observers=3"), "must be a table of rules"),
+    "seeds": (training(seeds="0"), "number of seeds must be a whole number of at least 1, not 0"),
+    "half a seed": (training(seeds="2.5"), '"2.5" is not a whole number'),
+    "steps": (training(steps="0"), "steps must be a whole number of at least 1, not 0"),
+    "bin": (training(bin="0"), "bin must be a whole number of at least 1, not 0"),
+    "no file": (training(config="missing.toml"), "missing.toml cannot be read as TOML"),
+    "fig1 lags": (["fig1", "--steps", "10"], "lag reaches back 10 network steps"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused_in_one_sentence_and_writes_nothing(capfd, what):
+    arguments, sentence = BAD[what]
+    assert sentence in refused(capfd, *arguments)
+
+
+FILES = {
+    "rule = \n": "bad.toml cannot be read as TOML",
+    "\x00": "bad.toml cannot be read as TOML",
+    'rule = "rflo"\ntask = "add"\nstps = 5\n': 'Did you mean "steps"?',
+    'rule = "rflo"\ntask = "add"\nsteps = "many"\n': "not 'many'",
+    'rule = "rflo"\ntask = ["add"]\n': "the task needs a name",
+    'task = "add"\n[rule]\nname = "rflo"\nfeedback = 1\n': "the feedback needs a name",
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_bad_file_is_refused_in_one_sentence(capfd, text):
+    Path("bad.toml").write_text(text)
+    assert FILES[text] in refused(capfd, "train", "--config", "bad.toml")
+
+
+ONES, SPOILED = np.ones((200, 2)), np.where(np.arange(400).reshape(200, 2) == 7, np.nan, 1.0)
+DATA = {
+    "hold nan at step 3, column 1": (SPOILED, ONES),
+    "200 recorded inputs but 199 targets": (ONES, ONES[1:]),
+    "has 50 steps, fewer than the 200 asked for": (ONES[:50], ONES[:50]),
+}
+
+
+@pytest.mark.parametrize("sentence", DATA)
+def test_bad_data_are_refused_in_one_sentence(capfd, sentence):
+    inputs, targets = DATA[sentence]
+    np.savez("data.npz", inputs=inputs, targets=targets)
+    assert sentence in refused(capfd, *training("--set", "task.file=data.npz", task="recorded"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(capfd):
+    Path("file").touch()
+    assert "cannot write to the folder file/out" in refused(capfd, *training(out="file/out"))
+    assert "cannot write to the folder file/out" in refused(capfd, "fig1", "--steps", "400", "--out", "file/out")
+
+
+def test_a_refusal_as_a_process_has_no_traceback():
+    process = started(*training("--set", "network.alpha=2"))
+    told = process.communicate(), process.returncode
+    assert told == (("", "recredit: alpha must lie in (0, 1], not 2.0.\n"), 2)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["trian"]], ids=str)
+def test_help_does_without_jax(arguments):
+    process = started(*arguments, last="print('jax' in sys.modules)")
+    assert process.communicate()[0].splitlines()[-1] == "False"
+    assert process.returncode == (2 if arguments == ["trian"] else 0)
+
+
+def cells(folder):
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}
+
+
+def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(capfd, tmp_path):
+    folder = tmp_path / "results" / "add-rflo"
+    succeeds(*training(seeds="2"))
+    assert sorted(path.name for path in folder.iterdir()) == ["cells", "loss.png", "run.nc"]
+    first, before = xr.load_dataset(folder / "run.nc"), cells(folder)
+    assert first.seed.values.tolist() == [0, 1]
+    assert json.loads(first.attrs["run"])["network"]["n"] == 4
+    succeeds(*training(seeds="2"))
+    assert cells(folder) == before
+    succeeds(*training(seeds="3"))
+    after, more = cells(folder), xr.load_dataset(folder / "run.nc")
+    assert {name: after[name] for name in before} == before
+    assert [xr.load_dataset(folder / "cells" / name).seed.values.tolist() for name in after.keys() - before.keys()] == [[2]]
+    assert more.seed.values.tolist() == [0, 1, 2]
+    xr.testing.assert_equal(more.sel(seed=[0, 1]), first)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_fig1_writes_figure_curves_and_claims(tmp_path):
+    succeeds("fig1", "--seeds", "2", "--steps", "400", "--out", "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "fig1.png", "fig1.svg", "curves.nc", "claims.json"}
+    curves, claims = xr.load_dataset("out/curves.nc"), json.loads(Path("out/claims.json").read_text())
+    assert curves.loss.dims == ("task", "rule", "seed", "step")
+    assert curves.task.values.tolist() == ["Add", "Mimic"]
+    assert curves.rule.values.tolist() == ["fixed-W", "BPTT", "RTRL", "RFLO", "DNI", "DNI(b)"]
+    assert (curves.sizes["seed"], curves.sizes["step"], int(curves.step[-1])) == (2, 100, 400)
+    assert np.isfinite(curves.loss).all()
+    assert json.loads(curves.attrs["runs"]) == {cell: run.model_dump() for cell, run in fig1.runs("written", 400).items()}
+    made_with = json.loads(curves.attrs["made_with"])
+    assert all({"python", "jax", "recredit"} <= json.loads(each["versions"]).keys() for each in made_with.values())
+    assert len(claims["claims"]) == 8
+    assert Path("out/fig1.png").stat().st_size > 10_000
+    assert "</svg>" in Path("out/fig1.svg").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="one core only, so that the cells come one by one")
+def test_an_interrupted_run_keeps_what_is_finished_says_how_to_go_on_and_leaves_no_process():
+    one_core = "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+    process = started("fig1", "--seeds", "1", "--steps", "400", "--out", "out", first=one_core)
+    while "BPTT: done" not in (line := process.stdout.readline()):  # so the first cell, fixed-W, is written
+        assert line, process.communicate()
+    workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    process.send_signal(signal.SIGINT)
+    err = process.communicate()[1]
+    assert process.returncode == 130
+    assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
+    assert len(workers) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(workers[0], 0)
+    finished = [json.loads(xr.load_dataset(path).attrs["run"])["rule"]["name"] for path in Path("out/cells").glob("[!.]*.nc")]
+    assert "fixed_w" in finished
+    assert set(finished) <= {"fixed_w", "f_bptt"}
+    assert not Path("out/fig1.png").exists()

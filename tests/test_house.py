@@ -1,0 +1,99 @@
+"""House rules that a program can check: imports point one way, public names resolve, nothing is pickled."""
+
+import ast
+import importlib
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+import recredit
+
+ROOT = Path(__file__).parent.parent
+SRC = Path(recredit.__file__).parent
+FILES = {".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in SRC.rglob("*.py")}
+
+# From the bottom up: a module imports from its own line's package and from the lines above it, never from below.
+LAYERS = [
+    {"errors", "choices"},
+    {"network"},
+    {"rule"},
+    {"feedback", "jacobian"},
+    {"rules", "tasks"},
+    {"training"},
+    {"settings", "store"},
+    {"pool", "worker", "experiments"},
+    {"report"},
+    {"commands"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def imports(path):
+    """The modules of recredit that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from {name.split(".")[1] for name in names if name.startswith("recredit.")}
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_imports_point_one_way(module):
+    package = module.split(".")[0]
+    if module == "__init__":
+        return  # it names the public parts, and imports each on first use
+    for imported in imports(FILES[module]):
+        assert imported == package or LEVEL[imported] < LEVEL[package], f"recredit.{module} imports recredit.{imported}"
+
+
+def test_a_rule_knows_nothing_of_training_or_experiments():
+    modules = [module for module in FILES if module.split(".")[0] in ("rule", "rules", "feedback", "jacobian")]
+    assert len(modules) > 10
+    assert {name for module in modules for name in imports(FILES[module])} <= LAYERS[0] | LAYERS[1] | LAYERS[2] | LAYERS[3] | {
+        "rules"
+    }
+
+
+def test_every_public_name_resolves_and_no_other_does():
+    tree = ast.parse(FILES["__init__"].read_text())
+    told = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname]
+    assert {alias.name for alias in told} == set(recredit._HOME)
+    for name, module in recredit._HOME.items():
+        assert getattr(recredit, name) is getattr(importlib.import_module(f"recredit.{module}"), name)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = recredit.Nothing
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_nothing_is_pickled(module):
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+        if isinstance(node, ast.Call):
+            assert all(k.arg != "allow_pickle" or getattr(k.value, "value", True) is False for k in node.keywords)
+            if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == "np.load":
+                assert "allow_pickle" in {k.arg for k in node.keywords}
+
+
+def test_the_page_of_reproduced_runs_says_what_their_files_say():
+    runs = [(task, variant) for task in ("Add", "Mimic") for variant in ("written", "published")]
+    said = {v: json.loads((ROOT / f"reproduce/fig1-{v}/claims.json").read_text()) for v in ("written", "published")}
+    page = (ROOT / "reproduce/README.md").read_text()
+    rows = {cells[1]: cells[2:-1] for line in page.splitlines() if len(cells := [c.strip() for c in line.split("|")]) == 7}
+    for rule in said["written"]["final_loss"]["Add"]:
+        assert rows[rule] == [f"{said[v]['final_loss'][task][rule]['mean']:.4g}" for task, v in runs]
+    for claim in {entry["claim"] for entry in said["written"]["claims"]}:
+        verdicts = {(e["task"], v): e["verdict"] for v in said for e in said[v]["claims"] if e["claim"] == claim}
+        assert rows[claim] == [verdicts[run] for run in runs]
+    assert not any(said[v]["diverged"] for v in said)
+
+
+def test_the_example_of_an_own_rule_runs():
+    losses = runpy.run_path(str(ROOT / "examples/own_rule.py"))["final_losses"](steps=200, seeds=2)
+    assert len(set(losses.values())) == 3
+    assert all(0.3 < loss < 1.5 for loss in losses.values())
