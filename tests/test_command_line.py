@@ -80,6 +80,18 @@ BAD = {
     "bin": (training(bin="0"), "bin must be a whole number of at least 1, not 0"),
     "no file": (training(config="missing.toml"), "missing.toml cannot be read as TOML"),
     "fig1 lags": (["fig1", "--steps", "10"], "lag reaches back 10 network steps"),
+    "unknown audited rule": (["audit", "rflow"], 'path/to/file.py:MyRule. Did you mean "rflo"?'),
+    "unknown format": (["audit", "rflo", "--format", "pdf"], '"pdf"'),
+    "setting of another rule": (["audit", "uoro", "rflo", "--with", "jacobian=learned"], 'rule rflo has no setting "jacobian"'),
+    "setting without a value": (["audit", "--with", "jacobian=learned", "uoro"], "write path=value, as in jacobian=learned"),
+    "unknown block": (["audit", "uoro", "--with", "jacobian=lerned"], 'Did you mean "learned"?'),
+    "a name as a setting": (["audit", "uoro", "--with", "name=rflo"], "rules are named before --with"),
+    "value of a setting": (
+        ["audit", "--explain", "f_bptt", "--with", "window=0"],
+        "window must be a whole number of at least 1",
+    ),
+    "explain beside rules": (["audit", "rflo", "--explain", "uoro"], "--explain uoro stands alone"),
+    "no rule file": (["audit", "missing.py:Mine"], "the file missing.py does not exist"),
 }
 
 
@@ -103,6 +115,89 @@ FILES = {
 def test_a_bad_file_is_refused_in_one_sentence(capfd, text):
     Path("bad.toml").write_text(text)
     assert FILES[text] in refused(capfd, "train", "--config", "bad.toml")
+
+
+RULE = """
+from recredit import AbstractRule
+class Mine(AbstractRule):
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        return step.error.sum() * net.W, state
+"""
+RULE_FILES = {
+    "print(\n": "own.py cannot be imported at line 1: SyntaxError: '(' was never closed.",
+    "\0": "own.py cannot be imported: SyntaxError: source code string cannot contain null bytes.",
+    "\nimport numpyy": "own.py cannot be imported at line 2: ModuleNotFoundError: No module named 'numpyy'.",
+    "import sys\ndef end():\n    sys.exit('no')\nend()": "own.py cannot be imported at line 3: SystemExit: no.",
+    "": 'own.py has no "Mine"; its learning rules: none.',
+    RULE.replace("Mine", "Mime"): 'own.py has no "Mine"; its learning rules: Mime. Did you mean "Mime"?',
+    "class Mine: pass": "Mine in own.py is no learning rule",
+    "Mine = 3": "Mine in own.py is no learning rule",
+    RULE.replace(
+        "def update", "def updated"
+    ): "Mine in own.py is no learning rule: a subclass of recredit.AbstractRule with init and update",
+    RULE.replace("Rule):", "Rule):\n    depth: int"): "rule Mine needs the setting depth.",
+    RULE + "    def __check_init__(self):\n        1 / 0": "rule Mine cannot be made: ZeroDivisionError: division by zero.",
+}
+
+
+@pytest.mark.parametrize("text", RULE_FILES)
+def test_a_bad_rule_file_is_refused_in_one_sentence(capfd, text):
+    Path("own.py").write_text(text)
+    assert RULE_FILES[text] in refused(capfd, "audit", "own.py:Mine")
+
+
+def test_a_rule_file_by_itself_must_hold_one_rule(capfd):
+    Path("own.py").write_text("from recredit.rules.rflo import RFLO\n" + RULE + RULE.replace("Mine", "Other"))
+    told = "own.py must hold one learning rule, or have it named as own.py:NAME; its learning rules: Mine, Other."
+    assert told in refused(capfd, "audit", "own.py")
+    assert "its learning rules: Mine, Other." in refused(capfd, "audit", "--explain", "own.py:Their")
+
+
+OWN = """
+from __future__ import annotations
+import dataclasses
+from collections.abc import Callable
+import jax.numpy as jnp
+import beside
+from recredit import AbstractJacobian, AbstractRule, ExactJacobian
+print("not a verdict")
+class Twisted(ExactJacobian):
+    pass
+class Mine(AbstractRule):
+    sizes: tuple[int, ...] = (1, 2)
+    phi: Callable = jnp.tanh
+    depth: int = 1
+    jacobian: AbstractJacobian = Twisted()
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        c_bar = self.jacobian.backward(net, step.v, self.jacobian.init(net, key), step.r)
+        return self.depth * jnp.outer(c_bar, step.r_hat), state
+"""
+
+
+@pytest.mark.parametrize("settings", [[], ["--with", "depth=3"], ["--with", "jacobian=through_weights", "depth=2"]], ids=str)
+def test_a_rule_of_ones_own_is_audited_with_all_that_it_holds(capfd, settings):
+    Path("own.py").write_text(OWN)
+    Path("beside.py").touch()
+    succeeds("audit", "own.py", "--format", "json", *settings)
+    told = json.loads(capfd.readouterr().out)
+    assert [audit["rule"] for audit in told["audits"]] == ["Mine" + f" ({', '.join(settings[1:])})" * bool(settings)]
+    assert told["audits"][0]["cells"]["ii-stored"]["verdict"] == ("pass" if "jacobian=through_weights" in settings else "fail")
+
+
+def test_audits_are_printed_whole_to_a_pipe_and_end_with_its_reader():
+    process = started("audit", "rflo", "kernl", first="os.environ['COLUMNS'] = '20'")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "\x1b" not in out
+    assert re.search(r"^ rflo +[✓✗?*– ]+$", out, re.MULTILINE)
+    assert "* kernl, ii-stored: the paper says fail, the audit: pass." in out
+    process = started("audit", "rflo", "--format", "html")
+    process.stdout.close()
+    assert process.stderr.read() == ""
 
 
 ONES, SPOILED = np.ones((200, 2)), np.where(np.arange(400).reshape(200, 2) == 7, np.nan, 1.0)
@@ -132,7 +227,7 @@ def test_a_refusal_as_a_process_has_no_traceback():
     assert told == (("", "recredit: alpha must lie in (0, 1], not 2.0.\n"), 2)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["trian"]], ids=str)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["trian"]], ids=str)
 def test_help_does_without_jax(arguments):
     process = started(*arguments, last="print('jax' in sys.modules)")
     assert process.communicate()[0].splitlines()[-1] == "False"

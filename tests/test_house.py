@@ -21,11 +21,11 @@ LAYERS = [
     {"rule"},
     {"feedback", "jacobian"},
     {"rules", "tasks"},
-    {"training"},
-    {"settings", "store"},
-    {"pool", "worker", "experiments"},
+    {"training", "audit"},
+    {"settings", "store", "own_rules"},
+    {"pool", "worker", "experiments", "repair"},
     {"report"},
-    {"commands"},
+    {"commands", "commands_audit"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -58,10 +58,17 @@ def test_a_rule_knows_nothing_of_training_or_experiments():
     }
 
 
+def test_the_audit_knows_only_the_network_and_the_contract():
+    modules = [module for module in FILES if module.split(".")[0] == "audit"]
+    assert len(modules) > 8
+    assert {name for module in modules for name in imports(FILES[module])} <= {"audit", "network", "rule"}
+
+
 def test_every_public_name_resolves_and_no_other_does():
     tree = ast.parse(FILES["__init__"].read_text())
     told = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname]
-    assert {alias.name for alias in told} == set(recredit._HOME)
+    assert {alias.name for alias in told} == {*recredit._HOME, "audit"}
+    assert callable(recredit.audit)  # a package that can be called
     for name, module in recredit._HOME.items():
         assert getattr(recredit, name) is getattr(importlib.import_module(f"recredit.{module}"), name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):

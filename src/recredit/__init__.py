@@ -1,12 +1,15 @@
 """recredit: temporal credit assignment in recurrent networks.
 
-Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a training loop, and the paper's Fig. 1.
+Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a training loop, the paper's Fig. 1, and an audit
+that tells which of a rule's operations a neural circuit could perform.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recredit.audit import audit as audit
+    from recredit.audit.verdicts import Audit as Audit
     from recredit.feedback import FEEDBACKS as FEEDBACKS
     from recredit.feedback import AbstractFeedback as AbstractFeedback
     from recredit.feedback import ExactFeedback as ExactFeedback
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from recredit.training import train as train
 
 _HOMES = {
+    "audit.verdicts": ("Audit",),
     "feedback": ("FEEDBACKS", "AbstractFeedback", "ExactFeedback", "RandomFeedback"),
     "jacobian": ("JACOBIANS", "AbstractJacobian", "ExactJacobian", "LearnedJacobian", "ThroughWeights"),
     "network": ("LeakyRNN",),
@@ -41,6 +45,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: JAX takes a second to import, and `recredit --help` does without it.
+    if name == "audit":  # the package, which can be called
+        return importlib.import_module("recredit.audit")
     if name not in _HOME:
         raise AttributeError(f"module 'recredit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"recredit.{_HOME[name]}"), name)

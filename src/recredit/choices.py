@@ -4,3 +4,4 @@ from typing import Literal
 
 Variant = Literal["written", "published"]
 Scale = Literal["paper", "quick"]
+Format = Literal["table", "json", "html", "markdown", "latex"]

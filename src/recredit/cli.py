@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 # Spelled here too, since their modules import JAX.
-from recredit.choices import Scale, Variant
+from recredit.choices import Format, Scale, Variant
 
 app = App(
     name="recredit",
-    help="Temporal credit assignment in recurrent networks: rules, tasks and the paper's Fig. 1.",
+    help="Temporal credit assignment in recurrent networks: rules, tasks, the paper's Fig. 1, and the audit of rules.",
     suppress_keyboard_interrupt=False,  # main has more to say about it
 )
 
@@ -103,6 +103,39 @@ def train(
     from recredit.commands import run_train
 
     run_train(rule, task, set, config, observe, seeds, steps, bin, out)
+
+
+@app.command
+def audit(
+    *rules: str,
+    with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),
+    format: Format = "table",
+    explain: str | None = None,
+    repair: Annotated[bool, Parameter(negative=())] = False,
+    slopes: Path | None = None,
+) -> None:
+    """Tell which operations of a learning rule's own program a neural circuit could perform.
+
+    For example: recredit audit uoro dni --with jacobian=learned feedback=random
+
+    Parameters
+    ----------
+    rules
+        Rules by name, or of your own as path/to/file.py:MyRule (default: every rule that has a name).
+    with_
+        Settings of these rules, SETTING=VALUE.
+    format
+        How to print the verdicts. json and html hold everything, operations included.
+    explain
+        Print this one rule's operations, in the order of its program, instead.
+    repair
+        Try the building blocks and switches that each rule has, and print which combination passes, or what remains.
+    slopes
+        Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
+    """
+    from recredit.commands_audit import run_audit
+
+    run_audit(rules, with_, format, explain, repair, slopes)
 
 
 @app.command

@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import optax
 import pydantic
@@ -48,7 +48,7 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
         given_was = "" if given is None else f"; given was {given!r}"
         raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.")
     check_choice(what, table["name"], registry)
-    parameters = inspect.signature(registry[table["name"]]).parameters
+    parameters = _parameters(registry[table["name"]])
     settings = {key: value for key, value in table.items() if key != "name"}
     whose = what if len(registry) == 1 else f"{what} {table['name']}"
     for key in settings:
@@ -59,8 +59,19 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{what} {table['name']} needs the setting {missing[0]}.")
     return {"name": table["name"]} | {
-        key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default)) for key, p in parameters.items()
+        key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default))
+        if key in settings or _is_block(p.annotation, p.default)
+        else p.default  # as it is: a rule of the user's own may hold what no file can say
+        for key, p in parameters.items()
     }
+
+
+def _parameters(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    found = dict(inspect.signature(make_it).parameters)
+    if any(isinstance(p.annotation, str) for p in found.values()):  # a file that postpones its annotations
+        kinds = get_type_hints(make_it)
+        return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in found.items()}
+    return found
 
 
 def _value(what: str, kind: Any, given: Any) -> Any:
@@ -79,6 +90,10 @@ def _value(what: str, kind: Any, given: Any) -> Any:
     raise ValueError(f"{what} cannot be {given!r}: it must be a number, a word or true/false.")
 
 
+def _is_block(kind: Any, value: Any) -> bool:
+    return kind in BLOCKS and type(value) in BLOCKS[kind][1].values()
+
+
 def _describe(registry: Registry, block: Any) -> dict[str, Any]:
     return {"name": _name(registry, block)} | {key: getattr(block, key) for key in inspect.signature(type(block)).parameters}
 
@@ -95,9 +110,9 @@ def block_name(kind: Any, value: Any) -> Any:
 def make(registry: Registry, table: Mapping[str, Any]) -> Any:
     """The object that a completed table describes."""
     make_it = registry[table["name"]]
-    kinds = {key: p.annotation for key, p in inspect.signature(make_it).parameters.items()}
+    kinds = {key: p.annotation for key, p in _parameters(make_it).items()}
     settings = {key: value for key, value in table.items() if key != "name"}
-    return make_it(**{k: make(BLOCKS[kinds[k]][1], v) if kinds[k] in BLOCKS else v for k, v in settings.items()})
+    return make_it(**{k: make(BLOCKS[kinds[k]][1], v) if isinstance(v, Mapping) else v for k, v in settings.items()})
 
 
 class Run(pydantic.BaseModel):
@@ -177,12 +192,15 @@ def read_toml(file: str | Path) -> dict[str, Any]:
         raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
 
 
-def assign(table: dict[str, Any], assignment: str) -> None:
-    """Carry out "rule.jacobian.rate=0.01" on a table: a dotted path, and a TOML value (or a bare word)."""
+def assign(table: dict[str, Any], assignment: str, like: str = "rule.window=20") -> None:
+    """Carry out "rule.jacobian.rate=0.01" on a table: a dotted path, and a TOML value (or a bare word).
+
+    Raises ValueError, with an example of what it should be `like`, for what is no assignment.
+    """
     path, equals, text = assignment.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise ValueError(f'"{assignment}" is not a setting; write path=value, as in rule.window=20.')
+        raise ValueError(f'"{assignment}" is not a setting; write path=value, as in {like}.')
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

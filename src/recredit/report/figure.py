@@ -1,6 +1,7 @@
 """Learning curves as pictures."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from recredit.audit.verdicts import Audit
 from recredit.store import write_whole
 
 SMOOTH = 10  # bins
@@ -77,5 +79,26 @@ def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: st
     draw_curves(axes, loss.expand_dims(rule=[title]), floors)
     axes.set_ylabel(label)
     axes.set_title(title, loc="left", fontsize=11)
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+    plt.close(figure)
+
+
+def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
+    """How the largest relative change per step of each matrix shrinks with the time step alpha: one line a matrix."""
+    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    lines = [(audit.rule, name, curve) for audit in audits for name, curve in (audit.slopes or {}).items()]
+    for k, (rule, name, curve) in enumerate(lines):
+        slope = np.polyfit(np.log(curve["alpha"]), np.log(curve["max"]), 1)[0]
+        label = f"{rule}: {name} ({slope:.2f})"
+        axes.plot(
+            curve["alpha"], curve["max"], "o-", color=plt.get_cmap("tab20")(k % 20), linewidth=1.4, markersize=4, label=label
+        )
+    axes.set(xscale="log", yscale="log", xlabel="time step α", ylabel="largest relative change per step")
+    axes.set_title("1: smooth, ½: diffusive, 0: jumps", loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    if lines:
+        figure.legend(loc="outside right upper", frameon=False, title="matrix (slope)", alignment="left", fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "no matrix in any state", transform=axes.transAxes, ha="center")
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
     plt.close(figure)

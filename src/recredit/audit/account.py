@@ -1,0 +1,191 @@
+"""What a rule does, keeps, reads and costs."""
+
+import itertools
+import operator
+from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import reduce
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from recredit.audit.graph import COMPARE, Frames
+from recredit.audit.program import ACTIVATIONS, Program
+from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
+from recredit.audit.trace import example, names_of
+from recredit.audit.verdicts import Cell, Operation, StateLeaf
+from recredit.rule import AbstractRule
+
+UNKNOWN = "not a polynomial in n, n_in, n_out"
+
+
+def state(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str]:
+    """The arrays of the learning state with symbolic shapes, and the numbers that they hold (clocks and keys apart)."""
+    shapes = [_init_shapes(rule, sizes) for sizes in AFFINE_SIZES]
+    if len({len(jax.tree.leaves(tree)) for tree in shapes}) > 1:  # the number of arrays grows
+        totals = [sum(leaf.size for leaf in jax.tree.leaves(_init_shapes(rule, sizes))) for sizes in SIZES]
+        return (), str(fit(SIZES, totals, 4) or UNKNOWN)
+    leaves, total = [], Polynomial()
+    for k, name in enumerate(names_of(shapes[0], "state")):
+        arrays = [jax.tree.leaves(tree)[k] for tree in shapes]
+        axes = [_axis(rule, k, axis, [a.shape[axis] for a in arrays]) for axis in range(arrays[0].ndim)]
+        size = _product(axes)
+        order = max((sum(powers) for powers in size), default=0)
+        shape = tuple("?" if a is None else dimension(a) for a in axes)
+        leaves.append(StateLeaf(name.removeprefix("state").lstrip("."), shape, order))
+        if jnp.issubdtype(arrays[0].dtype, jnp.floating):
+            total += size
+    return tuple(leaves), str(total)
+
+
+def _product(dims: Iterable[Polynomial | None]) -> Polynomial:
+    return reduce(operator.mul, (d for d in dims if d is not None), Polynomial({(0, 0, 0): Fraction(1)}))
+
+
+def _axis(rule: AbstractRule, leaf: int, axis: int, values: list[int]) -> Polynomial | None:
+    """A dimension as a polynomial: affine, or, as of a flattened matrix, of degree 2."""
+    if (found := fit(AFFINE_SIZES, values, 1)) is not None:
+        return found
+    more = [jax.tree.leaves(_init_shapes(rule, sizes))[leaf].shape[axis] for sizes in SIZES]
+    return fit(SIZES, more, 3)
+
+
+def _init_shapes(rule: AbstractRule, sizes: Sizes) -> Any:
+    net, _, key = example(sizes)
+    return jax.eval_shape(rule.init, net, key)
+
+
+def multiplications(rule: AbstractRule) -> str:
+    """Multiplications and divisions of one update as it is written; of branches, the costliest."""
+    at = [_counts(_update_jaxpr(rule, sizes)) for sizes in AFFINE_SIZES]
+    total = Polynomial()
+    if len({len(counts) for counts in at}) == 1:
+        for same in zip(*at, strict=True):
+            dims = (
+                [fit(AFFINE_SIZES, values, 1) for values in zip(*same, strict=True)]
+                if len(set(map(len, same))) == 1
+                else [None]
+            )
+            if None in dims:
+                break
+            total += _product(dims)
+        else:
+            return str(total)
+    values = [sum(prod(dims) for dims in _counts(_update_jaxpr(rule, sizes))) for sizes in SIZES]
+    return str(fit(SIZES, values, 4) or UNKNOWN)
+
+
+def _update_jaxpr(rule: AbstractRule, sizes: Sizes) -> Any:
+    net, step, key = example(sizes)
+    state = jax.eval_shape(rule.init, net, key)
+    return jax.make_jaxpr(rule.update)(net, step, state, key).jaxpr
+
+
+def _counts(jaxpr: Any, times: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
+    """The dimensions whose product is the number of multiplications, of each equation that multiplies floats."""
+    found = []
+    for eqn in jaxpr.eqns:
+        inner = [v for v in eqn.params.values() for v in (v if isinstance(v, tuple | list) else [v]) if hasattr(v, "eqns")]
+        if inner:
+            bodies = [
+                _counts(getattr(j, "jaxpr", j), (*times, *([eqn.params["length"]] if "length" in eqn.params else [])))
+                for j in inner
+            ]
+            found += max(bodies, key=lambda b: sum(map(prod, b))) if eqn.primitive.name == "cond" else itertools.chain(*bodies)
+        elif eqn.primitive.name == "dot_general":
+            (left, _), _ = eqn.params["dimension_numbers"]
+            found.append((*times, *eqn.outvars[0].aval.shape, *(eqn.invars[0].aval.shape[k] for k in left)))
+        elif eqn.primitive.name in ("mul", "div", "integer_pow", "square"):
+            out = eqn.outvars[0].aval
+            found += [(*times, *out.shape)] if jnp.issubdtype(out.dtype, jnp.floating) else []
+    return found
+
+
+def reads(p: Program) -> tuple[str, ...]:
+    """What the update reads of the network and of the step."""
+    names = {p.graph.data[i][0] for i in p.reached if p.graph.op[i] == "in"}
+    return tuple(name for name in p.small.inputs if name in names and name.startswith(("net.", "step.")))
+
+
+def operations(p: Program, cells: Iterable[Cell]) -> tuple[Operation, ...]:
+    """Every operation of the update, in the order of the program, with the criteria that it fails or leaves to judgement."""
+    graph, by = p.graph, defaultdict(list)
+    for i in sorted(p.reached):
+        if graph.args[i] and graph.op[i] not in COMPARE and graph.op[i] not in ("key", "neg", "index"):
+            by[graph.equation[i]].append(i)
+    of_sum = {i: product for product in p.products for i in product.sums}
+    found: dict[tuple[str, str, Frames], None] = {}
+    for nodes in by.values():
+        found |= dict.fromkeys(_describe(p, nodes, of_sum))
+    for name, array in p.small.after.items():
+        if array.ndim and any(graph.op[int(i)] != "in" or graph.data[int(i)][0] != name for i in array.ravel().tolist()):
+            found[(*_kept(p, name), p.written(name))] = None
+    decided = [(cell.criterion, cell.verdict, e) for cell in cells for e in cell.evidence]
+    return tuple(dict.fromkeys(_marked(p, *one, decided) for one in found))
+
+
+def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tuple[str, str, Frames]]:
+    """What the numbers that one equation computes are: building blocks, in the field's notation."""
+    graph, first = p.graph, nodes[0]
+    op, frames, args = graph.op[first], graph.frames[first], graph.args[first]
+    if products := dict.fromkeys(of_sum[i] for i in nodes if i in of_sum):
+        return [(product.kind, p.show(product), product.frames) for product in products]
+    quantity = {p.known.get(i) for i in nodes}
+    if None not in quantity:
+        name = "J" if "J" in quantity else quantity.pop()
+        built = "matrix built at each step" if name == "J" else "gain"
+        return [(built, {"J": "J = (1−α)I + αD∘W_rec", "αD": "αD", "D": "D = φ′(v)"}[name or ""], frames)]
+    result = p.label(nodes)
+    if op == "noise":
+        drawn = {k for i in nodes for k in p.parents.get(i, [])} & p.random
+        return [("noise draw", p.label(drawn or nodes), frames)]
+    if op in ACTIVATIONS:
+        return [("activation function", f"{op}({p.label((graph.args[i][0] for i in nodes), frames)})", frames)]
+    if op == "mul":
+        left, right = ({graph.args[i][k] for i in nodes} for k in (0, 1))
+        if len(left) * len(right) == len(nodes) > max(len(left), len(right)):
+            return [("outer product", f"{p.label(left, frames)} ⊗ {p.label(right, frames)}", frames)]
+    if op == "sum" or op.startswith("reduce"):
+        return [("sum over entries", f"Σ {p.label((a for i in nodes for a in graph.args[i]), frames)}", frames)]
+    if op == "select" and len({p.label([a], frames) for a in args[1:]}) > 1:
+        return [("switch", f"one of {', '.join(dict.fromkeys(p.label([a], frames) for a in args[1:]))}", frames)]
+    if op.startswith("unknown:"):
+        return [("unknown operation", op.removeprefix("unknown:"), frames)]
+    plain = first in p.random or op == "select" or result in p.known.values() or all(_timeless(p, i) for i in nodes)
+    return [] if plain else [("elementwise", result, frames)]
+
+
+def _timeless(p: Program, i: int) -> bool:
+    """Whether a number depends on single numbers of the state alone, as on a clock."""
+    return all(p.graph.data[k][1] == () for k in p.graph.reach([i]) if p.graph.op[k] == "in")
+
+
+def _kept(p: Program, name: str) -> tuple[str, str]:
+    """How a state array goes on: as a copy, a trace that decays, a sum that grows."""
+    graph, symbol = p.graph, p.short(name)
+    i = int(p.small.after[name].ravel()[-1])
+    own = graph.leaves(name, p.small.after[name].shape).ravel()[-1]
+    if graph.op[i] == "in" or (graph.op[i] == "select" and own not in graph.args[i]):
+        return "copy", f"{symbol} ← {p.label([i])}"
+    if graph.op[i] in ("add", "sub"):
+        if own in graph.args[i]:
+            return "integrator", f"{symbol} ← {symbol} + change"
+        if any(graph.op[a] == "mul" and own in graph.args[a] for a in graph.args[i]):
+            return "trace", f"{symbol} ← decay·{symbol} + new"
+    if graph.op[i] == "select" and own in graph.args[i]:
+        return "switch", f"{symbol} ← {symbol}, or anew"
+    return "state", f"{symbol} ← new {symbol}"
+
+
+def _marked(p: Program, kind: str, text: str, frames: Frames, decided: list[Any]) -> Operation:
+    file, line = p.place(frames)
+    here = [
+        (c, v)
+        for c, v, e in decided
+        if (e.file, e.line) == (file, line) and (e.operation == text or e.operation.split(" ")[0] == text.split(" ")[0])
+    ]
+    fails, weighs = (tuple(dict.fromkeys(c for c, v in here if v == verdict)) for verdict in ("fail", "judgement"))
+    return Operation(kind, text, file, line, fails, weighs)

@@ -1,0 +1,284 @@
+"""The structural criteria, one function each: what the trace shows, and the operation that decides it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from recredit.audit.graph import Ids
+from recredit.audit.local import changes
+from recredit.audit.noise import noise
+from recredit.audit.program import ACTIVATIONS, Program
+from recredit.audit.rates import Rates
+from recredit.audit.verdicts import Cell, Evidence
+
+Decide = Callable[[Program], Cell]
+
+
+def memory(p: Program) -> Cell:
+    """The order of each state array in n."""
+    big = {name: order for name, order in p.orders.items() if order >= 3}
+    if not big and p.order >= 3:
+        sentence = f"The state as a whole holds O(n{'²³⁴⁵'[p.order - 2 :][:1]}) numbers, in arrays whose number grows."
+        return Cell("memory", "fail", sentence, (p.evidence("the state", p.written(next(iter(p.orders))), sentence),))
+    if not big:
+        largest = max(p.orders.values(), default=0)
+        held = "no learning state" if not p.orders else f"a learning state of O(n{'²' if largest == 2 else ''})"
+        return Cell("memory", "pass", f"It keeps {held if largest else 'no array that grows with n'}.")
+    evidence = tuple(
+        p.evidence(f"{p.short(name)} : O(n^{order})", p.written(name), f"The state {p.short(name)} holds O(n^{order}) numbers.")
+        for name, order in big.items()
+    )
+    return Cell("memory", "fail", evidence[0].sentence, evidence)
+
+
+def locality_time(p: Program) -> Cell:
+    """State entries that are handed on from one place to the next, or kept until they are overwritten in turn."""
+    graph, after = p.graph, p.small.after
+    ids = {(name, index): int(array[index]) for name, array in after.items() for index in _indices(array)}
+
+    def origin(i: int) -> tuple[str, tuple[int, ...]] | None:
+        while (graph.op[i] in ("mul", "neg") and any(graph.is_constant(a) for a in graph.args[i])) or graph.op[i] == "neg":
+            i = next(a for a in graph.args[i] if not graph.is_constant(a))
+        return graph.data[i] if graph.op[i] == "in" and graph.data[i][0] in after else None
+
+    evidence = []
+    moved = {entry: source for entry, i in ids.items() if (source := origin(i)) not in (None, entry)}
+    for name in after:
+        for entry in (e for e in moved if e[0] == name):
+            start, seen = moved[entry], {entry}
+            while start in moved and start not in seen:
+                seen.add(start)
+                start = moved[start]
+            if start in seen or start not in ids or origin(ids[start]) == start:
+                continue  # goes round in a circle, or never takes in anything new
+            source = p.short(moved[entry][0])
+            what = f"{p.short(name)} ← {source}" if source != p.short(name) else f"{p.short(name)} shifted by one"
+            sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
+            evidence.append(p.evidence(what, p.written(name), sentence))
+            break
+    for name, array in after.items():
+        given: dict[int, int] = {}
+        for index in _indices(array):
+            i = int(array[index])
+            own = [a for a in graph.args[i][1:] if graph.op[a] == "in" and graph.data[a] == (name, index)]
+            for a in set(graph.args[i][1:]) - set(own) if graph.op[i] == "select" and own else ():
+                if not graph.is_constant(a):
+                    given[a] = given.get(a, 0) + 1
+        if any(count > 1 for count in given.values()):
+            sentence = f"{p.short(name)} keeps values of earlier steps: each place is overwritten in its turn."
+            evidence.append(p.evidence(f"{p.short(name)}[k] ← new value", p.written(name), sentence))
+    if evidence:
+        return Cell("locality-time", "fail", evidence[0].sentence, tuple(evidence))
+    return Cell("locality-time", "pass", "It uses this step and what the step before left behind.")
+
+
+def vectors(p: Program) -> Cell:
+    """State vectors without an axis of neurons."""
+    small, large = p.small.after, p.large.after
+    lone = [n for n, a in small.items() if a.size > 1 and a.shape == large[n].shape and p.orders[n] == 0]
+    history = {e.operation.split(" ")[0].split("[")[0] for e in locality_time(p).evidence}
+    evidence = tuple(
+        p.evidence(
+            f"{p.short(n)} : {'×'.join(map(str, small[n].shape))}",
+            p.written(n),
+            f"{p.short(n)} has {small[n].size} entries however many neurons there are: they belong to none.",
+        )
+        for n in lone
+        if p.short(n) not in history
+    )
+    if evidence:
+        return Cell("i", "fail", evidence[0].sentence, evidence)
+    return Cell("i", "pass", "Every vector has one entry per neuron.")
+
+
+def stored(p: Program) -> Cell:
+    """Transmitting matrices that are no synapses."""
+    evidence = []
+    for product in p.transmissions:
+        sides = [product.rows] + ([product.vectors] if product.kind == "matrix–matrix product" else [])
+        for side in sides:
+            if missing := [i for i, entry in p.stored_rows(side).items() if entry is None]:
+                matrix = p.label(missing, product.frames)
+                sentence = f"{matrix} is computed anew at each step and then transmits: no set of synapses can do that."
+                evidence.append(p.evidence(p.show(product), product.frames, sentence))
+                break
+    if evidence:
+        return Cell("ii-stored", "fail", evidence[0].sentence, _once(evidence))
+    return Cell("ii-stored", "pass", "Every matrix that transmits is a parameter or a state.")
+
+
+def local(p: Program) -> Cell:
+    """What each synapse's change depends on."""
+    bad, weigh, remarks = changes(p)
+    if bad:
+        return Cell("ii-local", "fail", bad[0].sentence, _once(bad))
+    if weigh:
+        return Cell("ii-local", "judgement", weigh[0].sentence, _once(weigh))
+    more = f" {remarks[0]}" if remarks else ""
+    return Cell("ii-local", "pass", "Each change needs what its two neurons and the synapse itself have at hand." + more)
+
+
+def rates(p: Program) -> Cell:
+    """The vectors that pass through matrices."""
+    answer, bad, weigh = Rates(p), [], []
+    for product in p.transmissions:
+        if product.kind == "matrix–matrix product":
+            continue
+        answers = {i: answer(i) for vector in product.vectors for i in vector}
+        for kind, found in (("no", bad), ("mixed", weigh)):
+            if wrong := [i for i, a in answers.items() if a.kind == kind]:
+                vector = p.label(wrong, product.frames)
+                sentence = f"{vector} passes through synapses, but is {answers[wrong[0]].why}."
+                found.append(p.evidence(p.show(product), product.frames, sentence))
+                break
+    if bad:
+        return Cell("iii", "fail", bad[0].sentence, _once(bad))
+    if weigh:
+        return Cell("iii", "judgement", weigh[0].sentence, _once(weigh))
+    return Cell(
+        "iii", "pass", "All that passes through synapses is a firing rate (the error is taken to be coded by error neurons)."
+    )
+
+
+def matrix_products(p: Program) -> Cell:
+    """Contractions with free axes on both sides."""
+    evidence = [
+        p.evidence(p.show(product), product.frames, "Two matrices are multiplied: no biological structure supports that.")
+        for product in p.products
+        if product.kind == "matrix–matrix product"
+    ]
+    if evidence:
+        return Cell("iv", "fail", f"{evidence[0].operation.split(' : ')[0]} is a matrix–matrix product.", _once(evidence))
+    return Cell("iv", "pass", "It multiplies no two matrices.")
+
+
+def second_copy(p: Program) -> Cell:
+    """The network's own map, W then phi, on something else than its own rates."""
+    graph, bad, weigh = p.graph, [], []
+    for product in p.transmissions:
+        entries = [e for e in p.stored_rows(product.rows).values() if e]
+        if not entries or any(e[0] != "net.W" for e in entries) or not _activated(p, product.sums):
+            continue
+        operands = [i for vector in product.vectors for i in vector if not graph.is_constant(i)]
+        foreign = [
+            i for i in operands if not (graph.op[i] == "in" and graph.data[i][0] in ("step.r_prev", "step.r_hat", "step.r"))
+        ]
+        if not foreign:
+            continue
+        delayed = all(graph.op[i] == "in" and _is_copy(p, graph.data[i]) for i in foreign)
+        what = p.label(foreign, product.frames)
+        if delayed:
+            sentence = f"W and the activation function are applied to earlier rates, {what}: the network is run a second time."
+            weigh.append(p.evidence(p.show(product), product.frames, sentence))
+        else:
+            sentence = f"W and the activation function are applied to {what}: a second network beside the first."
+            bad.append(p.evidence(p.show(product), product.frames, sentence))
+    if bad:
+        return Cell("vi", "fail", bad[0].sentence, _once(bad))
+    if weigh:
+        return Cell("vi", "judgement", weigh[0].sentence, _once(weigh))
+    return Cell("vi", "pass", "It runs no second copy of the network.")
+
+
+def _activated(p: Program, sums: tuple[int, ...]) -> bool:
+    """Whether a product goes on into an activation function."""
+    graph, stack, seen = p.graph, list(sums), set()
+    while stack:
+        i = stack.pop()
+        for parent in p.parents.get(i, []):
+            op, args = graph.op[parent], graph.args[parent]
+            if op in ACTIVATIONS or (op in ("max", "min") and any(graph.is_constant(a) for a in args)):
+                return True
+            constant = any(graph.is_constant(a) for a in args)
+            if (op in ("add", "sub", "neg", "select") or (op in ("mul", "div") and constant)) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return False
+
+
+def _is_copy(p: Program, entry: tuple[str, tuple[int, ...]]) -> bool:
+    """Whether a state entry is a copy of the network's rates, or of another such entry."""
+    seen = set()
+    while entry not in seen and entry[0] in p.small.after:
+        seen.add(entry)
+        i = int(p.small.after[entry[0]][entry[1]])
+        if p.graph.op[i] != "in":
+            return False
+        entry = p.graph.data[i]
+    return entry[0].startswith("step.r")
+
+
+def one_way(p: Program) -> Cell:
+    """Synapses that are summed along both of their axes, or that start as a copy of others."""
+    lines: dict[str, list[tuple[frozenset[tuple[int, ...]], Evidence | None]]] = {}
+    W = p.small.inputs["net.W"]
+    lines["net.W"] = [(frozenset((i, j) for j in range(W.shape[1])), None) for i in range(W.shape[0])]
+    evidence: list[Evidence] = []
+    transmitting = set()
+    for product in p.transmissions:
+        sides = [product.rows] + ([product.vectors] if product.kind == "matrix–matrix product" else [])
+        for side in sides:
+            entries = p.stored_rows(side)
+            for row in side:
+                found = [entries[i] for i in row if entries[i] is not None]
+                names = {entry[0] for entry in found if entry}
+                transmitting |= names
+                for name in names:
+                    line = frozenset(entry[1] for entry in found if entry and entry[0] == name)
+                    here = p.evidence(p.show(product), product.frames, "")
+                    crossed = [e.operation if e else "the network" for other, e in lines.get(name, []) if _cross(line, other)]
+                    if crossed:
+                        sentence = f"{p.short(name)} transmits in one direction here and in the other in {crossed[0]}."
+                        evidence.append(replace(here, sentence=sentence))
+                    lines.setdefault(name, []).append((line, here))
+    for name, array in p.small.initial.items():
+        reached = p.graph.reach(int(i) for i in array.ravel().tolist())
+        sources = {p.graph.data[i][0] for i in reached if p.graph.op[i] == "in"} & {"net.W", "net.W_out"}
+        if sources and p.is_matrix(name):
+            source = " and ".join(p.short(s) for s in sorted(sources))
+            sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
+            evidence.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+    for name, array in p.small.after.items():
+        if name in transmitting and (copied := _copied(p, array)):
+            sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {copied}."
+            evidence.append(p.evidence(f"{p.short(name)} ← {copied}", p.written(name), sentence))
+    if evidence:
+        return Cell("vii", "fail", evidence[0].sentence, _once(evidence))
+    return Cell("vii", "pass", "Each synapse transmits in one direction.")
+
+
+def _cross(line: frozenset, other: frozenset) -> bool:
+    common = len(line & other)
+    return common > 0 and min(len(line), len(other)) > 1 and 2 * common <= min(len(line), len(other))
+
+
+def _copied(p: Program, array: Ids) -> str:
+    """The parameter whose entries, one by one, set a transmitting state's entries."""
+    for i in map(int, array.ravel().tolist()):
+        if (entry := p.stored(i)) and entry[0].startswith("net."):
+            return p.short(entry[0])
+    return ""
+
+
+def _indices(array: Ids) -> list[tuple[int, ...]]:
+    return list(np.ndindex(*array.shape))
+
+
+def _once(evidence: list[Evidence]) -> tuple[Evidence, ...]:
+    """Without those that say the same of the same line."""
+    return tuple({(e.operation, e.line, e.sentence): e for e in evidence}.values())
+
+
+STRUCTURAL: dict[str, Decide] = {
+    "memory": memory,
+    "locality-time": locality_time,
+    "i": vectors,
+    "ii-stored": stored,
+    "ii-local": local,
+    "iii": rates,
+    "iv": matrix_products,
+    "v": noise,
+    "vi": second_copy,
+    "vii": one_way,
+}

@@ -1,0 +1,214 @@
+"""What the change of each synapse depends on (criterion ii-local).
+
+The new value of entry (i, j) of a matrix is followed back. What only this entry needs is opened up; what other entries need too
+is an ingredient: of a row or a column, then it is a neuron's own variable, or of all, then it is a global signal. No
+ingredient may be the strength of another synapse.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recredit.audit.graph import Ids
+from recredit.audit.program import Program
+from recredit.audit.verdicts import Evidence
+
+Index = tuple[int, ...]
+
+
+def changes(p: Program) -> tuple[list[Evidence], list[Evidence], list[str]]:
+    """What is not local, what is to be weighed, and what is worth saying, over all matrices (W with its gradient)."""
+    bad: list[Evidence] = []
+    weigh: list[Evidence] = []
+    remarks: list[str] = []
+    matrices = {"net.W": p.small.gradient} | {name: ids for name, ids in p.small.after.items() if p.is_matrix(name)}
+    for name, ids in matrices.items():
+        _Change(p, name, ids).judge(bad, weigh, remarks)
+    return bad, weigh, list(dict.fromkeys(remarks))
+
+
+class _Change:
+    """The change of one matrix."""
+
+    def __init__(self, p: Program, name: str, ids: Ids):
+        self.p, self.graph, self.name, self.ids = p, p.graph, name, ids
+        larger = p.large.gradient if name == "net.W" else p.large.after[name]
+        self.axes = [k for k, (a, b) in enumerate(zip(ids.shape, larger.shape, strict=True)) if a != b]
+        self.longest = max((ids.shape[k] for k in self.axes), default=1)
+        if len(self.axes) == 1:  # stored flat
+            self.longest = max(p.small.inputs["net.W"].shape)
+        self.users, self.ingredients = self._open()
+        self._orders: dict[str, Callable[[Index, Index], bool]] = {}
+
+    def synapse(self, index: Index) -> Index:
+        """The synapse that an entry belongs to: its indices along the axes that grow."""
+        return tuple(index[k] for k in self.axes)
+
+    def _open(self) -> tuple[dict[int, set[Index]], list[int]]:
+        users: dict[int, set[Index]] = {}
+        for index in np.ndindex(*self.ids.shape):
+            users.setdefault(int(self.ids[index]), set()).add(self.synapse(index))
+        waiting, ingredients = set(users), []
+        while waiting:
+            i = max(waiting)  # arguments have lower numbers, so all users of i are known by now
+            waiting.discard(i)
+            if self.graph.is_constant(i):
+                continue
+            other = (entry := self.p.strength(i)) and entry[0] != self.name
+            if len(users[i]) > 1 or not self.graph.args[i] or other:
+                ingredients.append(i)
+                continue
+            for a in self.graph.args[i]:
+                users.setdefault(a, set()).update(users[i])
+                waiting.add(a)
+        return users, ingredients
+
+    def judge(self, bad: list[Evidence], weigh: list[Evidence], remarks: list[str]) -> None:
+        """Add what is found."""
+        symbol, said = self.p.short(self.name), set()
+        for i in self.ingredients:
+            everywhere = len(self.users[i]) > self.longest
+            for kind, at, what in self._reads(i, self.users[i]):
+                frames = self._user_frames(i) if at == i else self._frames(i, at)
+                where = self.p.place(frames)
+                if (kind, what, where) in said:
+                    continue
+                said.add((kind, what, where))
+                if kind == "strength":
+                    sentence = f"The change of {symbol} at one synapse needs the strength of others, {what}."
+                    bad.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
+                elif kind == "sum":
+                    scope = "the whole matrix, a global signal" if everywhere else "a neuron's synapses"
+                    sentence = f"The change of {symbol} needs a number computed from the strengths {what} of {scope}."
+                    weigh.append(self.p.evidence(f"{symbol}_ij ← f({what})", frames, sentence))
+            if self.name == "net.W" and (foreign := self._foreign(i)):
+                sentence = f"The change of W at one synapse needs {foreign} of a neuron that is neither of its two."
+                bad.append(self.p.evidence(f"W_ij ← {foreign}", self._user_frames(i), sentence))
+            if everywhere and self.graph.args[i] and i not in self.p.random and not said and self._felt(i):
+                remarks.append(f"One signal reaches all synapses of {symbol}: {self.p.label([i])}.")
+
+    def _foreign(self, i: int) -> str:
+        """The variable's name, if what a line of W's synapses needs belongs to a neuron at neither of their ends."""
+        users = self.users[i]
+        ends = {k for k in (0, 1) if len({synapse[k] for synapse in users}) == 1}
+        homes = self.p.homes(i)
+        if len(users) < 2 or not ends or not homes:
+            return ""
+        first = next(iter(users))
+        return "" if homes & {first[k] for k in ends} else self.p.label([i])
+
+    def _user_frames(self, i: int) -> Any:
+        """Where an ingredient is put in: the first of the operations on it that only one synapse needs."""
+        users = [k for k in self.p.parents.get(i, []) if self.graph.frames[k] and len(self.users.get(k, ())) == 1]
+        return self.graph.frames[min(users)] if users else self._frames(i, i)
+
+    def _felt(self, i: int) -> bool:
+        """Whether a number depends on what the network does, not on a clock alone."""
+        return any(self.graph.op[k] == "in" and self.graph.data[k][1] != () for k in self.graph.reach([i]))
+
+    def _frames(self, i: int, at: int) -> Any:
+        for node in (at, i):
+            if self.graph.frames[node]:
+                return self.graph.frames[node]
+        parents = [k for k in self.p.parents.get(i, []) if self.graph.frames[k] and self.users.get(k)]
+        return self.graph.frames[max(parents)] if parents else self.p.written(self.name)
+
+    def _reads(self, i: int, synapses: set[Index]) -> list[tuple[str, int, str]]:
+        """The strengths that an ingredient is made of: (kind, node, symbol). What synapses transmit is no strength."""
+        graph, p, found, seen, stack = self.graph, self.p, [], set(), [i]
+        while stack:
+            k = stack.pop()
+            if k in seen:
+                continue
+            seen.add(k)
+            if entry := p.strength(k):
+                if not self._own(entry, synapses):
+                    found.append(("strength", k, p.short(entry[0])))
+                continue
+            if k in p.product_sums:
+                continue
+            reduction = graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod")
+            if reduction:
+                names = {e[0] for a in graph.args[k] if (e := self._strength(a))}
+                if names:
+                    found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
+                    continue
+            stack.extend(graph.args[k])
+        return found
+
+    def _strength(self, i: int) -> tuple[str, Index] | None:
+        """The stored entry that a term is a function of, and of nothing else."""
+        while not (entry := self.p.strength(i)) and self.graph.args[i]:
+            args = {a for a in self.graph.args[i] if not self.graph.is_constant(a)}
+            if len(args) != 1:
+                return self._pair(args)
+            i = args.pop()
+        return entry
+
+    def _pair(self, args: set[int]) -> tuple[str, Index] | None:
+        entries = [self._strength(a) for a in args]
+        return entries[0] if entries and all(entries) else None
+
+    def _own(self, entry: tuple[str, Index], synapses: set[Index]) -> bool:
+        """Whether a strength is the synapse's own, a bias's, or of the neuron's synapse with itself (an autapse)."""
+        name, index = entry
+        if name == "net.W" and (index[0] == index[1] or index[1] == self.p.small.inputs["net.W"].shape[1] - 1):
+            return True
+        if name == self.name:
+            return synapses == {self.synapse(index)}
+        if len(synapses) > 1 or name == "net.W_out":
+            return False
+        return self._placed(name)(index, next(iter(synapses)))
+
+    def _placed(self, name: str) -> Callable[[Index, Index], bool]:
+        """How another array's entries lie beside this one's: a test that one belongs to the same synapse as the other.
+
+        An entry belongs to the synapse of its indices, in whatever order its axes are, folded or not, and moved by a constant
+        where an array is a block of another; the first order that fits all reads of that array is taken.
+        """
+        if name not in self._orders:
+            reads = [(self.p.strength(i), self.users[i]) for i in self.ingredients]
+            pairs = [(entry[1], next(iter(users))) for entry, users in reads if entry and entry[0] == name and len(users) == 1]
+            shape = (self.p.small.inputs if name.startswith("net.") else self.p.small.after)[name].shape
+            mine = tuple(self.ids.shape[k] for k in self.axes)
+            ways = [_same(a, b, *pairs[0]) for a in _unfolded(shape, self.p) for b in _unfolded(mine, self.p)]
+            tests = [test for way in ways for test in way]
+            fits = (test for test in tests if all(test(*pair) for pair in pairs))
+            self._orders[name] = next(fits, lambda index, synapse: False)
+        return self._orders[name]
+
+
+Unfold = Callable[[Index], Index]
+
+
+def _unfolded(shape: Index, p: Program) -> list[tuple[int, Unfold]]:
+    """The ways to read indices of an array: as they are, or with an axis of a folded matrix taken apart."""
+    n, m = p.small.inputs["net.W"].shape
+    ways: list[tuple[int, Unfold]] = [(len(shape), lambda index: index)]
+    for axis, size in enumerate(shape):
+        for inner in {d for d in (n, m) if size > max(n, m) and size % d == 0}:
+
+            def unfold(index: Index, axis: int = axis, inner: int = inner) -> Index:
+                return (*index[:axis], *divmod(index[axis], inner), *index[axis + 1 :])
+
+            ways.append((len(shape) + 1, unfold))
+    return ways
+
+
+def _same(a: tuple[int, Unfold], b: tuple[int, Unfold], index: Index, synapse: Index) -> list[Callable[[Index, Index], bool]]:
+    """Tests that an index of one array names the synapse of another's, for each choice and order of the first's axes.
+
+    `index`, `synapse`: one read, which tells how far the one array lies inside the other.
+    """
+    (rank, one), (needed, other) = a, b
+
+    def test(order: Index) -> Callable[[Index, Index], bool]:
+        def apart(index: Index, synapse: Index) -> Index:
+            return tuple(t - one(index)[k] for k, t in zip(order, other(synapse), strict=True))
+
+        offset = apart(index, synapse)
+        return lambda index, synapse: apart(index, synapse) == offset
+
+    return [test(order) for order in itertools.permutations(range(rank), needed)]

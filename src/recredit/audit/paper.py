@@ -1,0 +1,55 @@
+"""What the paper itself says of its rules, beside what an audit finds. No verdict depends on it."""
+
+import csv
+from dataclasses import dataclass
+from importlib.resources import files
+
+from recredit.audit.verdicts import Audit, Cell, Verdict
+
+
+@dataclass(frozen=True)
+class Said:
+    """One verdict of Marschall, Cho & Savin 2019: a row of paper.csv, which has none where the paper is silent."""
+
+    rule: str
+    criterion: str
+    verdict: str
+    """"pass" or "fail"."""
+    stated: str
+    """"explicit" or "implied"."""
+    place: str
+    """Where in the paper."""
+    quotation: str
+    note: str
+    """What to know where an audit differs, or ""."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The paper's verdict and the audit's on one criterion."""
+
+    said: Said
+    found: Verdict
+    agrees: bool
+    reason: str
+    """Of a difference: why the audit decides otherwise."""
+
+
+def read() -> tuple[Said, ...]:
+    """All that the paper says, rule by rule."""
+    text = files("recredit.audit").joinpath("paper.csv").read_text(encoding="utf-8")
+    return tuple(Said(**row) for row in csv.DictReader(text.splitlines()))
+
+
+def compare(audit: Audit) -> tuple[Comparison, ...]:
+    """The audit beside the paper, where both have a verdict.
+
+    Empty for a rule, or a choice of building blocks, that is not the paper's.
+    """
+    beside = ((said, audit.cells[said.criterion]) for said in read() if said.rule == audit.rule)
+    return tuple(_judged(said, cell) for said, cell in beside if cell.verdict != "n/a")
+
+
+def _judged(said: Said, cell: Cell) -> Comparison:
+    agrees = cell.verdict == said.verdict
+    return Comparison(said, cell.verdict, agrees, "" if agrees else f"{cell.why} {said.note}".strip())

@@ -1,0 +1,198 @@
+"""Find the products in a graph of numbers: matrix times vector, matrix times matrix, and sums that are neither.
+
+Every sum of products s = sum_k a_k b_k is looked at beside the other sums of the same operation. Where they share all the b_k
+but each has its own a_k, a matrix (rows a) is applied to a vector (b); where both are shared among others, two matrices are
+multiplied; where nothing is shared, it is a dot product. So the spelling does not matter.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+from recredit.audit.graph import Frames, Graph
+
+Kind = Literal["matrix–vector product", "matrix–matrix product", "dot product", "sum of outer products"]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One sum of products: its node, the two factors of each product, and the terms that are no product."""
+
+    node: int
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    single: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product: `rows` are the lines of the matrix that are summed along, `vectors` what they are multiplied with."""
+
+    kind: Kind
+    frames: Frames
+    sums: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+    vectors: tuple[tuple[int, ...], ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, depth, vectors)."""
+        return len(self.rows), max(len(row) for row in self.rows), len(self.vectors)
+
+
+def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[Sum]]:
+    """All sums of at least two products, by the place in the source that they come from."""
+    found: dict[Frames, list[Sum]] = defaultdict(list)
+
+    def add(at: int, frames: Frames, terms: list[int]) -> None:
+        one = _factored(graph, at, terms)
+        if len(one.left) > 1:
+            found[frames].append(one)
+
+    within: set[int] = set()  # links of a chain of additions that a later link goes on from
+    for i in sorted(reached, reverse=True):
+        if graph.op[i] == "sum":
+            add(i, graph.frames[i], list(graph.args[i]))
+        elif graph.op[i] in ("add", "sub") and i not in within:
+            links = _chain(graph, i, within)
+            places = Counter(graph.frames[_unsigned(graph, t)] for t in links)
+            for frames, count in places.items():
+                same = [t for t in links if graph.frames[_unsigned(graph, t)] == frames]
+                if count > 2 and all(graph.op[_unsigned(graph, t)] in ("mul", "div") for t in same):
+                    add(i, frames, same)
+    return found
+
+
+def _chain(graph: Graph, i: int, within: set[int]) -> list[int]:
+    """The terms of additions that were written in one place, as a loop's that accumulates."""
+    links, stack = [], [i]
+    while stack:
+        for a in reversed(graph.args[stack.pop()]):
+            if graph.op[a] in ("add", "sub") and graph.frames[a] == graph.frames[i]:
+                within.add(a)
+                stack.append(a)
+            else:
+                links.append(a)
+    return links[::-1]
+
+
+def _unsigned(graph: Graph, i: int) -> int:
+    while graph.op[i] == "neg":
+        i = graph.args[i][0]
+    return i
+
+
+def _factored(graph: Graph, at: int, terms: list[int]) -> Sum:
+    """A sum's terms as products of two factors, once what all terms share (and constants) is taken out of it."""
+    while True:
+        outer = [
+            set(graph.args[t]) if graph.op[t] == "mul" else {graph.args[t][1]} if graph.op[t] == "div" else set() for t in terms
+        ]
+        common = set.intersection(*outer)
+        peeled = [_without(graph, t, common) for t in terms]
+        if peeled == terms:
+            break
+        terms = peeled
+    pairs = [graph.args[t] for t in terms if graph.op[t] in ("mul", "div")]
+    single = tuple(t for t in terms if graph.op[t] not in ("mul", "div"))
+    return Sum(at, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), single)
+
+
+def _without(graph: Graph, t: int, common: set[int]) -> int:
+    """A product without one factor that is constant or shared, or without its sign."""
+    if graph.op[t] == "neg":
+        return graph.args[t][0]
+    if graph.op[t] in ("mul", "div"):
+        a, b = graph.args[t]
+        if a != b and (graph.is_constant(b) or b in common):
+            return a
+        if a != b and graph.op[t] == "mul" and (graph.is_constant(a) or a in common):
+            return b
+    return t
+
+
+def products(small: list[Sum], large: list[Sum], frames: Frames) -> list[Product]:
+    """The products that the sums of one place make, from the same program at a small and at a larger size.
+
+    A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
+    few vectors side by side are no matrix.
+    """
+    members, others = _components(small), _components(large)
+    shapes, larger = [_shape(m) for m in members], [_shape(m) for m in others]
+    if len(shapes) != len(larger):  # rounds of a loop over the network's units: compare the largest
+        shapes, larger = [_largest(shapes)] * len(members), [_largest(larger)] * len(members)
+    growth = [tuple(a != b for a, b in zip(*pair, strict=True)) for pair in zip(shapes, larger, strict=True)]
+    return [_product(m, frames, *grows) for m, grows in zip(members, growth, strict=True)]
+
+
+def _shape(members: list[Sum]) -> tuple[int, int, int]:
+    rows, vectors = _sides(members)
+    return len(rows), max(map(len, rows)), len(vectors)
+
+
+def _largest(shapes: list[tuple[int, int, int]]) -> tuple[int, ...]:
+    return tuple(max(column) for column in zip(*shapes, strict=True)) if shapes else (0, 0, 0)
+
+
+def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]]]:
+    """The matrix's lines (and of each the terms that are no product), and the vectors."""
+    lefts, rights = {s.left: s.single for s in members}, {s.right: s.single for s in members}
+    if len(rights) == 1 or (len(lefts) > 1 and not _overlapping(list(lefts)) and _overlapping(list(rights))):
+        return lefts, list(rights)
+    if len(lefts) == 1 or _overlapping(list(lefts)) > _overlapping(list(rights)):
+        return rights, list(lefts)
+    return lefts, list(rights)
+
+
+def _product(members: list[Sum], frames: Frames, rows_grow: bool, depth_grows: bool, vectors_grow: bool) -> Product:
+    lines, vectors = _sides(members)
+    rows = [line + single for line, single in lines.items()]
+    if len(vectors) > 1 and _overlapping(vectors) and not _overlapping(rows):
+        vectors = [tuple(dict.fromkeys(v for vector in vectors for v in vector))]  # each row sees a part of one vector
+    kind: Kind = "dot product"
+    if len(rows) > 1:
+        kind = "matrix–vector product"
+        if not depth_grows:
+            kind = "sum of outer products"
+        elif len(vectors) > 1 and rows_grow and vectors_grow:
+            kind = "matrix–matrix product"
+        elif len(vectors) > 1 and not rows_grow:
+            rows, vectors = vectors, rows
+    return Product(kind, frames, tuple(s.node for s in members), tuple(rows), tuple(vectors))
+
+
+def _overlapping(lines: list[tuple[int, ...]]) -> bool:
+    """Whether some different lines consist of the same numbers by more than half, as parts of one vector do."""
+    sets = [set(line) for line in dict.fromkeys(lines)]
+    return any(
+        2 * len(a & b) > min(len(a), len(b)) for k, a in enumerate(sets[:40]) for b in sets[:k] if min(len(a), len(b)) > 1
+    )
+
+
+def _components(sums: list[Sum]) -> list[list[Sum]]:
+    """Sums that share a row or a vector, together; where none do, sums that share most of one."""
+    exact = [[s.left for s in sums], [s.right for s in sums]]
+    parent = list(range(len(sums)))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = parent[k]
+        return k
+
+    def join(keys: list[tuple[int, ...]]) -> None:
+        first: dict[tuple[int, ...], int] = {}
+        for k, key in enumerate(keys):
+            parent[root(k)] = root(first.setdefault(key, k))
+
+    for keys in exact:
+        join(keys)
+    if len({root(k) for k in range(len(sums))}) == len(sums) > 1:
+        for keys in exact:
+            for k in range(1, len(sums)):
+                if _overlapping([keys[k - 1], keys[k]]):
+                    parent[root(k)] = root(k - 1)
+    members: dict[int, list[Sum]] = defaultdict(list)
+    for k, one in enumerate(sums):
+        members[root(k)].append(one)
+    return list(members.values())

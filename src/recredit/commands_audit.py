@@ -1,0 +1,106 @@
+"""What `recredit audit` does: make the rules, audit them, print what was found."""
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from recredit.audit import audit
+from recredit.audit.verdicts import Audit
+from recredit.choices import Format
+from recredit.errors import check_choice
+from recredit.own_rules import is_file, last_line, load
+from recredit.repair import repair
+from recredit.report.audit_page import as_html
+from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
+from recredit.report.figure import draw_slopes
+from recredit.rule import AbstractRule
+from recredit.rules import RULES
+from recredit.settings import Registry, assign, complete, make
+from recredit.store import writable_folder
+
+FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
+    "json": as_json,
+    "html": as_html,
+    "markdown": as_markdown,
+    "latex": as_latex,
+}
+
+
+def run_audit(
+    rules: Sequence[str], settings: Sequence[str], form: Format, explained: str | None, mend: bool, slopes: Path | None
+) -> None:
+    """Audit the rules with these settings, all those of the registry if none is named, and print the verdicts.
+
+    `mend`: print what would mend them instead. `slopes`: also draw the continuity measurement to this file.
+    """
+    if explained is not None and (rules or form != "table"):
+        raise ValueError(f"--explain {explained} stands alone, but for --with; json and html hold the operations as well.")
+    if mend and (explained is not None or form != "table" or slopes):
+        raise ValueError("--repair stands alone, but for the rules and --with.")
+    if slopes:
+        writable_folder(slopes.parent)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the page declares; not every system's own encoding has a ✓
+    given: dict[str, Any] = {}
+    for assignment in settings:
+        assign(given, assignment, "jacobian=learned")
+    chosen = [explained] if explained is not None else dict.fromkeys(rules) or RULES
+    made = [_made(spec, given) for spec in chosen]
+    if mend:
+        _mend(made)
+        return
+    audits = []
+    with Console(stderr=True).status("") as status:
+        for name, registry, settings_of in made:
+            rule = _instance(name, registry, settings_of)
+            called = f"{name} ({', '.join(settings)})" if settings else name
+            status.update(f"Auditing {called}")
+            audits.append(audit(rule, name=called))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no edge
+    if form != "table":
+        console.out(FORMATS[form](audits), highlight=False)
+    else:
+        console.print(table(audits, console.width) if explained is None else explain(audits[0]))
+    if slopes:
+        draw_slopes(audits, slopes)
+
+
+def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
+    """Print what would mend each rule."""
+    console = Console(highlight=False)
+    with Console(stderr=True).status("") as status:
+        for name, registry, settings in made:
+            _instance(name, registry, settings)
+
+            def told(done: int, whole: int, name: str = name) -> None:
+                status.update(f"Mending {name}: {done} of {whole} combinations")
+
+            console.print(repair_text(repair(name, registry, settings, told)))
+
+
+def _made(spec: str, given: dict[str, Any]) -> tuple[str, Registry, dict[str, Any]]:
+    """A rule's name, the registry that it is in, and its complete settings."""
+    if is_file(spec):
+        kind = load(spec)
+        name, registry = kind.__name__, {**RULES, kind.__name__: kind}
+    else:
+        check_choice("rule", spec, [*RULES, "path/to/file.py:MyRule"])
+        name, registry = spec, RULES
+    if "name" in given:
+        raise ValueError(f'rule {name} has no setting "name"; rules are named before --with.')
+    return name, registry, complete("rule", registry, {"name": name, **given})
+
+
+def _instance(name: str, registry: Registry, settings: dict[str, Any]) -> AbstractRule:
+    try:
+        return make(registry, settings)
+    except ValueError:
+        raise
+    except Exception as error:  # a rule of the user's own may fail in any way
+        raise ValueError(f"rule {name} cannot be made: {last_line(error)}.") from None

@@ -1,0 +1,216 @@
+"""Audits as text: for a terminal, as JSON, Markdown and LaTeX. The HTML page: audit_page.py."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from recredit.audit.paper import Comparison, compare
+from recredit.audit.verdicts import CRITERIA, Audit
+from recredit.repair import Repair
+
+MARKS = {"pass": "✓", "fail": "✗", "judgement": "?", "n/a": "–"}
+MEANINGS = {"pass": "passes", "fail": "fails", "judgement": "to be judged", "n/a": "does not apply"}
+TITLE = "What each learning rule asks of a neural circuit"
+PAPER = "Marschall, Cho & Savin 2019"
+_STYLES = {"pass": "green", "fail": "bold red", "judgement": "yellow", "n/a": "dim"}
+
+
+def shown_file(file: str) -> str:
+    """A file's path, from the current folder if it lies there."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+
+
+def differences(audit: Audit) -> dict[str, Comparison]:
+    """The criteria on which the paper says otherwise."""
+    return {each.said.criterion: each for each in compare(audit) if not each.agrees}
+
+
+def difference_text(each: Comparison) -> str:
+    """One difference in words."""
+    return f"the paper {_says(each)}, the audit: {each.found}. {each.reason}"
+
+
+def paper_text(each: Comparison) -> str:
+    """What the paper says, beside the reason that the audit gives anyway."""
+    note = f" {each.said.note}" if each.said.note and not each.agrees else ""
+    return f"The paper {_says(each)}: “{each.said.quotation}” ({each.said.place}).{note}"
+
+
+def _says(each: Comparison) -> str:
+    return f"{'says' if each.said.stated == 'explicit' else 'implies'} {each.said.verdict}"
+
+
+def _legend() -> str:
+    return "  ".join(f"{mark} {MEANINGS[verdict]}" for verdict, mark in MARKS.items())
+
+
+def _mark(verdict: Any, star: str = "") -> Text:
+    return Text(MARKS[verdict] + star, _STYLES[verdict])
+
+
+def _wrapped(text: str, width: int, indent: int = 0) -> Text:
+    space = " " * indent
+    lines = textwrap.wrap(text, width - indent, break_long_words=False, break_on_hyphens=False)
+    return Text("\n".join(space + line for line in lines))
+
+
+def table(audits: Sequence[Audit], width: int) -> Group:
+    """Rule × criterion, and below it where the paper says otherwise; of a single rule all that there is to say."""
+    grid = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=TITLE, title_justify="left")
+    grid.add_column("rule", overflow="fold")
+    for criterion in CRITERIA:
+        grid.add_column(criterion.replace("-", "\n").replace("continuous", "contin-\nuous"), justify="center", no_wrap=True)
+    lines: list[Any] = []
+    for audit in audits:
+        differing = differences(audit)
+        grid.add_row(Text(audit.rule), *(_mark(cell.verdict, "*" * (name in differing)) for name, cell in audit.cells.items()))
+        lines += [_wrapped(f"* {audit.rule}, {name}: {difference_text(each)}", width) for name, each in differing.items()]
+    head = [grid, Text(_legend() + "  * differs from the paper" * bool(lines), "dim"), Text()]
+    return Group(*head, *(_findings(audits[0], width) if len(audits) == 1 else lines))
+
+
+def _findings(audit: Audit, width: int) -> list[Text]:
+    """The verdicts of one rule with their evidence, what the paper says, and what the rule costs."""
+    said = {each.said.criterion: each for each in compare(audit)}
+    lines = []
+    for criterion, cell in audit.cells.items():
+        lines.append(Text.assemble(_mark(cell.verdict), " ", (criterion, "bold"), f": {CRITERIA[criterion]}"))
+        lines.append(_wrapped(cell.why, width, 4))
+        for evidence in cell.evidence:
+            lines.append(Text.assemble("    ", (evidence.operation, "cyan")))
+            lines.append(Text(f"      {shown_file(evidence.file)}:{evidence.line}", "dim"))
+            if evidence.sentence != cell.why:
+                lines.append(_wrapped(evidence.sentence, width, 6))
+        if criterion in said:
+            star = "" if said[criterion].agrees else "* "
+            lines.append(_wrapped(star + paper_text(said[criterion]), width, 4))
+    lines.append(Text())
+    lines += [_wrapped(f"{what}: {value}", width) for what, value in facts(audit).items()]
+    return lines + [_wrapped(note, width) for note in audit.notes]
+
+
+def facts(audit: Audit) -> dict[str, str]:
+    """What the rule keeps, costs and reads."""
+    state = ", ".join(f"{leaf.name} ({', '.join(leaf.shape)})" for leaf in audit.state)
+    return {
+        "Learning state": state or "none",
+        "Numbers kept": audit.memory,
+        "Multiplications per step": audit.multiplications,
+        "Reads": ", ".join(audit.reads) or "nothing",
+        "File": shown_file(audit.file),
+    }
+
+
+def explain(audit: Audit) -> Group:
+    """Every operation in the order of the program, with the criteria that it fails or leaves to judgement."""
+    heads = ("", "operation", "what it is", "line")
+    grid = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, title=Text(f"The program of {audit.rule}"), title_justify="left")
+    for each in audit.operations:
+        marks = [_mark("fail", f" {criterion}") for criterion in each.fails]
+        marks += [_mark("judgement", f" {criterion}") for criterion in each.weighs]
+        grid.add_row(Text("\n").join(marks), Text(each.text), Text(each.kind), Text(f"{Path(each.file).name}:{each.line}"))
+    for column in grid.columns:
+        column.overflow = "fold"
+    files = dict.fromkeys(shown_file(each.file) for each in audit.operations)
+    return Group(grid, Text("✗ fails  ? to be judged  no mark: no criterion is against it", "dim"), *map(Text, files))
+
+
+def as_json(audits: Sequence[Audit]) -> str:
+    """Everything that the audits found, and the paper's verdicts beside it."""
+    told = {
+        "made_with": f"recredit {version('recredit')}",
+        "criteria": CRITERIA,
+        "audits": [asdict(audit) | {"paper": [asdict(each) for each in compare(audit)]} for audit in audits],
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _grid(audits: Sequence[Audit], marks: dict[str, str], star: str) -> list[list[str]]:
+    rows = []
+    for audit in audits:
+        starred = differences(audit)
+        rows.append([marks[audit.verdict(criterion)] + star * (criterion in starred) for criterion in CRITERIA])
+    return rows
+
+
+def _markdown(text: str) -> str:
+    return "".join(f"\\{character}" if character in "\\`*_[]<>|~" else character for character in text)
+
+
+def as_markdown(audits: Sequence[Audit]) -> str:
+    """The table, its legend, and each difference from the paper."""
+    lines = [f"| rule | {' | '.join(CRITERIA)} |", "|---|" + ":-:|" * len(CRITERIA)]
+    for audit, row in zip(audits, _grid(audits, MARKS, "\\*")):
+        lines.append(f"| {_markdown(audit.rule)} | {' | '.join(row)} |")
+    lines += ["", _legend().replace("  ", ", ") + f"; \\* differs from {PAPER}.", ""]
+    lines += [f"- {criterion}: {_markdown(question)}" for criterion, question in CRITERIA.items()]
+    found = [
+        f"- \\* {_markdown(f'{audit.rule}, {criterion}: {difference_text(each)}')}"
+        for audit in audits
+        for criterion, each in differences(audit).items()
+    ]
+    return "\n".join([*lines, "", *found]).rstrip()
+
+
+_LATEX = {character: f"\\{character}" for character in "{}$&#_%"}
+_LATEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", '"': "''"}
+_LATEX |= {"<": "$<$", ">": "$>$", "|": "$|$", "²": "$^2$", "–": "--"}
+_LATEX_MARKS = {"pass": r"$\surd$", "fail": r"$\times$", "judgement": "?", "n/a": "--"}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def as_latex(audits: Sequence[Audit]) -> str:
+    """A table environment that needs no package: the marks, and a legend of marks and criteria as its caption."""
+    names = (criterion.replace("-", r"\\").replace("continuous", r"contin-\\uous") for criterion in CRITERIA)
+    heads = [rf"\shortstack{{{name}}}" for name in names]
+    rows = [
+        rf"\texttt{{{_latex(audit.rule)}}} & {' & '.join(row)} \\"
+        for audit, row in zip(audits, _grid(audits, _LATEX_MARKS, "$^*$"))
+    ]
+    marks = ", ".join(f"{_LATEX_MARKS[verdict]} {meaning}" for verdict, meaning in MEANINGS.items())
+    questions = " ".join(rf"\emph{{{criterion}}}: {_latex(question)}" for criterion, question in CRITERIA.items())
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\begin{{tabular}}{{l{'c' * len(CRITERIA)}}}",
+            r"\hline",
+            rf"rule & {' & '.join(heads)} \\",
+            r"\hline",
+            *rows,
+            r"\hline",
+            r"\end{tabular}",
+            rf"\caption{{{TITLE}: {marks}; $^*$ {_latex(f'differs from {PAPER}')}. {questions}}}",
+            r"\label{tab:audit}",
+            r"\end{table}",
+        ]
+    )
+
+
+def repair_text(found: Repair) -> Text:
+    """What would mend a rule, in words."""
+    if not found.fails:
+        return Text(f"{found.rule} passes every criterion as it is.")
+    best = found.nearest[0]
+    combinations = "1 combination" if found.tried == 1 else f"{found.tried} combinations"
+    if not best.fails:
+        weigh = f"; left to judgement: {', '.join(best.judgements)}" if best.judgements else ""
+        return Text(f"{found.rule} fails {', '.join(found.fails)}. It passes with {' '.join(best.changes)}{weigh}.")
+    lines = [f"{found.rule} fails {', '.join(found.fails)}. None of its {combinations} passes everything; nearest:"]
+    for attempt in found.nearest:
+        changes = " ".join(attempt.changes) or "as it is"
+        lines.append(f"  {changes}: remains {', '.join(attempt.fails)}")
+    return Text("\n".join(lines))
