@@ -61,6 +61,7 @@ def mended(name, registry=RULES):
     return repair(name, registry, complete("rule", registry, name))
 
 
+@pytest.mark.slow
 def test_dni_is_mended_but_for_one_thing_at_a_time():
     found = mended("dni")
     assert found.fails == ("ii-stored", "iii")

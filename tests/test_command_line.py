@@ -188,6 +188,7 @@ def test_a_rule_of_ones_own_is_audited_with_all_that_it_holds(capfd, settings):
     assert told["audits"][0]["cells"]["ii-stored"]["verdict"] == ("pass" if "jacobian=through_weights" in settings else "fail")
 
 
+@pytest.mark.slow
 def test_audits_are_printed_whole_to_a_pipe_and_end_with_its_reader():
     process = started("audit", "rflo", "kernl", first="os.environ['COLUMNS'] = '20'")
     out, err = process.communicate()

@@ -98,7 +98,7 @@ def _counts(jaxpr: Any, times: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
         elif eqn.primitive.name == "dot_general":
             (left, _), _ = eqn.params["dimension_numbers"]
             found.append((*times, *eqn.outvars[0].aval.shape, *(eqn.invars[0].aval.shape[k] for k in left)))
-        elif eqn.primitive.name in ("mul", "div", "integer_pow", "square"):
+        elif eqn.primitive.name in ("mul", "div", "integer_pow", "square", "one_minus_square"):
             out = eqn.outvars[0].aval
             found += [(*times, *out.shape)] if jnp.issubdtype(out.dtype, jnp.floating) else []
     return found

@@ -111,6 +111,11 @@ class Unfolding:
                 return simple[eqn.primitive.name](*values)
         return np.asarray(eqn.primitive.bind(*values, **eqn.params))
 
+    def p_one_minus_square(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
+        one, graph = self.graph.constant(1.0), self.graph
+        out = [graph.elementwise("sub", (one, self.product(i, i))) for i in ins[0].ravel().tolist()]
+        return _array(out, ins[0].shape)
+
     # Layout: the same primitive, on the numbers of the nodes.
 
     def p_broadcast_in_dim(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
@@ -321,9 +326,17 @@ class Unfolding:
 
     def scan(self, params: dict[str, Any], ins: list[Ids], frames: Frames, eqn: Any) -> list[Ids]:
         """A loop of known length, unrolled."""
-        n_consts, n_carry, length = params["num_consts"], params["num_carry"], params["length"]
+        body, length = params["jaxpr"], params["length"]
+        rounds = range(length)
+        # What is looped over has an axis more outside the body than inside. (How many there are is kept under other names in
+        # other versions of JAX.)
+        n_xs, n_ys = (
+            sum(a.aval.ndim != b.aval.ndim for a, b in zip(outside, inside, strict=True))
+            for outside, inside in ((eqn.invars, body.jaxpr.invars), (eqn.outvars, body.jaxpr.outvars))
+        )
+        n_carry = len(eqn.outvars) - n_ys
+        n_consts = len(ins) - n_carry - n_xs
         consts, carry, xs = ins[:n_consts], ins[n_consts : n_consts + n_carry], ins[n_consts + n_carry :]
-        body, rounds = params["jaxpr"], range(length)
         stacked: list[Any] = [None] * length
         for k in reversed(rounds) if params["reverse"] else rounds:
             outs = self.run(body.jaxpr, body.consts, [*consts, *carry, *(x[k] for x in xs)], frames)

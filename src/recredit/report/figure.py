@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from recredit.audit.continuity import slope
 from recredit.audit.verdicts import Audit
 from recredit.store import write_whole
 
@@ -85,18 +86,21 @@ def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: st
 
 def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
     """How the largest relative change per step of each matrix shrinks with the time step alpha: one line a matrix."""
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 4.4), layout="constrained")
     lines = [(audit.rule, name, curve) for audit in audits for name, curve in (audit.slopes or {}).items()]
     for k, (rule, name, curve) in enumerate(lines):
-        slope = np.polyfit(np.log(curve["alpha"]), np.log(curve["max"]), 1)[0]
-        label = f"{rule}: {name} ({slope:.2f})"
-        axes.plot(
-            curve["alpha"], curve["max"], "o-", color=plt.get_cmap("tab20")(k % 20), linewidth=1.4, markersize=4, label=label
-        )
-    axes.set(xscale="log", yscale="log", xlabel="time step α", ylabel="largest relative change per step")
-    axes.set_title("1: smooth, ½: diffusive, 0: jumps", loc="left", fontsize=11)
+        value = slope(curve, "max")
+        told = "diverges" if np.isnan(value) else "never changes" if np.isinf(value) else f"{value:.2f}"
+        shown = [d or np.nan for d in curve["max"]]
+        colour = plt.get_cmap("tab20")(k % 20)
+        axes.plot(curve["alpha"], shown, "o-", color=colour, linewidth=1.4, markersize=4, label=f"{rule}: {name} ({told})")
+    axes.set(yscale="log", xlabel="time step α", ylabel="largest relative change per step")
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.set_title("slope 1: smooth, ½: diffusive, 0: jumps", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     if lines:
+        axes.set_xticks(lines[0][2]["alpha"], [f"1/{1 / alpha:g}" for alpha in lines[0][2]["alpha"]])
         figure.legend(loc="outside right upper", frameon=False, title="matrix (slope)", alignment="left", fontsize=8)
     else:
         axes.text(0.5, 0.5, "no matrix in any state", transform=axes.transAxes, ha="center")
