@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from recredit.audit.facts import ACTIVATIONS
 from recredit.audit.graph import COMPARE, Frames
-from recredit.audit.program import ACTIVATIONS, Program
+from recredit.audit.program import Program
 from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.trace import example, names_of
 from recredit.audit.verdicts import Cell, Operation, StateLeaf

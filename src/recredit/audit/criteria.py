@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from recredit.audit.facts import ACTIVATIONS
 from recredit.audit.graph import Ids
 from recredit.audit.local import changes
 from recredit.audit.noise import noise
-from recredit.audit.program import ACTIVATIONS, Program
+from recredit.audit.program import Program
 from recredit.audit.rates import Rates
 from recredit.audit.verdicts import Cell, Evidence
 

@@ -2,7 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from recredit.audit.program import ACTIVATIONS, RATES, Program
+from recredit.audit.facts import ACTIVATIONS, RATES
+from recredit.audit.program import Program
 
 # rate: a firing rate. neutral: nothing by itself, as the state that is asked about, or noise on top of a rate.
 # mixed: made of rates alone, but by more than leaky integration: to be weighed. no: anything else.
