@@ -158,7 +158,7 @@ def main(arguments: Any = None) -> None:
     """Run the command line. Bad input ends it with one sentence and exit code 2."""
     try:
         app(arguments, exit_on_error=False, print_error=False)
-    except (ValueError, CycloptsError) as error:
+    except (ValueError, OSError, CycloptsError) as error:
         sentence = " ".join(str(error).split())
         if isinstance(error, UnusedCliTokensError):
             sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'

@@ -42,6 +42,8 @@ def run_audit(
     if mend and (explained is not None or form != "table" or slopes):
         raise ValueError("--repair stands alone, but for the rules and --with.")
     if slopes:
+        if slopes.is_dir() or slopes.suffix not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"--slopes draws to a file that ends in .png, .svg or .pdf, not {slopes}.")
         writable_folder(slopes.parent)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the page declares; not every system's own encoding has a ✓

@@ -33,8 +33,7 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
     check_rule(rule, name)
     p = Program(rule, name)
     cells = {criterion: _known(p, decide(p)) for criterion, decide in STRUCTURAL.items()}
-    curves = slopes(rule, jax.random.key(0)) if measure else {}
-    cells["ii-continuous"] = continuous(p, curves) if measure else Cell("ii-continuous", "n/a", "Not measured.")
+    curves, cells["ii-continuous"] = _measured(p) if measure else (None, Cell("ii-continuous", "n/a", "Not measured."))
     ordered = {criterion: cells[criterion] for criterion in CRITERIA}
     leaves, memory = state(rule)
     return Audit(
@@ -46,8 +45,19 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
         reads=reads(p),
         memory=memory,
         multiplications=multiplications(rule),
-        slopes=curves if measure else None,
+        slopes=curves,
     )
+
+
+def _measured(p: Program) -> tuple[dict[str, dict[str, list[float]]] | None, Cell]:
+    """The continuity measurement and its verdict; judgement for a rule that the measurement cannot run."""
+    try:
+        curves = slopes(p.rule, jax.random.key(0))
+    except Exception as error:  # of the rule's, or of a type of number that the measurement does not know
+        sentence = f"The measurement could not run the rule: {type(error).__name__}."
+        evidence = (p.evidence("update", p.returns("update"), sentence),)
+        return None, Cell("ii-continuous", "judgement", sentence, evidence)
+    return curves, continuous(p, curves)
 
 
 def continuous(p: Program, curves: dict[str, dict[str, list[float]]]) -> Cell:

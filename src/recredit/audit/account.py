@@ -155,13 +155,8 @@ def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tupl
         return [("switch", f"one of {', '.join(dict.fromkeys(p.label([a], frames) for a in args[1:]))}", frames)]
     if op.startswith("unknown:"):
         return [("unknown operation", op.removeprefix("unknown:"), frames)]
-    plain = first in p.random or op == "select" or result in p.known.values() or all(_timeless(p, i) for i in nodes)
+    plain = first in p.random or op == "select" or result in p.known.values() or all(p.timeless(i) for i in nodes)
     return [] if plain else [("elementwise", result, frames)]
-
-
-def _timeless(p: Program, i: int) -> bool:
-    """Whether a number depends on single numbers of the state alone, as on a clock."""
-    return all(p.graph.data[k][1] == () for k in p.graph.reach([i]) if p.graph.op[k] == "in")
 
 
 def _kept(p: Program, name: str) -> tuple[str, str]:

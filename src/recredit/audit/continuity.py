@@ -24,6 +24,7 @@ import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import PRNGKeyArray
 
+from recredit.audit.leaks import leaks
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step
 
@@ -225,6 +226,7 @@ def _slopes(rule: AbstractRule, seed: int) -> dict[str, dict[str, list[float]]]:
     states = [jax.vmap(lambda net, key, p=p: p.run([*jax.tree.leaves(net), key], {}, {}))(nets, keys) for p in inits]
     start = [np.asarray(a[0]) for a in states[0]]
     refined, held_alpha = classify(updates[0], lifted | unlike, jax.tree.leaves((net, step)), start)
+    refined |= leaks(rule)
     held = rng.uniform(size=(round(steps * max(ALPHAS) / HOLD) + 1, SEEDS, 2, 1))
     held = np.where([[True], [False]], held > 0.5, 0.2 + 0.6 * held)  # inputs 0 or 1, labels between 0.2 and 0.8
     held = np.concatenate([held, 1 - held], axis=3)

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from recredit.audit.facts import ACTIVATIONS
-from recredit.audit.graph import Ids
+from recredit.audit.graph import COMPARE, Ids
+from recredit.audit.history import handed_on, overwritten_in_turn
 from recredit.audit.local import changes
 from recredit.audit.noise import noise
 from recredit.audit.program import Program
@@ -35,40 +34,14 @@ def memory(p: Program) -> Cell:
 
 def locality_time(p: Program) -> Cell:
     """State entries that are handed on from one place to the next, or kept until they are overwritten in turn."""
-    graph, after = p.graph, p.small.after
-    ids = {(name, index): int(array[index]) for name, array in after.items() for index in _indices(array)}
-
-    def origin(i: int) -> tuple[str, tuple[int, ...]] | None:
-        while (graph.op[i] in ("mul", "neg") and any(graph.is_constant(a) for a in graph.args[i])) or graph.op[i] == "neg":
-            i = next(a for a in graph.args[i] if not graph.is_constant(a))
-        return graph.data[i] if graph.op[i] == "in" and graph.data[i][0] in after else None
-
     evidence = []
-    moved = {entry: source for entry, i in ids.items() if (source := origin(i)) not in (None, entry)}
-    for name in after:
-        for entry in (e for e in moved if e[0] == name):
-            start, seen = moved[entry], {entry}
-            while start in moved and start not in seen:
-                seen.add(start)
-                start = moved[start]
-            if start in seen or start not in ids or origin(ids[start]) == start:
-                continue  # goes round in a circle, or never takes in anything new
-            source = p.short(moved[entry][0])
-            what = f"{p.short(name)} ← {source}" if source != p.short(name) else f"{p.short(name)} shifted by one"
-            sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
-            evidence.append(p.evidence(what, p.written(name), sentence))
-            break
-    for name, array in after.items():
-        given: dict[int, int] = {}
-        for index in _indices(array):
-            i = int(array[index])
-            own = [a for a in graph.args[i][1:] if graph.op[a] == "in" and graph.data[a] == (name, index)]
-            for a in set(graph.args[i][1:]) - set(own) if graph.op[i] == "select" and own else ():
-                if not graph.is_constant(a):
-                    given[a] = given.get(a, 0) + 1
-        if any(count > 1 for count in given.values()):
-            sentence = f"{p.short(name)} keeps values of earlier steps: each place is overwritten in its turn."
-            evidence.append(p.evidence(f"{p.short(name)}[k] ← new value", p.written(name), sentence))
+    for name, source in handed_on(p).items():
+        what = f"{p.short(name)} ← {p.short(source)}" if source != name else f"{p.short(name)} shifted by one"
+        sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
+        evidence.append(p.evidence(what, p.written(name), sentence))
+    for name in overwritten_in_turn(p):
+        sentence = f"{p.short(name)} keeps values of earlier steps: each place is overwritten in its turn."
+        evidence.append(p.evidence(f"{p.short(name)}[k] ← new value", p.written(name), sentence))
     if evidence:
         return Cell("locality-time", "fail", evidence[0].sentence, tuple(evidence))
     return Cell("locality-time", "pass", "It uses this step and what the step before left behind.")
@@ -77,7 +50,8 @@ def locality_time(p: Program) -> Cell:
 def vectors(p: Program) -> Cell:
     """State vectors without an axis of neurons."""
     small, large = p.small.after, p.large.after
-    lone = [n for n, a in small.items() if a.size > 1 and a.shape == large[n].shape and p.orders[n] == 0]
+    floats = [n for n in small if n in p.small.floating and n in large]
+    lone = [n for n in floats if small[n].size > 1 and small[n].shape == large[n].shape and not p.orders.get(n, 1)]
     history = {e.operation.split(" ")[0].split("[")[0] for e in locality_time(p).evidence}
     evidence = tuple(
         p.evidence(
@@ -191,8 +165,9 @@ def _activated(p: Program, sums: tuple[int, ...]) -> bool:
             op, args = graph.op[parent], graph.args[parent]
             if op in ACTIVATIONS or (op in ("max", "min") and any(graph.is_constant(a) for a in args)):
                 return True
-            constant = any(graph.is_constant(a) for a in args)
-            if (op in ("add", "sub", "neg", "select") or (op in ("mul", "div") and constant)) and parent not in seen:
+            if op == "select" and graph.op[args[0]] in COMPARE and set(graph.args[args[0]]) & set(args[1:]):
+                return True  # a rectification written as a choice
+            if op in ("add", "sub", "neg", "select", "mul", "div") and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
     return False
@@ -225,7 +200,7 @@ def one_way(p: Program) -> Cell:
                 found = [entries[i] for i in row if entries[i] is not None]
                 names = {entry[0] for entry in found if entry}
                 transmitting |= names
-                for name in names:
+                for name in names - {"net.W_out"}:  # the read-out's own use is common to all rules
                     line = frozenset(entry[1] for entry in found if entry and entry[0] == name)
                     here = p.evidence(p.show(product), product.frames, "")
                     crossed = [e.operation if e else "the network" for other, e in lines.get(name, []) if _cross(line, other)]
@@ -234,16 +209,13 @@ def one_way(p: Program) -> Cell:
                         evidence.append(replace(here, sentence=sentence))
                     lines.setdefault(name, []).append((line, here))
     for name, array in p.small.initial.items():
-        reached = p.graph.reach(int(i) for i in array.ravel().tolist())
-        sources = {p.graph.data[i][0] for i in reached if p.graph.op[i] == "in"} & {"net.W", "net.W_out"}
-        if sources and p.is_matrix(name):
-            source = " and ".join(p.short(s) for s in sorted(sources))
+        if p.is_matrix(name) and (source := _copied(p, array, lambda k: p.graph.op[k] not in _REDUCTIONS)):
             sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
             evidence.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
     for name, array in p.small.after.items():
-        if name in transmitting and (copied := _copied(p, array)):
-            sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {copied}."
-            evidence.append(p.evidence(f"{p.short(name)} ← {copied}", p.written(name), sentence))
+        if name in transmitting and (source := _copied(p, array, lambda k: _linear(p, k))):
+            sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {source}."
+            evidence.append(p.evidence(f"{p.short(name)} ← {source}", p.written(name), sentence))
     if evidence:
         return Cell("vii", "fail", evidence[0].sentence, _once(evidence))
     return Cell("vii", "pass", "Each synapse transmits in one direction.")
@@ -254,16 +226,24 @@ def _cross(line: frozenset, other: frozenset) -> bool:
     return common > 0 and min(len(line), len(other)) > 1 and 2 * common <= min(len(line), len(other))
 
 
-def _copied(p: Program, array: Ids) -> str:
-    """The parameter whose entries, one by one, set a transmitting state's entries."""
-    for i in map(int, array.ravel().tolist()):
-        if (entry := p.stored(i)) and entry[0].startswith("net."):
-            return p.short(entry[0])
-    return ""
+_REDUCTIONS = {"sum", "reduce_max", "reduce_min", "reduce_prod"}
 
 
-def _indices(array: Ids) -> list[tuple[int, ...]]:
-    return list(np.ndindex(*array.shape))
+def _linear(p: Program, k: int) -> bool:
+    """Whether an operation only adds and scales by constants."""
+    args = p.graph.args[k]
+    return p.graph.op[k] in ("add", "sub", "neg", "select") or (
+        p.graph.op[k] in ("mul", "div") and any(p.graph.is_constant(a) for a in args)
+    )
+
+
+def _copied(p: Program, array: Ids, through: Callable[[int], bool]) -> str:
+    """The parameters whose entries, one by one, set an array's entries."""
+    graph, names = p.graph, set()
+    for i in array.ravel().tolist():
+        parts = p.parts(i, through)
+        names |= {graph.data[k][0] for k in parts if graph.op[k] == "in" and graph.data[k][0] in ("net.W", "net.W_out")}
+    return " and ".join(p.short(name) for name in sorted(names))
 
 
 def _once(evidence: list[Evidence]) -> tuple[Evidence, ...]:

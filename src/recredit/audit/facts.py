@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import jax
@@ -16,7 +16,7 @@ from recredit.rule import AbstractRule
 SMALL: Sizes = (5, 2, 3)
 LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that what does not grow shows
 RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # error: error neurons
-ACTIVATIONS = {"tanh", "logistic", "erf", "exp", "log1p", "atan", "clamp"}
+ACTIVATIONS = {"tanh", "logistic", "erf", "exp", "expm1", "log1p", "atan", "clamp", "sinh", "cosh", "sin", "cos"}
 
 
 class Facts:
@@ -24,7 +24,10 @@ class Facts:
 
     def __init__(self, rule: AbstractRule, name: str):
         self.rule, self.name = rule, name
-        self.file = inspect.getsourcefile(type(rule)) or "?"
+        try:
+            self.file = inspect.getsourcefile(type(rule)) or "?"
+        except OSError:  # typed in, not written in a file
+            self.file = "?"
         self.small, self.large = trace(rule, SMALL, name), trace(rule, LARGE, name)
         self.graph: Graph = self.small.graph
         self.reached = self.graph.reach(self.small.roots)
@@ -69,6 +72,22 @@ class Facts:
             return None
         kept = self.graph.op[i] == "in" or int(self.small.inputs[entry[0]][entry[1]]) in self.graph.reach([i])
         return entry if kept else None
+
+    def timeless(self, i: int) -> bool:
+        """Whether a number depends on single numbers of the state alone, as on a clock."""
+        return all(self.graph.data[k][1] == () for k in self.graph.reach([i]) if self.graph.op[k] == "in")
+
+    def parts(self, i: int, through: Callable[[int], bool]) -> set[int]:
+        """The numbers that a number is made of, opened up as far as `through` says; what synapses transmit is not opened."""
+        found, stack = set(), [i]
+        while stack:
+            k = stack.pop()
+            if k in found:
+                continue
+            found.add(k)
+            if k not in self.product_sums and through(k):
+                stack.extend(self.graph.args[k])
+        return found
 
     def stored(self, i: int) -> tuple[str, tuple[int, ...]] | None:
         """The stored matrix entry that a node is, up to sign and a constant gain."""
@@ -122,7 +141,7 @@ class Facts:
                 name, index = graph.data[k]
                 if name in ("step.v", "step.r", "step.r_prev", "step.r_hat"):
                     found.add(index[0])
-            elif graph.op[k] != "sum":
+            elif graph.op[k] != "sum" and not graph.op[k].startswith("reduce"):
                 stack.extend(graph.args[k])
         return found
 

@@ -100,6 +100,8 @@ class Graph:
                 return args[1] if op == "add" else self.elementwise("neg", (args[1],))
             if op == "sub" and args[0] == args[1]:
                 return self.constant(0.0)
+        elif op in ("eq", "ne") and args[0] == args[1]:
+            return self.constant(op == "eq")
         elif op == "mul":
             for mine, other in ((0, 1), (1, 0)):
                 if number[mine] is not None and not isinstance(number[mine], bool):

@@ -34,8 +34,9 @@ class _Change:
 
     def __init__(self, p: Program, name: str, ids: Ids):
         self.p, self.graph, self.name, self.ids = p, p.graph, name, ids
-        larger = p.large.gradient if name == "net.W" else p.large.after[name]
-        self.axes = [k for k, (a, b) in enumerate(zip(ids.shape, larger.shape, strict=True)) if a != b]
+        larger = p.large.gradient if name == "net.W" else p.large.after.get(name, ids)
+        same_rank = ids.ndim == larger.ndim
+        self.axes = [k for k in range(ids.ndim) if not same_rank or ids.shape[k] != larger.shape[k]]
         self.longest = max((ids.shape[k] for k in self.axes), default=1)
         if len(self.axes) == 1:  # stored flat
             self.longest = max(p.small.inputs["net.W"].shape)
@@ -83,9 +84,9 @@ class _Change:
                     scope = "the whole matrix, a global signal" if everywhere else "a neuron's synapses"
                     sentence = f"The change of {symbol} needs a number computed from the strengths {what} of {scope}."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← f({what})", frames, sentence))
-            if self.name == "net.W" and (foreign := self._foreign(i)):
-                sentence = f"The change of W at one synapse needs {foreign} of a neuron that is neither of its two."
-                bad.append(self.p.evidence(f"W_ij ← {foreign}", self._user_frames(i), sentence))
+            if self.axes == [0, 1] and self.ids.shape == self.p.small.gradient.shape and (foreign := self._foreign(i)):
+                sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
+                bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
             if everywhere and self.graph.args[i] and i not in self.p.random and not said and self._felt(i):
                 remarks.append(f"One signal reaches all synapses of {symbol}: {self.p.label([i])}.")
 
@@ -94,10 +95,10 @@ class _Change:
         users = self.users[i]
         ends = {k for k in (0, 1) if len({synapse[k] for synapse in users}) == 1}
         homes = self.p.homes(i)
-        if len(users) < 2 or not ends or not homes:
-            return ""
+        if len(users) < 2 or not ends or not homes or (self.name != "net.W" and ends != {0}):
+            return ""  # which unit a column of a state stands for is the rule's own affair
         first = next(iter(users))
-        return "" if homes & {first[k] for k in ends} else self.p.label([i])
+        return self.p.label([i]) if homes - {first[k] for k in ends} else ""
 
     def _user_frames(self, i: int) -> Any:
         """Where an ingredient is put in: the first of the operations on it that only one synapse needs."""

@@ -22,6 +22,8 @@ def noise(p: Program) -> Cell:
             if op in ("add", "sub", "select", "sum") and not gates:
                 if _lone(p, i) and p.siblings[graph.equation[parent]] > _longest(p):
                     broadcast.append(_evidence(p, i, parent, "is one number added to all entries of a matrix"))
+                elif _lone(p, i) and p.siblings[graph.equation[parent]] > 1:
+                    multiplied.append(_evidence(p, i, parent, "is one number for all neurons: it is not independent"))
                 continue
             if _scalar(p, i) and not _lone(p, i):
                 continue  # the noise's own scale, as of its norm

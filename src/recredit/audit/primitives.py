@@ -1,6 +1,7 @@
 """What each primitive does to the numbers of nodes: elementwise operations, layout, sums, random draws."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import jax
@@ -150,26 +151,35 @@ class Primitives:
         )
 
     def p_scatter(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: new)
+        return self._scatter(ins, params, lambda old, new: new[0])
 
     def p_scatter_add(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: self.graph.elementwise("add", (old, new)))
+        return self._scatter(ins, params, lambda old, new: self._total([old, *new]))
 
     def p_scatter_mul(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: self.graph.elementwise("mul", (old, new)))
+        return self._scatter(ins, params, lambda old, new: reduce(self.product, new, old))
 
-    def _scatter(self, ins: list[Ids], params: dict[str, Any], combine: Callable[[int, int], int]) -> Ids:
+    def _scatter(self, ins: list[Ids], params: dict[str, Any], combine: Callable[[int, list[int]], int]) -> Ids:
+        """Entries put in their places; `combine` is given what stood there and all that comes, the last first."""
         array, indices, updates = ins
-        places = np.arange(1, updates.size + 1, dtype=np.int32).reshape(updates.shape)
+        numbers = np.arange(1, updates.size + 1, dtype=np.int32)
+        flat = updates.ravel().tolist()
 
         def move(at: np.ndarray) -> Ids:
-            zeros = jax.numpy.zeros(array.shape, "int32")
-            placed = lax.scatter(
-                zeros, jax.numpy.asarray(at), jax.numpy.asarray(places), params["dimension_numbers"], mode=params["mode"]
-            )
-            out, values = array.copy(), updates.ravel().tolist()
-            for where in zip(*np.nonzero(np.asarray(placed)), strict=True):
-                out[where] = combine(int(out[where]), int(values[int(placed[where]) - 1]))
+            new: dict[tuple[int, ...], list[int]] = {}
+            left = numbers.copy()
+            while left.any():  # of all that comes to one place, the last at a time
+                zeros, rest = jax.numpy.zeros(array.shape, "int32"), jax.numpy.asarray(left.reshape(updates.shape))
+                placed = lax.scatter_max(zeros, jax.numpy.asarray(at), rest, params["dimension_numbers"], mode=params["mode"])
+                found = np.asarray(placed)
+                if not found.any():  # the rest falls outside
+                    break
+                for where in zip(*np.nonzero(found), strict=True):
+                    new.setdefault(tuple(int(k) for k in where), []).append(flat[int(found[where]) - 1])
+                left[np.isin(left, found)] = 0
+            out = array.copy()
+            for where, values in new.items():
+                out[where] = combine(int(out[where]), values)
             return out
 
         return self._indexed(indices, max(array.shape), move)

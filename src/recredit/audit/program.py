@@ -27,7 +27,7 @@ class Program(Facts):
         """The line of the rule's own file that leads to an operation; of another file, if the rule's has none."""
         own = [f for f in frames if f.file == self.file]
         frame = own[0] if own else frames[0] if frames else None
-        return (frame.file, frame.line) if frame else (self.file, inspect.getsourcelines(type(self.rule))[1])
+        return (frame.file, frame.line) if frame else (self.file, self.returns("update")[0].line)
 
     def named(self, path: str) -> str:
         """The name of the state array at a path: "state.B" for "B"."""
@@ -35,14 +35,18 @@ class Program(Facts):
 
     def written(self, name: str) -> Frames:
         """Where the update computes a state array; for one handed on as it is, where the update returns."""
-        return self.small.written[name] or self._returns("update")
+        return self.small.written[name] or self.returns("update")
 
     def started(self, name: str) -> Frames:
         """Where `init` computes a state array; for one handed on as it is, where `init` returns."""
-        return self.small.started[name] or self._returns("init")
+        return self.small.started[name] or self.returns("init")
 
-    def _returns(self, method: str) -> Frames:
-        lines, first = inspect.getsourcelines(getattr(type(self.rule), method))
+    def returns(self, method: str) -> Frames:
+        """Where a method of the rule returns."""
+        try:
+            lines, first = inspect.getsourcelines(getattr(type(self.rule), method))
+        except OSError:
+            lines, first = [], 1
         at = [k for k, line in enumerate(lines) if line.lstrip().startswith("return")]
         return (Frame(self.file, first + (at[-1] if at else 0), method),)
 

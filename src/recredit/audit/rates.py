@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from recredit.audit.facts import ACTIVATIONS, RATES
+from recredit.audit.graph import COMPARE
 from recredit.audit.program import Program
 
 # rate: a firing rate. neutral: nothing by itself, as the state that is asked about, or noise on top of a rate.
@@ -25,7 +26,7 @@ class Rates:
         self.program, self.graph = program, program.graph
         self.states: set[str] = set()  # state vectors that hold rates
         self._memo: dict[int, Answer] = {}
-        names = [name for name, order in program.orders.items() if order <= 1]
+        names = [name for name in program.small.after if program.orders.get(name, 1) <= 1]
         for _ in range(len(names) + 1):  # a state may hold another's rates
             found = {name for name in names if self._holds(name)}
             if found == self.states:
@@ -70,6 +71,8 @@ class Rates:
         constant = [graph.is_constant(a) for a in args]
         if op in ACTIVATIONS or (op in ("max", "min") and any(constant)):
             return RATE
+        if op in COMPARE or (op == "select" and graph.op[args[0]] in COMPARE and set(graph.args[args[0]]) & set(args[1:])):
+            return RATE  # a threshold, or a rectification written as a choice
         if i in program.product_sums:
             product = program.product_sums[i]
             return Answer("no", f"a linear image of another product, {program.show(product)}")

@@ -40,6 +40,8 @@ class Trace:
     """Where `update` computes each state array, by the state's names."""
     started: dict[str, Frames]
     """Where `init` does."""
+    floating: frozenset[str]
+    """The state arrays that hold floating-point numbers, not counts or keys."""
     known: dict[str, Ids]
     """Quantities that have a symbol of their own: J, αD, D."""
 
@@ -67,9 +69,9 @@ def names_of(tree: Any, prefix: str) -> list[str]:
     return [(prefix + jax.tree_util.keystr(path)).rstrip(".") for path, _ in paths]
 
 
-def trace(rule: AbstractRule, sizes: Sizes, name: str) -> Trace:
+def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> Trace:
     """Trace `rule` at these sizes. Raises ValueError, one sentence, for a rule that breaks the contract."""
-    net, step, key = example(sizes)
+    net, step, key = example(sizes, alpha)
     initial, state = _jaxpr(f"{name}'s init", rule.init, net, key)
     update, (gradient, after) = _jaxpr(f"{name}'s update", rule.update, net, step, state, key, pair=True)
     if getattr(gradient, "shape", None) != net.W.shape:
@@ -99,6 +101,9 @@ def trace(rule: AbstractRule, sizes: Sizes, name: str) -> Trace:
         update,
         dict(zip(state_names, _written(update.jaxpr)[1:], strict=True)),
         dict(zip(state_names, _written(initial.jaxpr), strict=True)),
+        frozenset(
+            n for n, leaf in zip(state_names, jax.tree.leaves(state), strict=True) if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ),
         dict(zip(("J", "αD", "D"), quantities, strict=True)),
     )
 
@@ -120,13 +125,19 @@ def _jaxpr(what: str, function: Callable[..., Any], *arguments: Any, pair: bool 
         raise ValueError(f"{what} must return two things, a gradient and the next state, not {type(shapes).__name__}.")
     # An array made anew at each trace is part of the program; one that is the same object both times came from outside.
     kept = {id(c): c for c in closed.consts if np.ndim(c) > 0}
-    hidden = [c for c in again.consts if id(c) in kept]
+    hidden = [c for c in again.consts if id(c) in kept or _arbitrary(c)]
     if hidden:
         raise ValueError(
             f"{what} closes over {_variable(function, hidden[0])}, an array of shape {np.shape(hidden[0])}: "
             "every array must live in the network, the step or the state."
         )
     return closed, shapes
+
+
+def _arbitrary(constant: Any) -> bool:
+    """Whether an array of constants holds more than a pattern, as a mask, a range or a grid of it has."""
+    values = np.unique(np.asarray(constant)) if np.ndim(constant) > 0 else np.zeros(0)
+    return len(values) > 4 and len(np.unique(np.round(np.diff(values.astype(float)), 6))) > 2
 
 
 def check_rule(rule: Any, name: str) -> None:

@@ -1,0 +1,57 @@
+"""Which arrays of a rule's state are leaks or integrators whose rate per step is a number in the program (ii-continuous)."""
+
+from recredit.audit.graph import Graph
+from recredit.audit.products import sums_of
+from recredit.audit.trace import Sizes, trace
+from recredit.rule import AbstractRule
+
+SIZES: Sizes = (5, 2, 3)
+
+
+def leaks(rule: AbstractRule) -> set[int]:
+    """The state's arrays, by their place in it, whose every entry S goes on as c S + ... with a number 0 < c <= 1.
+
+    The number must not depend on alpha: then a step of the program is a step of time, whatever the network's own time step.
+    """
+    traces = [trace(rule, SIZES, "the rule", alpha) for alpha in (0.5, 0.25)]
+    found = []
+    for t in traces:
+        transmitted = {s.node for sums in sums_of(t.graph, t.graph.reach(t.roots)).values() for s in sums}
+        found.append(
+            {
+                name: [
+                    _coefficient(t.graph, new, old, transmitted)
+                    for new, old in zip(ids.ravel().tolist(), t.inputs[name].ravel().tolist(), strict=True)
+                ]
+                for name, ids in t.after.items()
+                if name in t.floating
+            }
+        )
+    same = {name for name, values in found[0].items() if values == found[1][name]}
+    numbers = {name for name in same if all(c is not None and 0 < c <= 1 for c in found[0][name])}
+    return {k for k, name in enumerate(traces[0].after) if name in numbers}
+
+
+def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int]) -> float | None:
+    """The number that an entry is multiplied by in a sum; None if it enters in any other way but through synapses."""
+    if i == own:
+        return 1.0
+    if i in transmitted or own not in graph.reach([i]):
+        return 0.0
+    op, args = graph.op[i], graph.args[i]
+    parts = [_coefficient(graph, a, own, transmitted) for a in args]
+    if None in parts:
+        return None
+    known = [p for p in parts if p is not None]
+    if op in ("add", "sum"):
+        return sum(known)
+    if op == "sub":
+        return known[0] - known[1]
+    if op == "neg":
+        return -known[0]
+    if op == "mul" and any(graph.is_constant(a) for a in args):
+        k = 0 if graph.is_constant(args[0]) else 1
+        return float(graph.value(args[k])) * known[1 - k]
+    if op == "div" and graph.is_constant(args[1]):
+        return known[0] / float(graph.value(args[1]))
+    return 0.0 if not any(known) else None
