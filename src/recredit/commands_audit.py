@@ -61,7 +61,7 @@ def run_audit(
             rule = _instance(name, registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
-            audits.append(audit(rule, name=called))
+            audits.append(_audited(rule, called))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 10_000  # a pipe has no edge
@@ -71,6 +71,15 @@ def run_audit(
         console.print(table(audits, console.width) if explained is None else explain(audits[0]))
     if slopes:
         draw_slopes(audits, slopes)
+
+
+def _audited(rule: AbstractRule, name: str) -> Audit:
+    try:
+        return audit(rule, name=name)
+    except ValueError:
+        raise
+    except Exception as error:  # no rule of a user's may end in a traceback
+        raise ValueError(f"{name} could not be audited: {last_line(error)}.") from error
 
 
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:

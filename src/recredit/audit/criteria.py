@@ -19,17 +19,23 @@ def memory(p: Program) -> Cell:
     """The order of each state array in n."""
     big = {name: order for name, order in p.orders.items() if order >= 3}
     if not big and p.order >= 3:
-        sentence = f"The state as a whole holds O(n{'²³⁴⁵'[p.order - 2 :][:1]}) numbers, in arrays whose number grows."
+        sentence = f"The state as a whole holds {_growth(p.order)} numbers, in arrays whose number grows."
         return Cell("memory", "fail", sentence, (p.evidence("the state", p.written(next(iter(p.orders))), sentence),))
     if not big:
         largest = max(p.orders.values(), default=0)
-        held = "no learning state" if not p.orders else f"a learning state of O(n{'²' if largest == 2 else ''})"
+        held = "no learning state" if not p.orders else f"a learning state of {_growth(largest)}"
         return Cell("memory", "pass", f"It keeps {held if largest else 'no array that grows with n'}.")
     evidence = tuple(
-        p.evidence(f"{p.short(name)} : O(n^{order})", p.written(name), f"The state {p.short(name)} holds O(n^{order}) numbers.")
+        p.evidence(
+            f"{p.short(name)} : {_growth(order)}", p.written(name), f"The state {p.short(name)} holds {_growth(order)} numbers."
+        )
         for name, order in big.items()
     )
     return Cell("memory", "fail", evidence[0].sentence, evidence)
+
+
+def _growth(order: int) -> str:
+    return f"O(n{dict(zip(range(1, 6), ('', '²', '³', '⁴', '⁵'), strict=True)).get(order, f'^{order}')})"
 
 
 def locality_time(p: Program) -> Cell:

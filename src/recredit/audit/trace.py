@@ -119,7 +119,7 @@ def _jaxpr(what: str, function: Callable[..., Any], *arguments: Any, pair: bool 
     try:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         again = jax.make_jaxpr(lambda *a: function(*a))(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{what} fails{_place(error, function)}: {type(error).__name__}: {_first_line(error)}") from None
     if pair and not (isinstance(shapes, tuple) and len(shapes) == 2):
         raise ValueError(f"{what} must return two things, a gradient and the next state, not {type(shapes).__name__}.")
@@ -160,11 +160,11 @@ def _same_state(name: str, before: Any, after: Any) -> None:
             raise ValueError(f"{name}'s update must keep the shapes and types of its state: {what}.")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0].rstrip(".") + "."
 
 
-def _place(error: Exception, function: Any) -> str:
+def _place(error: BaseException, function: Any) -> str:
     file = inspect.getsourcefile(type(function.__self__)) if hasattr(function, "__self__") else None
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f" at line {lines[-1]}" if lines else ""
