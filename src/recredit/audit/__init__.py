@@ -45,8 +45,19 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
         reads=reads(p),
         memory=memory,
         multiplications=multiplications(rule),
+        notes=_notes(p),
         slopes=curves,
     )
+
+
+def _notes(p: Program) -> tuple[str, ...]:
+    """What is common to many rules, and decides nothing."""
+    entries = (p.stored_rows(product.rows).values() for product in p.transmissions if "·W_out" in p.show(product))
+    if any(entry and entry[0] == "net.W_out" for found in entries for entry in found):
+        return (
+            "W_out is used backwards, as by every rule with exact feedback; not counted under vii. Random feedback avoids it.",
+        )
+    return ()
 
 
 def _measured(p: Program) -> tuple[dict[str, dict[str, list[float]]] | None, Cell]:
