@@ -8,6 +8,7 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -77,3 +78,21 @@ def balance(scaled_down: Float[Array, "..."], scaled_up: Float[Array, "..."]) ->
 def push(window: Float[Array, "T k"], newest: Float[Array, " k"]) -> Float[Array, "T k"]:
     """A window of the last T rows, newest first, moved on by one step."""
     return jnp.concatenate([newest[None], window[:-1]])
+
+
+@jax.custom_batching.custom_vmap
+def put(rows: Float[Array, "T *k"], i: Int[Array, ""], row: Float[Array, " *k"]) -> Float[Array, "T *k"]:
+    """The rows with the i-th replaced; vectorised over seeds, a write in place where they share `i`, a clock's."""
+    return jax.lax.dynamic_update_index_in_dim(rows, row, i, 0)
+
+
+@put.def_vmap
+def _put_vectorised(seeds: int, vectorised: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
+    axes = [0 if has else None for has in vectorised]
+    if vectorised[1]:
+        return jax.vmap(lambda rows, i, row: rows.at[i].set(row), axes)(rows, i, row), True
+    # JAX's own way is a scatter, of several operations, whether or not the seeds share `i`.
+    rows, row = (
+        a if has else jnp.broadcast_to(a, (seeds, *a.shape)) for a, has in ((rows, vectorised[0]), (row, vectorised[2]))
+    )
+    return jax.lax.dynamic_update_index_in_dim(rows, row, i, 1), True

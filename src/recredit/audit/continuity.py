@@ -35,7 +35,8 @@ HOLD, BURN_IN, DURATION = 1.0, 20.0, 20.0  # in the network's time constants
 SEEDS = 32  # fewer leave the diffusive rules' slopes of about 1/2 uncertain by a tenth
 LARGEST = 1e12  # a norm beyond it has diverged
 
-INLINED = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat"}
+INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat"}
+INLINED |= {"custom_jvp_call", "custom_vjp_call", "custom_vmap_call"}
 ADDED = {"add", "add_any", "sub", "neg", "max", "min", "clamp", "scatter-add"}
 MOVED = {"reshape", "squeeze", "expand_dims", "convert_element_type", "copy", "copy_p", "transpose", "broadcast_in_dim", "rev"}
 MOVED |= {"slice", "concatenate", "stack", "pad"}

@@ -134,7 +134,7 @@ class Unfolding(Primitives):
 
 def _body(params: dict[str, Any]) -> Any:
     """The jaxpr that an equation calls, if it is a call."""
-    return next((params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if hasattr(params.get(k), "eqns")), None)
+    return next((params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr", "call") if hasattr(params.get(k), "eqns")), None)
 
 
 def _composed(inner: Frames, outer: Frames, name: str) -> Frames:
