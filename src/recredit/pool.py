@@ -16,7 +16,7 @@ from pathlib import Path
 from recredit.settings import Run
 from recredit.store import cell_path, read_cell
 
-SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 @dataclass(frozen=True)

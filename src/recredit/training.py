@@ -11,12 +11,14 @@ import optax
 import xarray as xr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from recredit.ahead import split
 from recredit.errors import check_choice, check_count, check_range
 from recredit.network import Activation, LeakyRNN
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
+DRAWN = 100  # steps whose random numbers are drawn at once, at most
 Progress = Callable[[int], None]
 
 
@@ -99,14 +101,24 @@ class Trainer(eqx.Module):
         stream, inputs, targets = self.task.chunk(learner.stream, first, length)
         learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
-        def body(carry: tuple[Learner, Measured], sample: tuple[Array, Array, Array]):
-            learner, measured = carry
-            learner, loss, grads = self.step(learner, *sample)
-            return (learner, measured.add(sample[0], loss, grads)), None
+        def body(early: tuple[Array, PRNGKeyArray], late: tuple[Learner, Measured, Array, Array]):
+            (t, key), (learner, measured, x, target) = early, late
+            learner, loss, grads = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
+            return learner, measured.add(t, loss, grads)
 
         finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
-        nothing = Measured.nothing(len(self.rules) - 1, finite)
-        (learner, total), _ = jax.lax.scan(body, (learner, nothing), (first + jnp.arange(length), inputs, targets))
+        total = Measured.nothing(len(self.rules) - 1, finite)
+        draw, go_on = split(body, (first, learner.key), (learner, total, inputs[0], targets[0]))
+
+        def some_steps(carry: tuple[Learner, Measured], samples: tuple[Array, Array, Array]):
+            drawn = jax.vmap(lambda t: draw((t, learner.key)))(samples[0])
+            return jax.lax.scan(
+                lambda c, s: (go_on(s[0], (s[1][0], learner.key), (*c, *s[1][1:])), None), carry, (drawn, samples)
+            )
+
+        at_once = max(k for k in range(1, min(length, DRAWN) + 1) if length % k == 0)
+        samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
+        (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
         return learner, total
 
 
@@ -152,6 +164,14 @@ def seed_axes(learner: Any) -> Any:
 def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
     axes = seed_axes(jax.eval_shape(trainer.start, seeds[0]))
     return jax.vmap(trainer.start, out_axes=axes)(seeds)
+
+
+def fast_segment() -> Callable[..., tuple[Learner, Measured]]:
+    """The compiled `Trainer.segment` of several seeds at once: (trainer, learners, first, length), the learners donated."""
+    # LLVM's higher levels unroll every loop over some 37 elements or fewer whole and then do not vectorise it: at n = 32
+    # the elementwise work takes five times as long.
+    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
+    return eqx.filter_jit(_segment, donate="all-except-first", compiler_options=options)
 
 
 def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, Measured]:
@@ -222,7 +242,7 @@ def train(
     trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4))
 
     learners = eqx.filter_jit(_start)(trainer, jnp.array(chosen))
-    segment = eqx.filter_jit(_segment, donate="all-except-first")
+    segment = fast_segment()
     diverged_at = np.full(len(chosen), -1)
     bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", "cosine", "norm_ratio", "comparable")}
     ends = [min(first + bin_steps, steps) for first in range(0, steps, bin_steps)]

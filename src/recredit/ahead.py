@@ -1,0 +1,51 @@
+"""Compute ahead of a loop what each of its steps will need and does not depend on the steps before: the random numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import Literal, Var
+
+
+def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable]:
+    """Split `function(early, late)` into `first(early)`, all that needs `early` alone, and `then(first(early), early, late)`.
+
+    Random numbers drawn for many steps at once, by `jax.vmap(first)`, cost a fraction of as many single draws. `early` and
+    `late` are examples: arrays or their shapes.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(early, late)
+    jaxpr, consts = closed.jaxpr, dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    result = jax.tree.structure(shapes)
+    count = len(jax.tree.leaves(early))
+    told, made = set(jaxpr.invars[:count]), set()
+    ahead, after = [], []
+    for eqn in jaxpr.eqns:
+        read = {v for v in eqn.invars if isinstance(v, Var)} - consts.keys()
+        if read and read <= told | made and not eqn.effects:
+            ahead.append(eqn)
+            made |= set(eqn.outvars)
+        else:
+            after.append(eqn)
+    needed = {v: None for eqn in after for v in eqn.invars if isinstance(v, Var)} | dict.fromkeys(jaxpr.outvars)
+    handed = [v for v in needed if v in made]
+
+    def first(early: Any) -> list[Any]:
+        return _evaluate(ahead, consts | dict(zip(jaxpr.invars, jax.tree.leaves(early), strict=False)), handed)
+
+    def then(drawn: list[Any], early: Any, late: Any) -> Any:
+        known = consts | dict(zip(jaxpr.invars, jax.tree.leaves((early, late)), strict=True)) | dict(zip(handed, drawn))
+        return jax.tree.unflatten(result, _evaluate(after, known, jaxpr.outvars))
+
+    return first, then
+
+
+def _evaluate(eqns: list[Any], values: dict[Var, Any], wanted: list[Any]) -> list[Any]:
+    """The values of some variables after some equations."""
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, Literal) else values[atom]
+
+    for eqn in eqns:
+        out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.primitive.get_bind_params(eqn.params))
+        values |= zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True)
+    return [read(atom) for atom in wanted]
