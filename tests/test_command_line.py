@@ -78,6 +78,8 @@ BAD = {
     "half a seed": (training(seeds="2.5"), '"2.5" is not a whole number'),
     "steps": (training(steps="0"), "steps must be a whole number of at least 1, not 0"),
     "bin": (training(bin="0"), "bin must be a whole number of at least 1, not 0"),
+    "streams": (training("--streams", "0"), "streams must be a whole number of at least 1, not 0"),
+    "half a stream": (training("--streams", "1.5"), '"1.5" is not a whole number'),
     "no file": (training(config="missing.toml"), "missing.toml cannot be read as TOML"),
     "fig1 lags": (["fig1", "--steps", "10"], "lag reaches back 10 network steps"),
     "unknown audited rule": (["audit", "rflow"], 'path/to/file.py:MyRule. Did you mean "rflo"?'),
@@ -106,6 +108,7 @@ FILES = {
     "\x00": "bad.toml cannot be read as TOML",
     'rule = "rflo"\ntask = "add"\nstps = 5\n': 'Did you mean "steps"?',
     'rule = "rflo"\ntask = "add"\nsteps = "many"\n': "not 'many'",
+    'rule = "rflo"\ntask = "add"\nstreams = true\n': "streams must be a whole number of at least 1, not True",
     'rule = "rflo"\ntask = ["add"]\n': "the task needs a name",
     'task = "add"\n[rule]\nname = "rflo"\nfeedback = 1\n': "the feedback needs a name",
 }

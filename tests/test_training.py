@@ -121,7 +121,7 @@ class Loud(AbstractTask):
         t = start + jnp.arange(length, dtype=float)[:, None]
         return state, jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(state & (t >= 7), 1e200, jnp.sin(t))
 
-    def check(self, steps):
+    def check(self, steps, streams=1):
         pass
 
     def floors(self):

@@ -71,6 +71,7 @@ def train(
     seeds: _Count = 20,
     steps: _Count | None = None,
     bin: _Count | None = None,
+    streams: _Count | None = None,
     out: Path | None = None,
 ) -> None:
     """Train one rule on one task.
@@ -97,12 +98,15 @@ def train(
         Number of network steps (default 1,000,000).
     bin
         Network steps over which the loss is averaged (default 10,000, or a hundredth of a shorter run).
+    streams
+        Number of parallel data streams that share a seed's weights; each step makes one update, by the streams' mean gradient
+        (default 1).
     out
         Output folder (default: results/TASK-RULE).
     """
     from recredit.commands import run_train
 
-    run_train(rule, task, set, config, observe, seeds, steps, bin, out)
+    run_train(rule, task, set, config, observe, seeds, steps, bin, streams, out)
 
 
 @app.command

@@ -65,6 +65,7 @@ def run_train(
     seeds: int,
     steps: int | None,
     bin_steps: int | None,
+    streams: int | None,
     out: Path | None,
 ) -> None:
     """Compute what is missing of one run, then write and show its loss."""
@@ -72,7 +73,8 @@ def run_train(
     given = {"rule": rule, "task": task}
     for assignment in [f'{key}="{name}"' for key, name in given.items() if name is not None] + [*settings]:
         assign(table, assignment)
-    table |= {key: value for key, value in {"steps": steps, "bin": bin_steps}.items() if value is not None}
+    counts = {"steps": steps, "bin": bin_steps, "streams": streams}
+    table |= {key: value for key, value in counts.items() if value is not None}
     table.setdefault("steps", 1_000_000)
     if isinstance(table["steps"], int):
         table.setdefault("bin", min(10_000, max(1, table["steps"] // 100)))

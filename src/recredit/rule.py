@@ -52,7 +52,8 @@ class AbstractRule(eqx.Module):
 class Clock(eqx.Module):
     """How many steps a rule has made.
 
-    It ticks alike in all seeds, so training leaves it unvectorised, and a branch on it is taken for all seeds or for none.
+    It ticks alike in all seeds and all their streams, so training leaves it unvectorised, and a branch on it is taken for all
+    of them or for none.
     """
 
     steps: Int[Array, ""]

@@ -116,7 +116,7 @@ def make(registry: Registry, table: Mapping[str, Any]) -> Any:
 
 
 class Run(pydantic.BaseModel):
-    """One run, but for its seeds: rule, task, network, optimiser, length, observers; defaults filled in, and checked."""
+    """One run, but for its seeds: rule, task, network, optimiser, length, streams, observers; complete, and checked."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -126,6 +126,7 @@ class Run(pydantic.BaseModel):
     optimizer: dict[str, Any] = {"name": "sgd", "learning_rate": 1e-4}
     steps: int = 1_000_000
     bin: int = 10_000
+    streams: int = 1
     observers: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -154,13 +155,13 @@ class Run(pydantic.BaseModel):
         rate = parts["optimizer"]["learning_rate"]
         if isinstance(rate, int | float):
             check_range("the learning rate", rate, least=0)
-        for key in ("steps", "bin"):
+        for key in ("steps", "bin", "streams"):
             if key in parts:
                 check_count(key, parts[key])
         run = cls(**parts)
         run.build()
         task = run.build_task()
-        task.check(run.steps)
+        task.check(run.steps, run.streams)
         if isinstance(task, Recorded):
             run.task["digest"] = task.digest()  # other data in the same file are another run
         return run
@@ -175,8 +176,8 @@ class Run(pydantic.BaseModel):
         return make(RULES, self.rule), make({"leaky": Network}, self.network), make(optimizers(), self.optimizer), observers
 
     def text(self) -> str:
-        """The run as one line of JSON: its identity on disk."""
-        return json.dumps(self.model_dump(), sort_keys=True)
+        """The run as one line of JSON: its identity on disk. One stream goes unsaid, as in files older than streams."""
+        return json.dumps(self.model_dump(exclude={"streams"} if self.streams == 1 else None), sort_keys=True)
 
 
 def _with_rate(given: Any) -> Any:

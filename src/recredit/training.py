@@ -1,4 +1,4 @@
-"""Online training: scan over time, vmap over seeds, passive observers alongside."""
+"""Online training: scan over time, vmap over seeds and their streams, passive observers alongside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from recredit.ahead import split
 from recredit.errors import check_choice, check_count, check_range
 from recredit.network import Activation, LeakyRNN
 from recredit.rule import AbstractRule, Clock, State, Step
-from recredit.tasks.task import AbstractTask
+from recredit.tasks.task import AbstractTask, stream_key
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
 DRAWN = 100  # steps whose random numbers are drawn at once, at most
@@ -41,64 +41,103 @@ class Network(eqx.Module):
 
 
 class Learner(eqx.Module):
-    """All that one run carries from step to step: the checkpoint."""
+    """All that one run carries from step to step: the checkpoint.
+
+    With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
+    """
 
     net: LeakyRNN
-    r: Float[Array, " n"]
+    r: Float[Array, "*streams n"]
     optimizer: Any
     """The optimiser's state."""
     states: tuple[State, ...]
     """The learning states, of the driving rule first, then of each observer."""
     stream: Any
     """The task's state."""
-    key: PRNGKeyArray
+    key: Key[Array, "*streams"]
     """The rules' own randomness."""
 
 
 class Trainer(eqx.Module):
-    """What stays the same through a run: rules (the first drives, the others watch), task, network and optimiser."""
+    """What stays the same through a run: rules (the first drives, the others watch), task, network, optimiser and streams.
+
+    `streams` that run in parallel share the weights of a seed, each with its own rates, learning states, noise and data; at
+    each step their gradients are averaged, and one update is made.
+    """
 
     rules: tuple[AbstractRule, ...]
     task: AbstractTask
     network: Network
     optimizer: optax.GradientTransformation = eqx.field(static=True)
+    streams: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        check_count("the number of streams", self.streams)
 
     def start(self, seed: int | Int[Array, ""]) -> Learner:
         """The learner of one seed before its first step.
 
         Seeds are paired: weights, initial rates and data depend on the seed, the task and the network, never on the rules.
+        Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
+        too (random feedback, say), which the streams of one network share.
         """
         k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
         net = self.network.create(self.task, k_net)
         r = net.phi(jax.random.normal(k_r, (net.n,)))
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
-        return Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
+        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
+        if self.streams == 1:
+            return learner
+
+        def begin(number: Int[Array, ""]):
+            r = net.phi(jax.random.normal(stream_key(k_r, number), (net.n,)))
+            return r, states, self.task.stream(learner.stream, number, self.streams), stream_key(k_rules, number)
+
+        begun = jax.vmap(begin, out_axes=(0, seed_axes(states), 0, 0))(jnp.arange(self.streams))
+        return Learner(net, begun[0], learner.optimizer, *begun[1:])
 
     def step(
-        self, learner: Learner, t: Any, x: Float[Array, " n_in"], target: Float[Array, " n_out"]
+        self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
     ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "n m"]]]:
         """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
+
+        Loss and estimates are means over the streams; `x` and `target` have an axis for them if there are more than one.
 
         The order is the published program's: forward with W_t; credit from W_out before its update; learning state; gradient;
         simultaneous update of W, W_out and b_out.
         """
         net = learner.net
-        r_hat, v, r = net.step(learner.r, x)
-        loss, error = net.loss_and_error(net.readout(r), target)
-        step = Step(learner.r, r_hat, v, r, error, target)
-        told = [
-            rule.update(net, step, state, rule_key(learner.key, i, t + 1))
-            for i, (rule, state) in enumerate(zip(self.rules, learner.states, strict=True))
-        ]
-        gradient = {"W": told[0][0], "W_out": jnp.outer(error, r), "b_out": error}
-        updates, optimizer = self.optimizer.update(gradient, learner.optimizer, weights(net))
+
+        def go(r_prev, states, key, x, target):  # one stream's step
+            r_hat, v, r = net.step(r_prev, x)
+            loss, error = net.loss_and_error(net.readout(r), target)
+            step = Step(r_prev, r_hat, v, r, error, target)
+            told = [
+                rule.update(net, step, state, rule_key(key, i, t + 1))
+                for i, (rule, state) in enumerate(zip(self.rules, states, strict=True))
+            ]
+            readout = {"W_out": jnp.outer(error, r), "b_out": error}
+            return r, tuple(state for _, state in told), (loss, readout, [G for G, _ in told])
+
+        axes = seed_axes(learner.states)
+        gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0, 0), out_axes=(0, axes, 0))
+        r, states, told = gone(learner.r, learner.states, learner.key, x, target)
+        loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
+        updates, optimizer = self.optimizer.update({"W": grads[0], **readout}, learner.optimizer, weights(net))
         net = with_weights(net, optax.apply_updates(weights(net), updates))
-        after = Learner(net, r, optimizer, tuple(state for _, state in told), learner.stream, learner.key)
-        return after, loss, [G for G, _ in told]
+        return Learner(net, r, optimizer, states, learner.stream, learner.key), loss, grads
+
+    def chunk(
+        self, stream: Any, first: Any, length: int
+    ) -> tuple[Any, Float[Array, "length *streams n_in"], Float[Array, "length *streams n_out"]]:
+        """The task's state, inputs and labels of `length` steps of all streams."""
+        if self.streams == 1:
+            return self.task.chunk(stream, first, length)
+        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1, 1))(stream)
 
     def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
         """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
-        stream, inputs, targets = self.task.chunk(learner.stream, first, length)
+        stream, inputs, targets = self.chunk(learner.stream, first, length)
         learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
         def body(early: tuple[Array, PRNGKeyArray], late: tuple[Learner, Measured, Array, Array]):
@@ -155,7 +194,7 @@ class Measured(eqx.Module):
 
 
 def seed_axes(learner: Any) -> Any:
-    """The axis of each of a learner's arrays that counts the seeds: the first, but none for a rule's Clock."""
+    """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
     return jax.tree.map(
         lambda leaf: None if isinstance(leaf, Clock) else 0, learner, is_leaf=lambda leaf: isinstance(leaf, Clock)
     )
@@ -215,14 +254,17 @@ def train(
     seeds: int | Sequence[int] = 20,
     steps: int = 1_000_000,
     bin_steps: int = 10_000,
+    streams: int = 1,
     observers: Mapping[str, AbstractRule] | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, all seeds at once on this process's device.
 
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
-    `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `observers`: further rules that
-    see the same steps without touching weights or randomness. `progress` is called with the number of steps done.
+    `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams
+    share a seed's weights, each with its own rates, learning states and data; at each step their gradients are averaged and one
+    update is made, and what is returned is of their mean loss and mean gradients. `observers`: further rules that see the same
+    steps without touching weights or randomness. `progress` is called with the number of steps done.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output); `diverged_at` (seed), the first step whose loss was not a finite number
@@ -237,9 +279,9 @@ def train(
     check_count("the number of seeds", len(chosen))
     if len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(f"seeds must be different whole numbers of at least 0, not {chosen}.")
-    task.check(steps)
     observers = dict(observers or {})
-    trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4))
+    trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4), streams)
+    task.check(steps, streams)
 
     learners = eqx.filter_jit(_start)(trainer, jnp.array(chosen))
     segment = fast_segment()

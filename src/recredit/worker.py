@@ -37,6 +37,7 @@ def work(run: Run, seeds: list[int], out: Path) -> None:
         seeds=seeds,
         steps=run.steps,
         bin_steps=run.bin,
+        streams=run.streams,
         observers=observers,
         progress=lambda done: say(steps=done),
     )

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_choice, check_count
 from recredit.network import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask, bernoulli_stream
+from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
 
 Labels = Literal["deterministic", "sampled"]
 
@@ -63,7 +63,10 @@ class Add(AbstractTask):
         held = (start + jnp.arange(length)) // self.hold - first
         return state, jnp.stack([x, 1 - x], axis=1)[held], jnp.stack([y, 1 - y], axis=1)[held]
 
-    def check(self, steps: int) -> None:
+    def stream(self, state: PRNGKeyArray, number: Int[Array, ""], count: int) -> PRNGKeyArray:
+        return stream_key(state, number)
+
+    def check(self, steps: int, streams: int = 1) -> None:
         reach = max(self.t1, self.t2) * self.hold
         if reach >= steps:
             raise ValueError(

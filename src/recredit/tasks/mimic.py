@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_range
 from recredit.network import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask, bernoulli_stream
+from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
 
 
 class MimicState(eqx.Module):
@@ -29,7 +29,8 @@ class MimicState(eqx.Module):
 class Mimic(AbstractTask):
     """Reproduce the outputs of a fixed random network.
 
-    The target has `n_target` units (None: as many as the learner); a coin shows 1 with chance `p`.
+    The target has `n_target` units (None: as many as the learner); a coin shows 1 with chance `p`. Parallel streams share the
+    target, each with coins of its own.
     """
 
     n_in: int = 32
@@ -70,7 +71,10 @@ class Mimic(AbstractTask):
         r, targets = jax.lax.scan(respond, state.r, inputs)
         return eqx.tree_at(lambda s: s.r, state, r), inputs, targets
 
-    def check(self, steps: int) -> None:
+    def stream(self, state: MimicState, number: Int[Array, ""], count: int) -> MimicState:
+        return eqx.tree_at(lambda s: s.key, state, stream_key(state.key, number))
+
+    def check(self, steps: int, streams: int = 1) -> None:
         """Mimic has no lags: any stream will do."""
 
     def floors(self) -> dict[str, float]:

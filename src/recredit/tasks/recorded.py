@@ -18,7 +18,8 @@ class Recorded(AbstractTask):
     """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), played once, one row per network step.
 
     `head`: "linear" (squared error) or "softmax" (cross-entropy; each label must be a distribution). Every seed sees the same
-    data. Raises ValueError for arrays that are not numbers, not finite, or of sizes that disagree.
+    data; k parallel streams play the first k parts of T // k rows, one each. Raises ValueError for arrays that are not numbers,
+    not finite, or of sizes that disagree.
     """
 
     inputs: Float[Array, "T n_in"]
@@ -71,14 +72,20 @@ class Recorded(AbstractTask):
         return None
 
     def chunk(
-        self, state: None, start: Int[Array, ""], length: int
-    ) -> tuple[None, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
-        inputs = jax.lax.dynamic_slice_in_dim(self.inputs, start, length)
-        return None, inputs, jax.lax.dynamic_slice_in_dim(self.targets, start, length)
+        self, state: Int[Array, ""] | None, start: Int[Array, ""], length: int
+    ) -> tuple[Int[Array, ""] | None, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
+        row = start if state is None else state + start
+        inputs = jax.lax.dynamic_slice_in_dim(self.inputs, row, length)
+        return state, inputs, jax.lax.dynamic_slice_in_dim(self.targets, row, length)
 
-    def check(self, steps: int) -> None:
-        if steps > len(self.inputs):
-            raise ValueError(f"the recording has {len(self.inputs)} steps, fewer than the {steps} asked for.")
+    def stream(self, state: None, number: Int[Array, ""], count: int) -> Int[Array, ""]:
+        """The row at which the stream's part begins."""
+        return number * (len(self.inputs) // count)
+
+    def check(self, steps: int, streams: int = 1) -> None:
+        if steps * streams > len(self.inputs):
+            asked = f"{steps}" if streams == 1 else f"{streams} streams of {steps}"
+            raise ValueError(f"the recording has {len(self.inputs)} steps, fewer than the {asked} asked for.")
 
     def floors(self) -> dict[str, float]:
         return {}

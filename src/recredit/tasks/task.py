@@ -28,13 +28,28 @@ class AbstractTask(eqx.Module):
     ) -> tuple[Any, Float[Array, "length n_in"], Float[Array, "length n_out"]]:
         """The inputs and labels of network steps start ... start + length - 1; chunks are asked for in order."""
 
+    def stream(self, state: Any, number: Int[Array, ""], count: int) -> Any:
+        """What the `number`-th of `count` parallel streams of one seed keeps; `state` is what the seed's only stream would.
+
+        The task is the same in all streams, the data differ; number 0 plays what the only stream would.
+        """
+        raise ValueError(f"the task {type(self).__name__} has no parallel streams: it does not define `stream`.")
+
     @abstractmethod
-    def check(self, steps: int) -> None:
-        """Raise ValueError if a stream of `steps` network steps cannot hold this task."""
+    def check(self, steps: int, streams: int = 1) -> None:
+        """Raise ValueError if `streams` parallel streams of `steps` network steps each cannot hold this task."""
 
     @abstractmethod
     def floors(self) -> dict[str, float]:
         """Known levels of the loss, by what a learner that reaches it has learned; {} where none is known."""
+
+
+def stream_key(key: PRNGKeyArray, number: Int[Array, ""]) -> PRNGKeyArray:
+    """The key that the `number`-th parallel stream has in place of `key`, which number 0 keeps.
+
+    The numbers folded in lie above all that a split, a rule, or a step folds in, so that no two draws share a key.
+    """
+    return jnp.where(number == 0, key, jax.random.fold_in(key, jnp.uint32(2**31) + number.astype(jnp.uint32)))
 
 
 def bernoulli_stream(key: PRNGKeyArray, p: float, start: Int[Array, ""], count: int, width: int) -> Float[Array, "count width"]:

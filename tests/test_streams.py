@@ -1,0 +1,375 @@
+"""Parallel streams against the same streams made one by one, by hand."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import xarray as xr
+from jax.extend.core import jaxprs_in_params
+
+from recredit.feedback import RandomFeedback
+from recredit.rule import Clock, Step
+from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
+from recredit.settings import Run
+from recredit.tasks import AbstractTask, Add, Mimic, Recorded
+from recredit.training import Learner, Network, Trainer, _segment, _start, compare, rule_key, train, weights, with_weights
+from recredit.worker import work
+
+TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
+STEP = eqx.filter_jit(Trainer.step)
+STEPS = 20  # past a whole block of rtrl_block, and two windows of e_bptt
+TASKS = {"add": TASK, "sampled": Add(1, 2, 2, "sampled"), "mimic": Mimic(3, 2, n_target=5)}
+
+
+def stepped(trainer, learner, inputs, targets, first=0):
+    """The learner after the given steps, and each step's loss and gradients."""
+    told = []
+    for t, (x, target) in enumerate(zip(inputs, targets, strict=True)):
+        learner, loss, grads = STEP(trainer, learner, jnp.array(first + t), x, target)
+        told.append((loss, *grads))
+    return learner, [np.stack(each) for each in zip(*told, strict=True)]
+
+
+def data(trainer, learner, steps=STEPS):
+    return trainer.chunk(learner.stream, jnp.array(0), steps)[1:]
+
+
+def one_of(learner, stream):
+    """The learner that has one of the streams only."""
+    states = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, Clock) else leaf[stream],
+        learner.states,
+        is_leaf=lambda leaf: isinstance(leaf, Clock),
+    )
+    kept = jax.tree.map(lambda leaf: leaf[stream], learner.stream)
+    return Learner(learner.net, learner.r[stream], learner.optimizer, states, kept, learner.key[stream])
+
+
+def by_hand(trainer, learner, inputs, targets):
+    """The final weights, and each step's loss and gradients, with a plain loop over the streams."""
+    net, memory, optimizer, keys = learner.net, learner.optimizer, trainer.optimizer, learner.key
+    alone = [one_of(learner, s) for s in range(trainer.streams)]
+    rates, states = [each.r for each in alone], [list(each.states) for each in alone]
+
+    @jax.jit
+    def go(net, r_prev, state, t, key, x, target):
+        r_hat, v, r = net.step(r_prev, x)
+        z = net.W_out @ r + net.b_out
+        error = (jax.nn.softmax(z) if net.head == "softmax" else z) - target
+        loss = -target @ jax.nn.log_softmax(z) if net.head == "softmax" else 0.5 * error @ error
+        step = Step(r_prev, r_hat, v, r, error, target)
+        told = [rule.update(net, step, state[i], rule_key(key, i, t)) for i, rule in enumerate(trainer.rules)]
+        return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
+
+    @jax.jit
+    def learn(net, memory, gradient):
+        updates, memory = optimizer.update(gradient, memory, weights(net))
+        return with_weights(net, optax.apply_updates(weights(net), updates)), memory
+
+    losses, grads = [], []
+    for t in range(len(inputs)):
+        told = []
+        for s in range(trainer.streams):
+            rates[s], *heard, states[s] = go(net, rates[s], states[s], t + 1, keys[s], inputs[t, s], targets[t, s])
+            told.append(heard)
+        loss, readout, each = jax.tree.map(lambda *arrays: sum(arrays) / len(arrays), *told)
+        net, memory = learn(net, memory, {"W": each[0], **readout})
+        losses.append(float(loss))
+        grads.append(np.stack(each))
+    return weights(net), np.array(losses), np.stack(grads, axis=1)
+
+
+def same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y)
+
+
+def differ(a, b):
+    return not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_stream_is_the_run_without_streams_to_the_last_bit(task):
+    settings = {"network": NETWORK, "optimizer": ADAM, "seeds": 2, "steps": 30, "bin_steps": 10, "observers": {"it": RTRL()}}
+    xr.testing.assert_identical(train(UORO(), TASKS[task], streams=1, **settings), train(UORO(), TASKS[task], **settings))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
+    rule = RULES[name]()
+    trainer = Trainer((rule,), TASK, NETWORK, ADAM)
+    learner = trainer.start(3)
+    assert learner.r.shape == (4,)
+    assert learner.key.shape == learner.stream.shape == ()
+    state = jax.eval_shape(rule.init, learner.net, learner.key)
+    assert [x.shape for x in jax.tree.leaves(learner.states[0])] == [x.shape for x in jax.tree.leaves(state)]
+    # What one stream's step works out, in order, is what the contract's equations say, and no mean is taken.
+    x, target = (array[0] for array in data(trainer, learner, 1))
+
+    def plain(learner, x, target):
+        net = learner.net
+        r_hat, v, r = net.step(learner.r, x)
+        loss, error = net.loss_and_error(net.readout(r), target)
+        G, state = rule.update(net, Step(learner.r, r_hat, v, r, error, target), learner.states[0], rule_key(learner.key, 0, 1))
+        gradient = {"W": G, "W_out": jnp.outer(error, r), "b_out": error}
+        updates, memory = ADAM.update(gradient, learner.optimizer, weights(net))
+        net = with_weights(net, optax.apply_updates(weights(net), updates))
+        return Learner(net, r, memory, (state,), learner.stream, learner.key), loss, [G]
+
+    programs = [str(jax.make_jaxpr(f)(learner, x, target)) for f in (plain, lambda s, x, y: trainer.step(s, 0, x, y))]
+    assert programs[0] == programs[1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_stream_0_is_the_only_stream_and_the_others_differ_in_rates_data_and_noise(task):
+    one, four = (Trainer((UORO(), DNI()), TASKS[task], NETWORK, ADAM, streams) for streams in (1, 4))
+    alone, learner = one.start(5), four.start(5)
+    same((alone.net, alone.optimizer), (learner.net, learner.optimizer))
+    same(alone, one_of(learner, 0))
+    played = data(four, learner)
+    same(data(one, alone), [array[:, 0] for array in played])
+    for array in (learner.r, jax.random.key_data(learner.key), *(jnp.moveaxis(array, 1, 0) for array in played)):
+        assert len(np.unique(np.asarray(array).reshape(4, -1), axis=0)) == 4
+    seeds = [four.start(seed) for seed in range(40)]
+    coins = np.concatenate([data(four, seed)[0][:: getattr(TASKS[task], "hold", 1), :, 0] for seed in seeds])
+    between = np.corrcoef(np.concatenate([coins[1:], coins[:-1]], axis=1).T)  # also of one stream with another's next coin
+    assert abs(between - np.eye(8)).max() < 5 / np.sqrt(len(coins))
+
+
+def test_no_stream_has_a_key_that_a_split_a_rule_or_a_step_has():
+    """jax.random.split(key)[i] is jax.random.fold_in(key, i): a stream's plain number would give a key that is in use."""
+    learner = Trainer((UORO(), RFLO()), TASK, NETWORK, ADAM, 50).start(0)
+    for streams in (learner.key, learner.stream):
+        used = [*jax.random.split(streams[0], 50), *(rule_key(streams[0], i, t) for i in range(2) for t in range(50))]
+        used += [jax.random.fold_in(streams[0], i) for i in range(50)]
+        in_use = {tuple(jax.random.key_data(key).tolist()) for key in used}
+        own = {tuple(row) for row in jax.random.key_data(streams).tolist()}
+        assert len(own) == 50
+        assert not own & in_use
+
+
+def test_streams_begin_with_the_same_learning_states_so_that_random_feedback_is_shared():
+    learner = Trainer((RFLO(RandomFeedback()), DNI()), TASK, NETWORK, ADAM, 3).start(0)
+    for leaf in jax.tree.leaves([learner.states[0], learner.states[1].A]):
+        same(leaf, jnp.broadcast_to(leaf[0], leaf.shape))
+    assert abs(learner.states[0].feedback).min() > 0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_stream(name):
+    three, one = (Trainer((RULES[name](),), TASK, NETWORK, FROZEN, streams) for streams in (3, 1))
+    learner = three.start(1)
+    played = data(three, learner)
+    after, (loss, G) = stepped(three, learner, *played)
+    alone = [stepped(one, one_of(learner, s), *(array[:, s] for array in played)) for s in range(3)]
+    np.testing.assert_allclose(G, np.mean([told[1] for _, told in alone], axis=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(loss, np.mean([told[0] for _, told in alone], axis=0), rtol=1e-12)
+    assert name == "fixed_w" or abs(alone[0][1][1] - alone[1][1][1]).max() > 1e-3
+    for s, (end, _) in enumerate(alone):
+        for x, y in zip(jax.tree.leaves((end.r, end.states)), jax.tree.leaves((lambda o: (o.r, o.states))(one_of(after, s)))):
+            np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_learning_streams_are_a_loop_over_them_by_hand(name):
+    trainer = Trainer((RULES[name](), UORO()), TASKS["mimic"], NETWORK, ADAM, 3)
+    learner = trainer.start(2)
+    played = data(trainer, learner)
+    after, (loss, *grads) = stepped(trainer, learner, *played)
+    final, losses, Gs = by_hand(trainer, learner, *played)
+    np.testing.assert_allclose(loss, losses, rtol=1e-10)
+    np.testing.assert_allclose(grads, Gs, rtol=1e-9, atol=1e-12)
+    for which, array in final.items():
+        np.testing.assert_allclose(weights(after.net)[which], array, rtol=0, atol=1e-10)
+        assert (which == "W" and name == "fixed_w") or abs(array - weights(learner.net)[which]).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
+    three, one = (Trainer((RULES[name](),), TASK, NETWORK, optax.sgd(0.1), streams) for streams in (3, 1))
+    alone, learner = one.start(4), three.start(4)
+    twins = eqx.tree_at(lambda s: (s.r, s.key), learner, (jnp.stack([alone.r] * 3), jnp.stack([alone.key] * 3)))
+    x, target = data(one, alone)
+    after, told = stepped(three, twins, jnp.stack([x] * 3, axis=1), jnp.stack([target] * 3, axis=1))
+    only, expected = stepped(one, alone, x, target)
+    for a, b in zip(told, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for which, array in weights(only.net).items():
+        np.testing.assert_allclose(weights(after.net)[which], array, rtol=0, atol=1e-12)
+
+
+def test_mimic_has_one_target_for_all_streams_of_a_seed_and_another_for_the_next_seed():
+    trainer = Trainer((RFLO(),), Mimic(3, 2), NETWORK, ADAM, 3)
+    learners = eqx.filter_jit(_start)(trainer, jnp.arange(2))
+    target = learners.stream.target
+    assert target.W.shape == (2, 3, 4, 8)
+    for array in (target.W, target.W_out, target.b_out):
+        same(array, jnp.broadcast_to(array[:, :1], array.shape))
+        assert abs(array[0] - array[1]).min() > 0
+    alone = Trainer((RFLO(),), Mimic(3, 2), NETWORK, ADAM).start(1).stream
+    for ours, its in zip(jax.tree.leaves(target), jax.tree.leaves(alone.target), strict=True):
+        np.testing.assert_allclose(ours[1, 2], its, rtol=0, atol=1e-14)
+    learner = jax.tree.map(lambda leaf: leaf[1], learners.stream)
+    inputs, targets = trainer.chunk(learner, jnp.array(0), 30)[1:]
+    for s in range(3):  # each stream's labels are the one target's answers to its own coins
+        r = alone.r
+        for x, y in zip(inputs[:, s], targets[:, s], strict=True):
+            _, _, r = alone.target.step(r, x)
+            np.testing.assert_allclose(y, alone.target.readout(r), rtol=0, atol=1e-12)
+    assert abs(inputs[:, 1] - inputs[:, 2]).max() == 1
+
+
+def control_flow(jaxpr):
+    """Every loop and branch of a program, in order; of a while loop also what its condition works out."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("cond", "while"):
+            condition = equation.params["cond_jaxpr"].jaxpr if equation.primitive.name == "while" else None
+            asked = [(e.primitive.name, e.outvars[0].aval.shape) for e in condition.eqns] if condition else []
+            found.append((equation.primitive.name, asked))
+        for inner in jaxprs_in_params(equation.params):
+            found += control_flow(inner)
+    return found
+
+
+def clocks(states):
+    return [leaf for leaf in jax.tree.leaves(states, is_leaf=lambda leaf: isinstance(leaf, Clock)) if isinstance(leaf, Clock)]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
+    loops = {}
+    for streams in (1, 3):
+        trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM, streams)
+        learners = eqx.filter_eval_shape(_start, trainer, jnp.arange(2))
+        after, _ = eqx.filter_eval_shape(_segment, trainer, learners, jnp.array(0), 5)
+        for each in (learners, after):
+            assert all(clock.steps.shape == () for clock in clocks(each.states))
+            assert each.r.shape == ((2, 4) if streams == 1 else (2, 3, 4))
+        program = jax.make_jaxpr(lambda s, trainer=trainer: _segment(trainer, s, jnp.array(0), 5))(learners)
+        loops[streams] = control_flow(program.jaxpr)
+    assert loops[3] == loops[1]
+    if name in ("e_bptt", "rtrl_block"):
+        assert loops[3]
+        assert clocks(learners.states)
+
+
+def test_a_run_of_streams_is_their_mean_loss_and_the_alignment_of_their_mean_gradients():
+    rules = (RFLO(), RTRL())
+    run = train(
+        rules[0],
+        TASK,
+        network=NETWORK,
+        optimizer=ADAM,
+        seeds=[0, 3],
+        steps=12,
+        bin_steps=8,
+        streams=3,
+        observers={"it": rules[1]},
+    )
+    trainer = Trainer(rules, TASK, NETWORK, ADAM, 3)
+    for seed in (0, 3):
+        learner = trainer.start(seed)
+        final, losses, grads = by_hand(trainer, learner, *data(trainer, learner, 12))
+        cosine, ratio, _ = np.stack([compare([*map(jnp.array, each)])[:, 0] for each in grads.swapaxes(0, 1)], axis=1)
+        here = run.sel(seed=seed)
+        for told, each in ((here.loss, losses), (here.cosine[0], cosine), (here.norm_ratio[0], ratio)):
+            np.testing.assert_allclose(told, [each[:8].mean(), each[8:].mean()], rtol=1e-9)
+        for which, array in final.items():
+            np.testing.assert_allclose(here[which], array, rtol=0, atol=1e-10)
+
+
+class LoudStream(AbstractTask):
+    """Labels of 1e200 from step 7 on, in stream 1 alone, or of nan."""
+
+    loud: float = 1e200
+    n_in: int = 1
+    n_out: int = 1
+    head: str = eqx.field(default="linear", static=True)
+
+    def init(self, net, key):
+        return jnp.array(0)
+
+    def stream(self, state, number, count):
+        return number
+
+    def chunk(self, state, start, length):
+        t = start + jnp.arange(length, dtype=float)[:, None]
+        return state, jnp.cos(t), jnp.where((state == 1) & (t >= 7), self.loud, jnp.sin(t))
+
+    def check(self, steps, streams=1):
+        pass
+
+    def floors(self):
+        return {}
+
+
+def test_one_stream_that_diverges_or_has_bad_data_is_told_of():
+    settings = {"network": NETWORK, "seeds": 1, "steps": 12, "bin_steps": 12}
+    assert train(RFLO(), LoudStream(), streams=2, **settings).diverged_at == 7
+    assert train(RFLO(), LoudStream(), **settings).diverged_at == -1
+    with pytest.raises(ValueError, match="data that are not finite between steps 0 and 12"):
+        train(RFLO(), LoudStream(float("nan")), streams=2, **settings)
+
+
+def test_streams_of_a_recording_play_its_consecutive_parts():
+    rows = np.random.default_rng(0).normal(size=(11, 3))
+    task = Recorded(rows, rows[:, :2])
+    trainer = Trainer((RFLO(),), task, NETWORK, ADAM, 3)
+    stream = trainer.start(0).stream
+    for first, length in ((0, 2), (2, 1)):
+        stream, inputs, targets = trainer.chunk(stream, jnp.array(first), length)
+        for s in range(3):
+            np.testing.assert_array_equal(inputs[:, s], rows[3 * s + first : 3 * s + first + length])
+            np.testing.assert_array_equal(targets[:, s], inputs[:, s, :2])
+    task.check(3, 3)
+    train(RFLO(), task, network=NETWORK, seeds=1, steps=3, bin_steps=1, streams=3)
+    with pytest.raises(ValueError, match="the recording has 11 steps, fewer than the 3 streams of 4 asked for"):
+        train(RFLO(), task, network=NETWORK, seeds=1, steps=4, bin_steps=1, streams=3)
+
+
+class Alone(LoudStream):
+    stream = AbstractTask.stream
+
+
+BAD = {
+    "the number of streams must be a whole number of at least 1, not 0.": {"streams": 0},
+    "the number of streams must be a whole number of at least 1, not True.": {"streams": True},
+    "the number of streams must be at most 2,147,483,647, not 2,147,483,648.": {"streams": 2**31},
+    "the task Alone has no parallel streams: it does not define `stream`.": {"streams": 2, "task": Alone()},
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_streams_are_refused_in_one_sentence(sentence):
+    settings = {"task": TASK, "network": NETWORK, "seeds": 1, "steps": 5, "bin_steps": 5, **BAD[sentence]}
+    with pytest.raises(ValueError) as refused:
+        train(RFLO(), **settings)
+    assert str(refused.value) == sentence
+
+
+def test_a_run_of_one_stream_is_the_same_on_disk_as_before_there_were_streams():
+    table = {"rule": "rflo", "task": "add", "network": {"n": 4}, "steps": 40, "bin": 20}
+    run, one, two = (Run.create(table | more) for more in ({}, {"streams": 1}, {"streams": 2}))
+    assert run.text() == one.text()
+    assert {*json.loads(run.text())} == {"rule", "task", "network", "optimizer", "steps", "bin", "observers"}
+    assert json.loads(two.text()) == json.loads(run.text()) | {"streams": 2}
+    for wrong in (0, 1.5, True, "many"):
+        with pytest.raises(ValueError, match=f"streams must be a whole number of at least 1, not {wrong!r}"):
+            Run.create(table | {"streams": wrong})
+
+
+def test_a_worker_trains_as_many_streams_as_the_run_says(tmp_path):
+    run = Run.create({"rule": "e_bptt", "task": "mimic", "network": {"n": 4}, "steps": 40, "bin": 20, "streams": 3})
+    work(Run(**json.loads(json.dumps(run.model_dump()))), [0, 1], tmp_path / "cell.nc")
+    written = xr.load_dataset(tmp_path / "cell.nc")
+    assert json.loads(written.attrs["run"])["streams"] == 3
+    expected = train(EBPTT(), Mimic(), network=NETWORK, seeds=2, steps=40, bin_steps=20, streams=3)
+    xr.testing.assert_equal(written, expected)
+    assert differ(expected.loss, train(EBPTT(), Mimic(), network=NETWORK, seeds=2, steps=40, bin_steps=20).loss)
