@@ -10,7 +10,8 @@ from oracles import future_gradients, past_gradients, run_rule, small_net, steps
 from recredit.jacobian import ThroughWeights
 from recredit.rules import EBPTT, FBPTT, PBPTT, RFLO, RTRL, RULES, RTRLBlock
 from recredit.tasks import Add
-from recredit.training import Network, train
+from recredit.trainer import Network
+from recredit.training import train
 
 T = 7
 NETS = [

@@ -16,12 +16,13 @@ FILES = {".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__
 
 # From the bottom up: a module imports from its own line's package and from the lines above it, never from below.
 LAYERS = [
-    {"errors", "choices"},
+    {"errors", "choices", "ahead"},
     {"network"},
     {"rule"},
     {"feedback", "jacobian"},
     {"rules", "tasks"},
-    {"training", "audit"},
+    {"trainer", "audit"},
+    {"training"},
     {"settings", "store", "own_rules"},
     {"pool", "worker", "experiments", "repair"},
     {"report"},

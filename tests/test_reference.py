@@ -14,7 +14,7 @@ from recredit.jacobian import LearnedJacobian, ThroughWeights
 from recredit.network import LeakyRNN
 from recredit.rules import DNI, EBPTT, FBPTT, RFLO, RTRL, DNIb, FixedW, RTRLBlock
 from recredit.tasks import Recorded
-from recredit.training import Learner, Network, Trainer, weights
+from recredit.trainer import Learner, Network, Trainer, weights
 
 DATA = np.load(Path(__file__).parent / "data" / "author_add_n8_alpha0.5.npz")
 RATE, LEARNED = float(DATA["eta_A"]), LearnedJacobian(float(DATA["eta_J"]))

@@ -16,7 +16,8 @@ from recredit.rule import Clock, Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
 from recredit.settings import Run
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
-from recredit.training import Learner, Network, Trainer, _segment, _start, compare, rule_key, train, weights, with_weights
+from recredit.trainer import Learner, Network, Trainer, compare, rule_key, weights, with_weights
+from recredit.training import _segment, _start, train
 from recredit.worker import work
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)

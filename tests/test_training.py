@@ -8,9 +8,11 @@ import optax
 import pytest
 
 from recredit import training
+from recredit.rule import Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, UORO, FixedW
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
-from recredit.training import Network, Trainer, train, weights, with_weights
+from recredit.trainer import Network, Trainer, weights, with_weights
+from recredit.training import train
 
 TASK, NETWORK, SGD = Add(1, 2, 1), Network(n=4), optax.sgd(0.1)
 STEP = eqx.filter_jit(Trainer.step)
@@ -164,7 +166,7 @@ def test_any_optax_optimiser_works_on_all_three_arrays_together(name):
     def step(net, r, state, memory, x, target):
         r_hat, v, r_new = net.step(r, x)
         error = jax.nn.softmax(net.readout(r_new)) - target
-        G, state = rule.update(net, training.Step(r, r_hat, v, r_new, error, target), state, jax.random.key(0))
+        G, state = rule.update(net, Step(r, r_hat, v, r_new, error, target), state, jax.random.key(0))
         updates, memory = optimizer.update({"W": G, "W_out": jnp.outer(error, r_new), "b_out": error}, memory, weights(net))
         return with_weights(net, jax.tree.map(jnp.add, weights(net), updates)), r_new, state, memory
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from recredit.rules import RULES as RULES
     from recredit.tasks import TASKS as TASKS
     from recredit.tasks import AbstractTask as AbstractTask
-    from recredit.training import Network as Network
-    from recredit.training import Trainer as Trainer
+    from recredit.trainer import Network as Network
+    from recredit.trainer import Trainer as Trainer
     from recredit.training import train as train
 
 _HOMES = {
@@ -38,7 +38,8 @@ _HOMES = {
     "rule": ("AbstractRule", "Clock", "Step"),
     "rules": ("RULES",),
     "tasks": ("TASKS", "AbstractTask"),
-    "training": ("Network", "Trainer", "train"),
+    "trainer": ("Network", "Trainer"),
+    "training": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -16,7 +16,7 @@ from recredit.jacobian import JACOBIANS, AbstractJacobian
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask, Recorded
-from recredit.training import Network
+from recredit.trainer import Network
 
 Registry = Mapping[str, Callable[..., Any]]
 BLOCKS: dict[type, tuple[str, Registry]] = {

@@ -1,7 +1,6 @@
-"""Online training: scan over time, vmap over seeds and their streams, passive observers alongside."""
+"""Online training: scan over time, vmap over seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -9,195 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int
 
-from recredit.ahead import split
-from recredit.errors import check_choice, check_count, check_range
-from recredit.network import Activation, LeakyRNN
-from recredit.rule import AbstractRule, Clock, State, Step
-from recredit.tasks.task import AbstractTask, stream_key
+from recredit.errors import check_count
+from recredit.rule import AbstractRule
+from recredit.tasks.task import AbstractTask
+from recredit.trainer import Learner, Measured, Network, Trainer, seed_axes, weights
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
-DRAWN = 100  # steps whose random numbers are drawn at once, at most
+CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
 Progress = Callable[[int], None]
-
-
-class Network(eqx.Module):
-    """What the learner is made of; input and output sizes and the head come from the task."""
-
-    n: int = 32
-    alpha: float = 0.5
-    activation: Activation = "tanh"
-
-    def __check_init__(self):
-        check_count("n", self.n)
-        check_range("alpha", self.alpha, above=0, most=1)
-        check_choice("activation", self.activation, get_args(Activation))
-
-    def create(self, task: AbstractTask, key: PRNGKeyArray) -> LeakyRNN:
-        """Draw the initial network for `task`."""
-        sizes = (self.n, task.n_in, task.n_out)
-        return LeakyRNN.create(sizes, key, alpha=self.alpha, activation=self.activation, head=task.head)
-
-
-class Learner(eqx.Module):
-    """All that one run carries from step to step: the checkpoint.
-
-    With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
-    """
-
-    net: LeakyRNN
-    r: Float[Array, "*streams n"]
-    optimizer: Any
-    """The optimiser's state."""
-    states: tuple[State, ...]
-    """The learning states, of the driving rule first, then of each observer."""
-    stream: Any
-    """The task's state."""
-    key: Key[Array, "*streams"]
-    """The rules' own randomness."""
-
-
-class Trainer(eqx.Module):
-    """What stays the same through a run: rules (the first drives, the others watch), task, network, optimiser and streams.
-
-    `streams` that run in parallel share the weights of a seed, each with its own rates, learning states, noise and data; at
-    each step their gradients are averaged, and one update is made.
-    """
-
-    rules: tuple[AbstractRule, ...]
-    task: AbstractTask
-    network: Network
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
-    streams: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self):
-        check_count("the number of streams", self.streams)
-
-    def start(self, seed: int | Int[Array, ""]) -> Learner:
-        """The learner of one seed before its first step.
-
-        Seeds are paired: weights, initial rates and data depend on the seed, the task and the network, never on the rules.
-        Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
-        too (random feedback, say), which the streams of one network share.
-        """
-        k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
-        net = self.network.create(self.task, k_net)
-        r = net.phi(jax.random.normal(k_r, (net.n,)))
-        states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
-        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
-        if self.streams == 1:
-            return learner
-
-        def begin(number: Int[Array, ""]):
-            r = net.phi(jax.random.normal(stream_key(k_r, number), (net.n,)))
-            return r, states, self.task.stream(learner.stream, number, self.streams), stream_key(k_rules, number)
-
-        begun = jax.vmap(begin, out_axes=(0, seed_axes(states), 0, 0))(jnp.arange(self.streams))
-        return Learner(net, begun[0], learner.optimizer, *begun[1:])
-
-    def step(
-        self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
-    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "n m"]]]:
-        """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
-
-        Loss and estimates are means over the streams; `x` and `target` have an axis for them if there are more than one.
-
-        The order is the published program's: forward with W_t; credit from W_out before its update; learning state; gradient;
-        simultaneous update of W, W_out and b_out.
-        """
-        net = learner.net
-
-        def go(r_prev, states, key, x, target):  # one stream's step
-            r_hat, v, r = net.step(r_prev, x)
-            loss, error = net.loss_and_error(net.readout(r), target)
-            step = Step(r_prev, r_hat, v, r, error, target)
-            told = [
-                rule.update(net, step, state, rule_key(key, i, t + 1))
-                for i, (rule, state) in enumerate(zip(self.rules, states, strict=True))
-            ]
-            readout = {"W_out": jnp.outer(error, r), "b_out": error}
-            return r, tuple(state for _, state in told), (loss, readout, [G for G, _ in told])
-
-        axes = seed_axes(learner.states)
-        gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0, 0), out_axes=(0, axes, 0))
-        r, states, told = gone(learner.r, learner.states, learner.key, x, target)
-        loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
-        updates, optimizer = self.optimizer.update({"W": grads[0], **readout}, learner.optimizer, weights(net))
-        net = with_weights(net, optax.apply_updates(weights(net), updates))
-        return Learner(net, r, optimizer, states, learner.stream, learner.key), loss, grads
-
-    def chunk(
-        self, stream: Any, first: Any, length: int
-    ) -> tuple[Any, Float[Array, "length *streams n_in"], Float[Array, "length *streams n_out"]]:
-        """The task's state, inputs and labels of `length` steps of all streams."""
-        if self.streams == 1:
-            return self.task.chunk(stream, first, length)
-        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1, 1))(stream)
-
-    def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
-        """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
-        stream, inputs, targets = self.chunk(learner.stream, first, length)
-        learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
-
-        def body(early: tuple[Array, PRNGKeyArray], late: tuple[Learner, Measured, Array, Array]):
-            (t, key), (learner, measured, x, target) = early, late
-            learner, loss, grads = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
-            return learner, measured.add(t, loss, grads)
-
-        finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
-        total = Measured.nothing(len(self.rules) - 1, finite)
-        draw, go_on = split(body, (first, learner.key), (learner, total, inputs[0], targets[0]))
-
-        def some_steps(carry: tuple[Learner, Measured], samples: tuple[Array, Array, Array]):
-            drawn = jax.vmap(lambda t: draw((t, learner.key)))(samples[0])
-            return jax.lax.scan(
-                lambda c, s: (go_on(s[0], (s[1][0], learner.key), (*c, *s[1][1:])), None), carry, (drawn, samples)
-            )
-
-        at_once = max(k for k in range(1, min(length, DRAWN) + 1) if length % k == 0)
-        samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
-        (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
-        return learner, total
-
-
-class Measured(eqx.Module):
-    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
-
-    loss: Float[Array, ""]
-    cosine: Float[Array, " observers"]
-    """Of each observer's gradient with the driver's."""
-    norm_ratio: Float[Array, " observers"]
-    """The norm of each observer's gradient over the driver's."""
-    comparable: Float[Array, " observers"]
-    """The number of steps at which neither the observer's gradient nor the driver's was zero: only these are compared."""
-    diverged_at: Int[Array, ""]
-    """The first step whose loss is not a finite number; -1: none."""
-    finite_data: Bool[Array, ""]
-
-    @classmethod
-    def nothing(cls, observers: int, finite_data: Bool[Array, ""]) -> "Measured":
-        zeros = jnp.zeros(observers)
-        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data)
-
-    def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
-        """One more step; `grads` of the driver first, then of each observer."""
-        cosine, norm_ratio, comparable = compare(grads)
-        return Measured(
-            self.loss + loss,
-            self.cosine + cosine,
-            self.norm_ratio + norm_ratio,
-            self.comparable + comparable,
-            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
-            self.finite_data,
-        )
-
-
-def seed_axes(learner: Any) -> Any:
-    """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
-    return jax.tree.map(
-        lambda leaf: None if isinstance(leaf, Clock) else 0, learner, is_leaf=lambda leaf: isinstance(leaf, Clock)
-    )
 
 
 def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
@@ -210,39 +30,13 @@ def fast_segment() -> Callable[..., tuple[Learner, Measured]]:
     # LLVM's higher levels unroll every loop over some 37 elements or fewer whole and then do not vectorise it: at n = 32
     # the elementwise work takes five times as long.
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
-    return eqx.filter_jit(_segment, donate="all-except-first", compiler_options=options)
+    # filter_jit hands on what jax.jit takes, though its type does not say so.
+    return eqx.filter_jit(_segment, donate="all-except-first", compiler_options=options)  # pyright: ignore[reportCallIssue]
 
 
 def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, Measured]:
     axes = seed_axes(learners)
     return jax.vmap(trainer.segment, in_axes=(axes, None, None), out_axes=(axes, 0))(learners, first, length)
-
-
-def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
-    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
-    return jax.random.fold_in(jax.random.fold_in(key, index), t)
-
-
-def weights(net: LeakyRNN) -> dict[str, Array]:
-    """The trainable arrays of a network."""
-    return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}
-
-
-def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
-    """The network with other weights."""
-    return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)
-
-
-def compare(grads: list[Float[Array, "n m"]]) -> Float[Array, "3 observers"]:
-    """Each observer's cosine with the driver, the ratio of their norms, and 1; all 0 where one of the two gradients is zero."""
-    driver, norms = grads[0], [jnp.linalg.norm(G) for G in grads]
-    rows = [jnp.zeros((0, 3))]
-    for G, norm in zip(grads[1:], norms[1:], strict=True):
-        both = (norms[0] > 0) & (norm > 0)
-        scale = jnp.where(both, norms[0], 1)
-        cosine = jnp.sum(driver * G) / (scale * jnp.where(both, norm, 1))
-        rows.append(jnp.where(both, jnp.array([[cosine, norm / scale, 1.0]]), 0))
-    return jnp.concatenate(rows).T
 
 
 def train(
@@ -255,16 +49,19 @@ def train(
     steps: int = 1_000_000,
     bin_steps: int = 10_000,
     streams: int = 1,
+    seeds_at_once: int | None = None,
     observers: Mapping[str, AbstractRule] | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Train `rule` on `task` online, one step a sample, all seeds at once on this process's device.
+    """Train `rule` on `task` online, one step a sample, on this process's device.
 
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
     `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams
     share a seed's weights, each with its own rates, learning states and data; at each step their gradients are averaged and one
-    update is made, and what is returned is of their mean loss and mean gradients. `observers`: further rules that see the same
-    steps without touching weights or randomness. `progress` is called with the number of steps done.
+    update is made, and what is returned is of their mean loss and mean gradients. `seeds_at_once`: how many seeds are
+    vectorised together, the others after them (None: as many as fit the cache). `observers`: further rules that see
+    the same steps without touching weights or randomness. `progress` is called with the number of steps done, the mean over
+    the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output); `diverged_at` (seed), the first step whose loss was not a finite number
@@ -282,10 +79,37 @@ def train(
     observers = dict(observers or {})
     trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4), streams)
     task.check(steps, streams)
+    if seeds_at_once is None:
+        seeds_at_once = fitting_seeds(trainer)
+    check_count("the number of seeds at once", seeds_at_once)
 
-    learners = eqx.filter_jit(_start)(trainer, jnp.array(chosen))
-    segment = fast_segment()
-    diverged_at = np.full(len(chosen), -1)
+    segment, parts, before = fast_segment(), [], 0
+    for group in np.array_split(chosen, -(-len(chosen) // seeds_at_once)):
+
+        def tell(done: int, before: int = before, size: int = len(group)) -> None:
+            if progress:
+                progress((before * steps + done * size) // len(chosen))
+
+        parts.append(_train_together(trainer, segment, group, steps, bin_steps, tell))
+        before += len(group)
+    data = xr.concat(parts, "seed").assign_coords(observer=list(observers))
+    return data if observers else data.drop_vars(["cosine", "norm_ratio"])
+
+
+def fitting_seeds(trainer: Trainer) -> int:
+    """How many seeds to vectorise together: on a processor as many as fit its cache, at least one; on a GPU all."""
+    if jax.default_backend() != "cpu":
+        return 2**31 - 1
+    leaves = jax.tree.leaves(jax.eval_shape(trainer.start, 0))
+    return max(1, CACHE // sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+
+
+def _train_together(
+    trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin_steps: int, progress: Progress
+) -> xr.Dataset:
+    """Train some seeds, vectorised together."""
+    learners = eqx.filter_jit(_start)(trainer, jnp.asarray(seeds))
+    diverged_at = np.full(len(seeds), -1)
     bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", "cosine", "norm_ratio", "comparable")}
     ends = [min(first + bin_steps, steps) for first in range(0, steps, bin_steps)]
     for begin, end in zip([0, *ends], ends, strict=False):
@@ -298,8 +122,7 @@ def train(
             diverged_at = np.where(diverged_at < 0, measured.diverged_at, diverged_at)
             for name in bins:
                 total[name] = total[name] + np.asarray(getattr(measured, name), float)
-            if progress:
-                progress(first + length)
+            progress(first + length)
         bins["loss"].append(total["loss"] / (end - begin))
         for name in ("cosine", "norm_ratio"):
             some = total["comparable"] > 0
@@ -309,7 +132,7 @@ def train(
     alignment = {name: (("seed", "observer", "step"), np.stack(bins[name], axis=-1)) for name in ("cosine", "norm_ratio")}
     return xr.Dataset(
         {"loss": (("seed", "step"), np.stack(bins["loss"], axis=-1)), "diverged_at": ("seed", diverged_at)}
-        | (alignment if observers else {})
+        | alignment
         | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()},
-        coords={"seed": chosen, "step": ends, "observer": list(observers)},
+        coords={"seed": seeds, "step": ends},
     )

@@ -1,0 +1,224 @@
+"""One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
+
+from typing import Any, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+
+from recredit.ahead import split
+from recredit.errors import check_choice, check_count, check_range
+from recredit.network import Activation, LeakyRNN
+from recredit.rule import AbstractRule, Clock, State, Step
+from recredit.tasks.task import AbstractTask, stream_key
+
+DRAWN = 100  # steps whose random numbers are drawn at once, at most
+
+
+class Network(eqx.Module):
+    """What the learner is made of; input and output sizes and the head come from the task."""
+
+    n: int = 32
+    alpha: float = 0.5
+    activation: Activation = "tanh"
+
+    def __check_init__(self):
+        check_count("n", self.n)
+        check_range("alpha", self.alpha, above=0, most=1)
+        check_choice("activation", self.activation, get_args(Activation))
+
+    def create(self, task: AbstractTask, key: PRNGKeyArray) -> LeakyRNN:
+        """Draw the initial network for `task`."""
+        sizes = (self.n, task.n_in, task.n_out)
+        return LeakyRNN.create(sizes, key, alpha=self.alpha, activation=self.activation, head=task.head)
+
+
+class Learner(eqx.Module):
+    """All that one run carries from step to step: the checkpoint.
+
+    With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
+    """
+
+    net: LeakyRNN
+    r: Float[Array, "*streams n"]
+    optimizer: Any
+    """The optimiser's state."""
+    states: tuple[State, ...]
+    """The learning states, of the driving rule first, then of each observer."""
+    stream: Any
+    """The task's state."""
+    key: Key[Array, "*streams"]
+    """The rules' own randomness."""
+
+
+class Trainer(eqx.Module):
+    """What stays the same through a run: rules (the first drives, the others watch), task, network, optimiser and streams.
+
+    `streams` that run in parallel share the weights of a seed, each with its own rates, learning states, noise and data; at
+    each step their gradients are averaged, and one update is made.
+    """
+
+    rules: tuple[AbstractRule, ...]
+    task: AbstractTask
+    network: Network
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    streams: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        check_count("the number of streams", self.streams)
+
+    def start(self, seed: int | Int[Array, ""]) -> Learner:
+        """The learner of one seed before its first step.
+
+        Seeds are paired: weights, initial rates and data depend on the seed, the task and the network, never on the rules.
+        Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
+        too (random feedback, say), which the streams of one network share.
+        """
+        k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
+        net = self.network.create(self.task, k_net)
+        r = net.phi(jax.random.normal(k_r, (net.n,)))
+        states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
+        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
+        if self.streams == 1:
+            return learner
+
+        def begin(number: Int[Array, ""]):
+            r = net.phi(jax.random.normal(stream_key(k_r, number), (net.n,)))
+            return r, states, self.task.stream(learner.stream, number, self.streams), stream_key(k_rules, number)
+
+        begun = jax.vmap(begin, out_axes=(0, seed_axes(states), 0, 0))(jnp.arange(self.streams))
+        return Learner(net, begun[0], learner.optimizer, *begun[1:])
+
+    def step(
+        self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
+    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "n m"]]]:
+        """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
+
+        Loss and estimates are means over the streams; `x` and `target` have an axis for them if there are more than one.
+
+        The order is the published program's: forward with W_t; credit from W_out before its update; learning state; gradient;
+        simultaneous update of W, W_out and b_out.
+        """
+        net = learner.net
+
+        def go(r_prev, states, key, x, target):  # one stream's step
+            r_hat, v, r = net.step(r_prev, x)
+            loss, error = net.loss_and_error(net.readout(r), target)
+            step = Step(r_prev, r_hat, v, r, error, target)
+            told = [
+                rule.update(net, step, state, rule_key(key, i, t + 1))
+                for i, (rule, state) in enumerate(zip(self.rules, states, strict=True))
+            ]
+            readout = {"W_out": jnp.outer(error, r), "b_out": error}
+            return r, tuple(state for _, state in told), (loss, readout, [G for G, _ in told])
+
+        axes = seed_axes(learner.states)
+        gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0, 0), out_axes=(0, axes, 0))
+        r, states, told = gone(learner.r, learner.states, learner.key, x, target)
+        loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
+        updates, optimizer = self.optimizer.update({"W": grads[0], **readout}, learner.optimizer, weights(net))
+        net = with_weights(net, optax.apply_updates(weights(net), updates))
+        return Learner(net, r, optimizer, states, learner.stream, learner.key), loss, grads
+
+    def chunk(
+        self, stream: Any, first: Any, length: int
+    ) -> tuple[Any, Float[Array, "length *streams n_in"], Float[Array, "length *streams n_out"]]:
+        """The task's state, inputs and labels of `length` steps of all streams."""
+        if self.streams == 1:
+            return self.task.chunk(stream, first, length)
+        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1, 1))(stream)
+
+    def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
+        """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
+        stream, inputs, targets = self.chunk(learner.stream, first, length)
+        learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
+
+        def one_step(early, late):
+            (t, key), (learner, measured, x, target) = early, late
+            learner, loss, grads = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
+            return learner, measured.add(t, loss, grads)
+
+        finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
+        total = Measured.nothing(len(self.rules) - 1, finite)
+        draw, go_on = split(one_step, (first, learner.key), (learner, total, inputs[0], targets[0]))
+
+        def some_steps(carry, samples):
+            def body(carry, now):
+                drawn, (t, *sample) = now
+                return go_on(drawn, (t, learner.key), (*carry, *sample)), None
+
+            drawn = jax.vmap(lambda t: draw((t, learner.key)))(samples[0])
+            return jax.lax.scan(body, carry, (drawn, samples))
+
+        at_once = max(k for k in range(1, min(length, DRAWN) + 1) if length % k == 0)
+        samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
+        (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
+        return learner, total
+
+
+class Measured(eqx.Module):
+    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
+
+    loss: Float[Array, ""]
+    cosine: Float[Array, " observers"]
+    """Of each observer's gradient with the driver's."""
+    norm_ratio: Float[Array, " observers"]
+    """The norm of each observer's gradient over the driver's."""
+    comparable: Float[Array, " observers"]
+    """The number of steps at which neither the observer's gradient nor the driver's was zero: only these are compared."""
+    diverged_at: Int[Array, ""]
+    """The first step whose loss is not a finite number; -1: none."""
+    finite_data: Bool[Array, ""]
+
+    @classmethod
+    def nothing(cls, observers: int, finite_data: Bool[Array, ""]) -> "Measured":
+        zeros = jnp.zeros(observers)
+        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data)
+
+    def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
+        """One more step; `grads` of the driver first, then of each observer."""
+        cosine, norm_ratio, comparable = compare(grads)
+        return Measured(
+            self.loss + loss,
+            self.cosine + cosine,
+            self.norm_ratio + norm_ratio,
+            self.comparable + comparable,
+            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
+            self.finite_data,
+        )
+
+
+def seed_axes(learner: Any) -> Any:
+    """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
+    return jax.tree.map(
+        lambda leaf: None if isinstance(leaf, Clock) else 0, learner, is_leaf=lambda leaf: isinstance(leaf, Clock)
+    )
+
+
+def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
+    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
+    return jax.random.fold_in(jax.random.fold_in(key, index), t)
+
+
+def weights(net: LeakyRNN) -> dict[str, Array]:
+    """The trainable arrays of a network."""
+    return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}
+
+
+def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
+    """The network with other weights."""
+    return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)
+
+
+def compare(grads: list[Float[Array, "n m"]]) -> Float[Array, "3 observers"]:
+    """Each observer's cosine with the driver, the ratio of their norms, and 1; all 0 where one of the two gradients is zero."""
+    driver, norms = grads[0], [jnp.linalg.norm(G) for G in grads]
+    rows = [jnp.zeros((0, 3))]
+    for G, norm in zip(grads[1:], norms[1:], strict=True):
+        both = (norms[0] > 0) & (norm > 0)
+        scale = jnp.where(both, norms[0], 1)
+        cosine = jnp.sum(driver * G) / (scale * jnp.where(both, norm, 1))
+        rows.append(jnp.where(both, jnp.array([[cosine, norm / scale, 1.0]]), 0))
+    return jnp.concatenate(rows).T
