@@ -36,6 +36,7 @@ def fig1(
     variant: Variant = "written",
     seeds: _Count | None = None,
     steps: _Count | None = None,
+    seeds_at_once: _Count | None = None,
     out: Path | None = None,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
@@ -52,12 +53,14 @@ def fig1(
         Number of seeds, in place of the scale's.
     steps
         Number of network steps, in place of the scale's.
+    seeds_at_once
+        Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
     out
         Output folder (default: results/fig1-VARIANT, or results/fig1-VARIANT-quick).
     """
     from recredit.commands import run_fig1
 
-    run_fig1(scale, variant, seeds, steps, out)
+    run_fig1(scale, variant, seeds, steps, seeds_at_once, out)
 
 
 @app.command
@@ -72,6 +75,7 @@ def train(
     steps: _Count | None = None,
     bin: _Count | None = None,
     streams: _Count | None = None,
+    seeds_at_once: _Count | None = None,
     out: Path | None = None,
 ) -> None:
     """Train one rule on one task.
@@ -101,12 +105,14 @@ def train(
     streams
         Number of parallel data streams that share a seed's weights; each step makes one update, by the streams' mean gradient
         (default 1).
+    seeds_at_once
+        Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
     out
         Output folder (default: results/TASK-RULE).
     """
     from recredit.commands import run_train
 
-    run_train(rule, task, set, config, observe, seeds, steps, bin, streams, out)
+    run_train(rule, task, set, config, observe, seeds, steps, bin, streams, seeds_at_once, out)
 
 
 @app.command

@@ -23,18 +23,23 @@ from recredit.tasks import TASKS
 console = Console()
 
 
-def _compute(folder: Path, runs: dict[str, Run], seeds: Sequence[int]) -> None:
+def _compute(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds_at_once: int | None) -> None:
+    if seeds_at_once is not None:
+        check_count("the number of seeds at once", seeds_at_once)
     with Live(console) as live:
         compute(
             folder,
             runs,
             seeds,
+            seeds_at_once,
             lambda jobs: live.expect((job.cell, job.run.steps * len(job.seeds)) for job in jobs),
             lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
         )
 
 
-def run_fig1(scale: Scale, variant: Variant, seeds: int | None, steps: int | None, out: Path | None) -> None:
+def run_fig1(
+    scale: Scale, variant: Variant, seeds: int | None, steps: int | None, seeds_at_once: int | None, out: Path | None
+) -> None:
     """Compute what is missing of Fig. 1, then write the figure, the curves and the claims."""
     began = time.monotonic()
     size = fig1.SCALES[scale] | {k: v for k, v in {"seeds": seeds, "steps": steps}.items() if v is not None}
@@ -45,7 +50,7 @@ def run_fig1(scale: Scale, variant: Variant, seeds: int | None, steps: int | Non
     folder = writable_folder(out or Path("results") / f"fig1-{variant}{suffix}")
     chosen = range(size["seeds"])
     console.print(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
-    _compute(folder, cells, chosen)
+    _compute(folder, cells, chosen, seeds_at_once)
     data = fig1.curves(folder, variant, cells, chosen)
     final = fig1.final_loss(data)
     judged = claims.judge(final)
@@ -66,6 +71,7 @@ def run_train(
     steps: int | None,
     bin_steps: int | None,
     streams: int | None,
+    seeds_at_once: int | None,
     out: Path | None,
 ) -> None:
     """Compute what is missing of one run, then write and show its loss."""
@@ -84,7 +90,7 @@ def run_train(
     run = Run.create(table)
     title = f"{run.task['name']}: {run.rule['name']}"
     folder = writable_folder(out or Path("results") / title.replace(": ", "-"))
-    _compute(folder, {title: run}, range(seeds))
+    _compute(folder, {title: run}, range(seeds), seeds_at_once)
     data = read_cell(folder, run.text())
     assert data is not None
     data = data.sel(seed=list(range(seeds)))

@@ -27,6 +27,7 @@ class Job:
     run: Run
     seeds: tuple[int, ...]
     out: Path
+    seeds_at_once: int | None = None
 
 
 Progress = Callable[[Job, int], None]  # called with the steps newly done
@@ -68,7 +69,7 @@ class Worker:
     def do(self, job: Job, progress: Progress) -> None:
         """Have one job done. Raises ValueError with the worker's sentence if it fails."""
         assert self.process.stdin
-        message = {"run": job.run.model_dump(), "seeds": job.seeds, "out": str(job.out)}
+        message = {"run": job.run.model_dump(), "seeds": job.seeds, "out": str(job.out), "seeds_at_once": job.seeds_at_once}
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
         told = 0
@@ -79,7 +80,7 @@ class Worker:
             told = answer["steps"]
 
 
-def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int) -> list[Job]:
+def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int, seeds_at_once: int | None) -> list[Job]:
     """The jobs that are missing in a folder: for each cell its missing seeds, in at most `shares` even shares."""
     jobs = []
     for cell, run in runs.items():
@@ -88,19 +89,26 @@ def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int) 
         size = -(-len(missing) // shares) or 1
         for i in range(0, len(missing), size):
             share = tuple(missing[i : i + size])
-            jobs.append(Job(cell, run, share, cell_path(folder, run.text(), share)))
+            jobs.append(Job(cell, run, share, cell_path(folder, run.text(), share), seeds_at_once))
     return jobs
 
 
 def compute(
-    folder: Path, runs: dict[str, Run], seeds: Sequence[int], expect: Callable[[list[Job]], None], progress: Progress
+    folder: Path,
+    runs: dict[str, Run],
+    seeds: Sequence[int],
+    seeds_at_once: int | None,
+    expect: Callable[[list[Job]], None],
+    progress: Progress,
 ) -> None:
     """Compute what is missing of some runs, named by cell. `expect` is told the jobs first, then `progress` each advance.
+
+    `seeds_at_once`: the most that a worker vectorises together (None: as many as fit the cache).
 
     Raises ValueError with the first sentence that a worker failed with; finished cells stay on disk. On KeyboardInterrupt the
     workers are ended.
     """
-    if not (jobs := plan(folder, runs, seeds, 1)):
+    if not (jobs := plan(folder, runs, seeds, 1, seeds_at_once)):
         expect([])
         return
     (folder / "cells").mkdir(exist_ok=True)
@@ -129,7 +137,7 @@ def compute(
         first, *others = cores()
         start(first)
         if not errors and workers[0].backend == "cpu":
-            jobs = plan(folder, runs, seeds, 1 + len(others))
+            jobs = plan(folder, runs, seeds, 1 + len(others), seeds_at_once)
             _together(start, others[: len(jobs) - 1])
         for job in jobs:
             waiting.put(job)

@@ -1,7 +1,7 @@
 """One worker process: takes runs from its input, a line of JSON each, and answers with progress, a line of JSON each.
 
-Started by `recredit.pool`. In: {"run": table, "seeds": [...], "out": path}. Out: {"backend": name} once, then per run
-{"steps": done} now and again, and {"done": path} or {"error": sentence}.
+Started by `recredit.pool`. In: {"run": table, "seeds": [...], "out": path, "seeds_at_once": number or null}. Out:
+{"backend": name} once, then per run {"steps": done} now and again, and {"done": path} or {"error": sentence}.
 """
 
 import json
@@ -25,7 +25,7 @@ def say(**message: object) -> None:
         os._exit(1)
 
 
-def work(run: Run, seeds: list[int], out: Path) -> None:
+def work(run: Run, seeds: list[int], out: Path, seeds_at_once: int | None = None) -> None:
     """Train one run for some seeds and write its cell."""
     began = time.perf_counter()
     rule, network, optimizer, observers = run.build()
@@ -38,6 +38,7 @@ def work(run: Run, seeds: list[int], out: Path) -> None:
         steps=run.steps,
         bin_steps=run.bin,
         streams=run.streams,
+        seeds_at_once=seeds_at_once,
         observers=observers,
         progress=lambda done: say(steps=done),
     )
@@ -57,7 +58,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            work(Run(**job["run"]), job["seeds"], Path(job["out"]))
+            work(Run(**job["run"]), job["seeds"], Path(job["out"]), job["seeds_at_once"])
             say(done=job["out"])
         except (ValueError, OSError) as error:
             say(error=str(error))

@@ -1,0 +1,120 @@
+"""What is done for speed changes no result: draws made ahead, seeds in groups, writes in place; no number of seeds hangs."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from recredit import trainer, training
+from recredit.ahead import split
+from recredit.rule import put
+from recredit.rules import RFLO, RULES, UORO, RTRLBlock
+from recredit.tasks import Add, Mimic
+from recredit.trainer import Network, Trainer
+from recredit.training import fitting_seeds, train
+
+ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("length", [7, 12])  # drawn one by one, and four at a time
+def test_a_segment_is_its_steps_one_by_one(name, length, monkeypatch):
+    monkeypatch.setattr(trainer, "DRAWN", 4)
+    made = Trainer((RULES[name](),), ADD, SMALL, SGD)
+    after, measured = jax.jit(made.segment, static_argnums=2)(made.start(3), jnp.array(0), length)
+    _, inputs, targets = made.chunk(made.start(3).stream, jnp.array(0), length)
+    step, learner, loss = jax.jit(made.step), made.start(3), 0.0
+    for t in range(length):
+        learner, lost, _ = step(learner, t, inputs[t], targets[t])
+        loss += lost
+    np.testing.assert_allclose(measured.loss, loss, rtol=1e-12)
+    for one, other in zip(jax.tree.leaves(after), jax.tree.leaves(learner), strict=True):
+        if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
+def operations(jaxpr, within=()):
+    """Each operation of a program, with the lengths of the scans that it is in."""
+    for eqn in jaxpr.eqns:
+        yield eqn.primitive.name, within
+        inside = (*within, eqn.params["length"]) if eqn.primitive.name == "scan" else within
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            if hasattr(inner, "eqns"):
+                yield from operations(inner, inside)
+
+
+def test_random_numbers_are_drawn_outside_of_the_loop_over_steps():
+    made = Trainer((UORO(),), ADD, SMALL, SGD)
+    program = jax.make_jaxpr(lambda learner: made.segment(learner, jnp.array(0), 300))(made.start(0))
+    found = set(operations(program.jaxpr))
+    assert ("dot_general", (3, 100)) in found
+    assert {within for name, within in found if name == "random_bits"} <= {(), (3,)}
+    assert ("random_bits", (3,)) in found
+
+
+def test_split_hands_over_only_what_is_needed_early():
+    big = jnp.arange(6.0)
+
+    def function(early, late):
+        drawn = jax.random.normal(early, (2,))
+        return drawn @ drawn + late, (big * 2)[0], early
+
+    key = jax.random.key(1)
+    first, then = split(function, key, 1.0)
+    handed = first(key)
+    assert [a.shape for a in handed] == [()]
+    for one, other in zip(then(handed, key, 2.0)[:2], function(key, 2.0)[:2], strict=True):
+        assert one == other
+
+
+def test_put_writes_one_row_for_all_seeds_or_one_each():
+    rows, row = jnp.arange(24.0).reshape(2, 4, 3), -jnp.ones((2, 3))
+    for i, axis in [(jnp.array(2), None), (jnp.array([2, 0]), 0)]:
+        written = jax.vmap(put, in_axes=(0, axis, 0))(rows, i, row)
+        expected = np.array(rows)
+        for seed in range(2):
+            expected[seed, 2 if axis is None else i[seed]] = -1
+        np.testing.assert_array_equal(written, expected)
+    shared = jax.vmap(put, in_axes=(None, None, 0))(rows[0], jnp.array(1), row)
+    np.testing.assert_array_equal(shared, np.stack([rows[0].at[1].set(-1.0)] * 2))
+
+
+@pytest.mark.parametrize("rule", [UORO(), RTRLBlock()])
+@pytest.mark.parametrize("at_once", [1, 2, 5, 64])
+def test_seeds_in_groups_are_the_seeds_together(rule, at_once):
+    told = []
+    data, whole = (
+        train(rule, ADD, network=SMALL, optimizer=SGD, seeds=5, steps=40, bin_steps=20, seeds_at_once=k, progress=p)
+        for k, p in ((at_once, told.append), (5, None))
+    )
+    for name in whole:
+        np.testing.assert_allclose(data[name], whole[name], rtol=1e-10, err_msg=name)
+    assert list(data.seed) == [0, 1, 2, 3, 4]
+    assert told == sorted(told)
+    assert told[-1] == 40
+
+
+def test_seeds_at_once_follow_from_the_size_of_what_a_seed_carries(monkeypatch):
+    def fitting(rule, n):
+        return fitting_seeds(Trainer((rule,), ADD, Network(n=n), SGD))
+
+    assert fitting(RFLO(), 16) > fitting(RFLO(), 64) > fitting(RTRLBlock(), 64) >= 1
+    assert fitting(RTRLBlock(), 200) == 1
+    monkeypatch.setattr(training, "CACHE", 8 * 10**9)
+    assert fitting(RTRLBlock(), 200) > 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert fitting(RTRLBlock(), 200) > 10**6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 2, 3, 7, 20, 33, 64])
+def test_no_number_of_seeds_hangs(seeds, tmp_path):
+    for rule in ("rtrl", "rtrl_block", "uoro", "e_bptt"):
+        command = "from recredit.cli import main; main()", "train", "--rule", rule, "--task", "add"
+        options = ["--seeds", str(seeds), "--steps", "400", "--out", str(tmp_path / rule), "--set", "network.n=16"]
+        done = subprocess.run([sys.executable, "-c", *command, *options], timeout=120, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
