@@ -13,7 +13,7 @@ from recredit import trainer, training
 from recredit.ahead import split
 from recredit.rule import put
 from recredit.rules import RFLO, RULES, UORO, RTRLBlock
-from recredit.tasks import Add, Mimic
+from recredit.tasks import Add
 from recredit.trainer import Network, Trainer
 from recredit.training import fitting_seeds, train
 

@@ -44,7 +44,7 @@ class RTRLBlockState(eqx.Module):
 
 
 class RTRLBlock(AbstractRule):
-    """RTRL's exact gradient at a fraction of its time: the influence advances every `block` steps (None: n / 4 + 2)."""
+    """RTRL's exact gradient in a fraction of its time: the influence advances every `block` steps (None: n / 4, 16 or more)."""
 
     block: int | None = None
     feedback: AbstractFeedback = ExactFeedback()
@@ -56,7 +56,7 @@ class RTRLBlock(AbstractRule):
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLBlockState:
         n, m = net.W.shape
-        T = self.block or n // 4 + 2  # measured: the least time is flat around this, from n = 32 to 512
+        T = self.block or max(16, n // 4)  # measured: near the least time from n = 32 to 512
         M, J, gain, r_hat = (jnp.zeros(shape, net.W.dtype) for shape in ((n, n * m), (T, n, n), (T, n), (T, m)))
         return RTRLBlockState(M, J, gain, r_hat, Clock.at_zero(), self.feedback.init(net, key))
 
