@@ -1,11 +1,11 @@
-"""The time BrainTrace takes for the online learning that recredit does too; run by BrainTrace's own environment.
+"""BrainTrace as a contender: the online learning that recredit does too; run by BrainTrace's own environment.
 
-    python3 -m venv bt && bt/bin/pip install -r benchmarks/braintrace.txt
-    echo '{"n": [16, 32], "seeds": 20, "seconds": 0.3, "repeats": 5}' | bt/bin/python benchmarks/braintrace_times.py
+    make bench                                                       (makes that environment, benchmarks/.venv)
+    benchmarks/.venv/bin/python benchmarks/braintrace_times.py       (holds the gradients against jax.grad's)
 
 Nothing of recredit is imported. Both learn with the same network, r' = (1 - alpha) r + alpha tanh(W [x; r] + b), a linear
 read-out, softmax cross-entropy, 2 inputs and 2 outputs, float32. W, b, W_out and b_out move by plain SGD after every step; each
-seed has weights, data, learning state and random signs of its own (vmap); time is one scan inside one compiled call.
+seed has weights, data, learning state and random signs of its own (vmap); a call is one scan, compiled, on data already there.
 
 recredit's rule   BrainTrace's class                    the same work?
 rflo              D_RTRL                                the same gradient: its diagonal scope keeps the leak of J alone
@@ -16,24 +16,23 @@ Two ways around what BrainTrace 0.2.6 and brainstate 0.5.4 do not do. The read-o
 inside, a single-step learner gives it a gradient of zero. And seeds are vectorised by jax.vmap over the pure function that
 brainstate derives: BrainTrace's own vmap shares the weights, and brainstate's cannot map the random key that UORO holds.
 
-One line of JSON is read from standard input, with n and, if wanted, seeds, rules, seconds and repeats; a line is printed a row.
-`us_per_seed_step` is the median over `repeats` calls of about `seconds` each, on data already there, compiled before;
-`compile_s` is the time to build, trace and compile. With `--check`, the gradients are held against jax.grad instead.
+One seed alone and all together are tried, and the faster way is kept. `compile_s` is the time to build, trace and compile.
 """
 
 import json
-import statistics
-import sys
 import time
 import warnings
+from functools import partial
 
 import brainstate
 import braintrace
+import costs
 import jax
 import jax.numpy as jnp
+from costs import N_IN, N_OUT
 
-N_IN, N_OUT, ALPHA = 2, 2, 0.5
-MAX_STEPS, MAX_GIB, MAX_SECONDS = 10_000, 6, 4
+ALPHA, MAX_GIB, MAX_SECONDS = 0.5, 3, 10
+MAX_SNAP = 256  # units: compiling SnAp for 512 takes most of 16 GB
 RULES = {
     "rflo": ("D_RTRL", {}),
     "uoro": ("UORO", {"vjp_method": "single-step"}),
@@ -65,7 +64,7 @@ def cross_entropy(z, target):
 class Learner:
     """A cell under a BrainTrace algorithm and its read-out, for several seeds at once."""
 
-    def __init__(self, rule: str, n: int, seeds: int, learning_rate: float = 1e-4, tell_gradients: bool = False):
+    def __init__(self, rule: str, n: int, seeds: int, learning_rate: float = costs.RATE, tell_gradients: bool = False):
         name, options = RULES[rule]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SnAp tells that it takes the whole network for the neighbourhood: what is wanted
@@ -121,34 +120,42 @@ def data(seeds: int, steps: int):
     return jax.nn.one_hot(inputs, N_IN), jax.nn.one_hot(jnp.roll(inputs, 1, axis=1), N_OUT)
 
 
-def measure(rule: str, n: int, seeds: int, seconds: float, repeats: int) -> dict:
-    """One row."""
-    begin = time.perf_counter()
-    learner = Learner(rule, n, seeds)
-    built, steps = time.perf_counter() - begin, 5
-    for calibrating in (True, False):
-        samples = jax.block_until_ready(data(seeds, steps))
+class Program:
+    """Several seeds that learn together."""
+
+    def __init__(self, rule: str, n: int, seeds: int):
+        if rule == "rtrl" and n > MAX_SNAP:
+            raise MemoryError(f"with more than {MAX_SNAP} units it takes more memory than there is for it.")
+        self.seeds, self.steps = seeds, costs.steps(seeds * seconds(rule, n))
+        self.samples = jax.block_until_ready(data(seeds, self.steps))
         begin = time.perf_counter()
-        run, values = learner.compile(*samples)
-        compile_s = built + time.perf_counter() - begin
-        memory = run.memory_analysis()
+        self.run, self.values = Learner(rule, n, seeds).compile(*self.samples)
+        self.about = {"compile_s": time.perf_counter() - begin, "variant": RULES[rule][0]}
+        memory = self.run.memory_analysis()
         gib = (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**30
         if gib > MAX_GIB:
             raise MemoryError(f"it takes {gib:.1f} GiB, more than the {MAX_GIB} allowed.")
-        took = []
-        for _ in range(1 + (2 if calibrating else repeats)):
-            begin = time.perf_counter()
-            values, losses = jax.block_until_ready(run(values, *samples))
-            took.append(time.perf_counter() - begin)
-            if calibrating and took[0] > MAX_SECONDS:
-                raise TimeoutError(f"{steps} steps of all seeds take {took[0]:.1f} s, more than the {MAX_SECONDS} allowed.")
-        if calibrating:
-            steps = min(max(steps, int(seconds * steps / min(took))), MAX_STEPS)
-    if not jnp.isfinite(losses).all():
-        raise FloatingPointError("the loss is not finite.")
-    each = [round(1e6 * t / seeds / steps, 4) for t in took[1:]]  # the first call warms up
-    row = {"us_per_seed_step": statistics.median(each), "all": each, "compile_s": round(compile_s, 2)}
-    return row | {"steps": steps, "gib": round(gib, 3)}
+
+    def call(self) -> None:
+        self.values, losses = jax.block_until_ready(self.run(self.values, *self.samples))
+        if not jnp.isfinite(losses).all():
+            raise FloatingPointError("the loss is not finite.")
+
+
+def candidates(rule: str, n: int, seeds: int):
+    return [partial(Program, rule, n, many) for many in (1, seeds) if many == 1 or many * seconds(rule, n) < MAX_SECONDS]
+
+
+def seconds(rule: str, n: int) -> float:
+    """About how long a step takes."""
+    return costs.seconds("kf_rtrl" if rule == "uoro" else rule, n) + 2e-7
+
+
+def forget() -> None:
+    jax.clear_caches()
+
+
+MEASURES = {}
 
 
 def check(rule: str, n: int = 6, steps: int = 8) -> dict:
@@ -182,18 +189,6 @@ def check(rule: str, n: int = 6, steps: int = 8) -> dict:
     return {"gradient_error": error, "loss": [float(losses[:200].mean()), float(losses[-200:].mean())]}
 
 
-def main() -> None:
-    checking = sys.argv[1:] == ["--check"]
-    asked = {"seeds": 20, "seconds": 0.3, "repeats": 5} | ({"n": [0]} if checking else json.load(sys.stdin))
-    for rule in asked.get("rules", RULES):
-        for n in asked["n"]:
-            row = {"rule": rule, "braintrace": RULES[rule][0]} | ({} if checking else {"n": n, "seeds": asked["seeds"]})
-            try:
-                row |= check(rule) if checking else measure(rule, n, asked["seeds"], asked["seconds"], asked["repeats"])
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            print(json.dumps(row), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    for name in RULES:
+        print(json.dumps({"rule": name, "braintrace": RULES[name][0]} | check(name)), flush=True)

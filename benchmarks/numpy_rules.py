@@ -9,6 +9,7 @@ import math
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -281,12 +282,11 @@ RULES = {
 """Each has `update(net, step) -> G`, the estimate of dL/dW (n, m); None where that is zero and W stays as it is."""
 
 
-def train(name: str, net: Network, r: ndarray, inputs: ndarray, targets: ndarray, rate: float, rng: Generator) -> ndarray:
-    """Train `net` in place by SGD from the rates `r` on, one step a row of `inputs` (steps, n_in): each step's loss."""
+def train(rule: Any, net: Network, r: ndarray, inputs: ndarray, targets: ndarray, rate: float) -> ndarray:
+    """Train `net` and `rule` in place by SGD from the rates `r` on, one step a row of `inputs` (steps, n_in): the losses."""
     dtype, losses = net.W.dtype, np.empty(len(inputs))
     r, targets = r.astype(dtype), targets.astype(dtype)
     with_one = np.concatenate((inputs, np.ones((len(inputs), 1))), axis=1, dtype=dtype)
-    rule = RULES[name](net, rng)
     for t, (x1, target) in enumerate(zip(with_one, targets, strict=True)):
         losses[t], step = net.step(r, x1, target)
         G, r, error = rule.update(net, step), step.r, step.error

@@ -12,7 +12,7 @@ from oracles import small_net, stream
 
 from recredit.rules import RULES
 from recredit.tasks.add import Add
-from recredit.training import Learner, Network, Trainer, rule_key, weights
+from recredit.trainer import Learner, Network, Trainer, rule_key, weights
 
 BASELINE = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "numpy_rules.py"))
 STEPS, RATE = 60, 1e-2
@@ -68,7 +68,8 @@ def test_the_baseline_learns_what_the_library_learns(name, head):
 
     rng = Replay(draws(name, net, state, [rule_key(key, 0, t + 1) for t in range(STEPS)]))
     baseline = baseline_of(net)
-    measured = BASELINE["train"](name, baseline, *(np.asarray(array) for array in (r, inputs, targets)), RATE, rng)
+    rule = BASELINE["RULES"][name](baseline, rng)
+    measured = BASELINE["train"](rule, baseline, *(np.asarray(array) for array in (r, inputs, targets)), RATE)
     assert not rng.draws
     np.testing.assert_allclose(measured, losses, rtol=1e-10, atol=1e-10)
     for part, learned in weights(after.net).items():
@@ -82,8 +83,8 @@ def test_the_baseline_keeps_to_the_precision_of_the_weights(name):
     rng = np.random.default_rng(0)
     net = BASELINE["create"](6, 2, 3, rng, "softmax")
     np.testing.assert_allclose(net.W_rec @ net.W_rec.T, np.eye(6), atol=1e-5)
-    assert np.isfinite(BASELINE["train"](name, net, np.zeros(6), np.ones((12, 2)), np.full((12, 3), 1 / 3), RATE, rng)).all()
     rule, r = BASELINE["RULES"][name](net, rng), np.zeros(6, np.float32)
+    assert np.isfinite(BASELINE["train"](rule, net, r, np.ones((12, 2)), np.full((12, 3), 1 / 3), RATE)).all()
     for _ in range(12):
         _, step = net.step(r, np.ones(3, np.float32), np.full(3, 1 / 3, np.float32))
         G = rule.update(net, step)

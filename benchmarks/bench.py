@@ -1,0 +1,135 @@
+"""Time every rule beside other programs that learn the same, and write RESULTS.md, scaling.png and results.json.
+
+    python benchmarks/bench.py             everything, as `make bench`
+    python benchmarks/bench.py --quick     two sizes and two repeats, into results/bench
+    python benchmarks/bench.py --redraw    the page and the picture anew from results.json
+
+A process a contender and core, pinned; all cores always do the same work. Within a size and a group of rules, the contenders
+take turns at every repeat.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import jax
+import machine
+import numpy as np
+import picture
+import report
+from teams import Team
+
+from recredit.pool import cores
+from recredit.rules import RULES
+
+HERE = Path(__file__).parent
+BRAINTRACE = HERE / ".venv"
+SIZES, QUICK_SIZES, SEEDS = (16, 32, 64, 128, 256, 512), (16, 32), 20
+REPEATS, CALL_S, LONG_S = 5, 0.25, 1.0
+BRAINTRACE_RULES = ("rflo", "uoro", "rtrl")
+
+
+def groups(names: list[str], teams: dict[str, Team]) -> list[list[tuple[str, str]]]:
+    """(contender, rule) of what is timed in turns: a rule by each contender, with RTRL its fast path, with P-BPTT jax.grad."""
+    together = []
+    for rule in RULES:
+        ours = [rule, *{"rtrl": ["rtrl_block"], "p_bptt": ["grad"]}.get(rule, [])]
+        if rule != "rtrl_block" and set(ours) & set(names):
+            members = [(contender, name) for contender in ("recredit", "GPU") for name in ours]
+            members += [("NumPy", rule), *[("BrainTrace", rule)] * (rule in BRAINTRACE_RULES)]
+            together.append([member for member in members if member[0] in teams])
+    return together
+
+
+def measure_group(teams: dict[str, Team], members: list[tuple[str, str]], n: int, repeats: int) -> list[dict]:
+    """The rows of one group at one size. `us` holds each repeat's figures, a core each."""
+    rows = []
+    for contender, rule in members:
+        row = {"contender": contender, "rule": rule, "n": n, "us": []}
+        try:
+            answers = teams[contender].ask("prepare", rule=rule, n=n, seeds=-(-SEEDS // len(teams[contender].processes)))
+            row |= answers[0] | {"seconds": max(answer["seconds"] for answer in answers)}
+        except RuntimeError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    for repeat in range(repeats):
+        for row in rows:
+            if "error" not in row and (repeat < 3 or row["seconds"] < LONG_S):
+                calls = max(1, round(CALL_S / row["seconds"]))
+                row["us"].append([told["us"] for told in teams[row["contender"]].ask("time", rule=row["rule"], calls=calls)])
+    for contender in dict(members):
+        teams[contender].ask("close")
+    return rows
+
+
+def limits(teams: dict[str, Team], sizes: tuple[int, ...]) -> dict:
+    """What the machine can do, on each core while the others do the same."""
+    products = zip(teams["recredit"].measure("gemm"), teams["NumPy"].measure("gemm"))
+    return {
+        "gemm_gflops": [max(pair) for pair in products],
+        "triad_gbs": teams["recredit"].measure("triad"),
+        "read_gbs": {str(n): teams["recredit"].measure("read", n=n) for n in sizes},
+    }
+
+
+def start(used: list[int]) -> tuple[dict[str, Team], dict[str, str]]:
+    """The contenders that there are, and of the others why not; of the GPU, its name."""
+    teams, notes = {}, {}
+    notes, whole = {}, Team(sys.executable, "jax_program", [None])
+    [(backend, name)] = whole.measure("device")
+    teams = {"recredit": Team(sys.executable, "jax_program", used), "NumPy": Team(sys.executable, "numpy_program", used)}
+    if backend == "gpu":
+        teams["GPU"], notes["GPU"] = whole, name
+    else:
+        whole.end()
+    if (BRAINTRACE / "ready").exists():
+        teams["BrainTrace"] = Team(str(BRAINTRACE / "bin" / "python"), "braintrace_times", used)
+    else:
+        notes["BrainTrace"] = "not installed: `make bench` could not make its environment"
+    return teams, notes
+
+
+def measure(path: Path, sizes: tuple[int, ...], names: list[str], repeats: int) -> None:
+    """Measure all, and keep at `path` what there is after each size."""
+    used = cores()[:2]
+    teams, notes = start(used)
+    try:
+        results = {"machine": machine.describe(), "cores": len(used), "seeds": SEEDS, "notes": notes, "rows": []}
+        before = results["limits"] = limits(teams, sizes)
+        for n in sizes:
+            for members in groups(names, teams):
+                rows = measure_group(teams, members, n, repeats)
+                results["rows"] += rows
+                told = ", ".join(
+                    f"{row['contender']} {row['rule']} {row.get('error') or round(np.median(row['us']), 3)}" for row in rows
+                )
+                print(f"n = {n}: {told}", flush=True)
+            path.write_text(json.dumps(results, indent=1))
+        results["limits"] = jax.tree.map(max, before, limits(teams, sizes))
+        path.write_text(json.dumps(results, indent=1))
+    finally:
+        for team in teams.values():
+            team.end()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two sizes, two repeats")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing")
+    parser.add_argument("--n", type=int, nargs="+", help="these sizes only")
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="these rules only")
+    asked = parser.parse_args()
+    partial = asked.quick or asked.n or len(asked.rules) < len(RULES)
+    folder = HERE.parent / "results" / "bench" if partial else HERE
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = tuple(asked.n or (QUICK_SIZES if asked.quick else SIZES))
+    if not asked.redraw:
+        measure(folder / "results.json", sizes, asked.rules, 2 if asked.quick else REPEATS)
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "RESULTS.md").write_text(report.page(results))
+    picture.draw(results, folder / "scaling.png")
+
+
+if __name__ == "__main__":
+    main()
