@@ -14,7 +14,7 @@ from recredit.network import Activation, LeakyRNN
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, stream_key
 
-DRAWN = 100  # steps whose random numbers are drawn at once, at most
+DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
 
 class Network(eqx.Module):
