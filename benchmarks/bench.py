@@ -2,6 +2,7 @@
 
     python benchmarks/bench.py             everything, as `make bench`
     python benchmarks/bench.py --quick     two sizes and two repeats, into results/bench
+    python benchmarks/bench.py --resume    go on from the results.json of a run that was interrupted
     python benchmarks/bench.py --redraw    the page and the picture anew from results.json
 
 A process a contender and core, pinned; all cores always do the same work. Within a size and a group of rules, the contenders
@@ -57,7 +58,11 @@ def measure_group(teams: dict[str, Team], members: list[tuple[str, str]], n: int
         for row in rows:
             if "error" not in row and (repeat < 3 or row["seconds"] < LONG_S):
                 calls = max(1, round(CALL_S / row["seconds"]))
-                row["us"].append([told["us"] for told in teams[row["contender"]].ask("time", rule=row["rule"], calls=calls)])
+                try:
+                    told = teams[row["contender"]].ask("time", rule=row["rule"], calls=calls)
+                    row["us"].append([each["us"] for each in told])
+                except RuntimeError as error:
+                    row["error"] = str(error)
     for contender in dict(members):
         teams[contender].ask("close")
     return rows
@@ -75,7 +80,6 @@ def limits(teams: dict[str, Team], sizes: tuple[int, ...]) -> dict:
 
 def start(used: list[int]) -> tuple[dict[str, Team], dict[str, str]]:
     """The contenders that there are, and of the others why not; of the GPU, its name."""
-    teams, notes = {}, {}
     notes, whole = {}, Team(sys.executable, "jax_program", [None])
     [(backend, name)] = whole.measure("device")
     teams = {"recredit": Team(sys.executable, "jax_program", used), "NumPy": Team(sys.executable, "numpy_program", used)}
@@ -90,14 +94,19 @@ def start(used: list[int]) -> tuple[dict[str, Team], dict[str, str]]:
     return teams, notes
 
 
-def measure(path: Path, sizes: tuple[int, ...], names: list[str], repeats: int) -> None:
-    """Measure all, and keep at `path` what there is after each size."""
+def measure(path: Path, sizes: tuple[int, ...], names: list[str], repeats: int, resume: bool) -> None:
+    """Measure all, and keep at `path` what there is after each size; to resume is to leave out the sizes that are there."""
     used = cores()[:2]
     teams, notes = start(used)
     try:
         results = {"machine": machine.describe(), "cores": len(used), "seeds": SEEDS, "notes": notes, "rows": []}
+        if resume:
+            results["rows"] = json.loads(path.read_text())["rows"]
+        done = {row["n"] for row in results["rows"]}
         before = results["limits"] = limits(teams, sizes)
         for n in sizes:
+            if n in done:
+                continue
             for members in groups(names, teams):
                 rows = measure_group(teams, members, n, repeats)
                 results["rows"] += rows
@@ -117,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two sizes, two repeats")
     parser.add_argument("--redraw", action="store_true", help="measure nothing")
+    parser.add_argument("--resume", action="store_true", help="go on from the results.json of a run that was interrupted")
     parser.add_argument("--n", type=int, nargs="+", help="these sizes only")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="these rules only")
     asked = parser.parse_args()
@@ -125,7 +135,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sizes = tuple(asked.n or (QUICK_SIZES if asked.quick else SIZES))
     if not asked.redraw:
-        measure(folder / "results.json", sizes, asked.rules, 2 if asked.quick else REPEATS)
+        measure(folder / "results.json", sizes, asked.rules, 2 if asked.quick else REPEATS, asked.resume)
     results = json.loads((folder / "results.json").read_text())
     (folder / "RESULTS.md").write_text(report.page(results))
     picture.draw(results, folder / "scaling.png")

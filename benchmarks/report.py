@@ -57,7 +57,9 @@ def machine(results: dict) -> str:
     limits = results["limits"]
     told["matrix product, a core"] = f"{mean(limits['gemm_gflops']):.0f} GFLOP/s (float32, n = 2048)"
     told["triad, a core"] = f"{mean(limits['triad_gbs']):.1f} GB/s (arrays of 134 MB)"
-    read = ", ".join(f"{mean(speeds):.0f} (n = {n})" for n, speeds in limits["read_gbs"].items())
+    read = ", ".join(
+        f"{mean(speeds):.0f} (n = {n})" for n, speeds in sorted(limits["read_gbs"].items(), key=lambda each: int(each[0]))
+    )
     told["reading an array of `rtrl_block`'s M, a core"] = f"{read} GB/s"
     return table(("", ""), told.items())
 

@@ -4,7 +4,7 @@ Each rule, as it comes, drives one `Trainer.step` of one seed on Add in float32,
 operations and of the bytes they read and write must stay near those in `data/counts.json`. After a change meant to move them,
 run `python tests/test_counts.py` to write that file anew.
 
-XLA counts a loop's body once, however often it runs (the windows of e_bptt and p_bptt, rtrl_block's loops), and of a
+XLA counts a loop's body once, however often it runs (the window of e_bptt, rtrl_block's loops), and of a
 conditional the dearer branch, however rarely it is taken (e_bptt). So rtrl_block's counts are of a step that advances the
 influence, n^3 m, and not of its mean step. No count says how fast an operation runs, or what vectorising over seeds adds.
 """
@@ -29,8 +29,8 @@ N = 32
 KINDS = ("flops", "bytes accessed")
 EXPONENT = dict.fromkeys(RULES, 2) | {"kf_rtrl": 3, "r_kf": 3, "rtrl": 4, "rtrl_block": 4}
 """Of n in the operations of a step as counted; terms of lower order make it smaller between 32 and 64 units."""
-TEMPORARIES = dict.fromkeys(RULES, 2) | {"f_bptt": 7}
-"""The most bytes of temporaries over bytes of the learner. f_bptt has the Jacobians of its whole window at hand at once."""
+TEMPORARIES = dict.fromkeys(RULES, 2) | {"f_bptt": 7, "p_bptt": 7}
+"""The most bytes of temporaries over bytes of the learner. These two have the Jacobians of their window at hand at once."""
 SHAPE = re.compile(r"\b(?:pred|bf16|[suf]\d+)\[([\d,]+)\]")
 
 

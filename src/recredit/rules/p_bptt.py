@@ -53,10 +53,9 @@ class PBPTT(AbstractRule):
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
-
-        def back(q, v):
-            return self.jacobian.backward(net, v, jacobian, q), q * net.gain(v)  # (1)
-
-        _, credit = jax.lax.scan(back, q, v)
-        G = credit.T @ r_hat  # (2)
+        credit = [q]
+        for s in range(self.window - 1):
+            q = self.jacobian.backward(net, v[s], jacobian, q)  # (1)
+            credit.append(q)
+        G = (jnp.stack(credit) * net.gain(v)).T @ r_hat  # (2)
         return G, PBPTTState(v, r_hat, jacobian, state.feedback)
