@@ -10,6 +10,7 @@ take turns at every repeat.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -62,9 +63,10 @@ def measure_group(teams: dict[str, Team], members: list[tuple[str, str]], n: int
                     told = teams[row["contender"]].ask("time", rule=row["rule"], calls=calls)
                     row["us"].append([each["us"] for each in told])
                 except RuntimeError as error:
-                    row["error"] = str(error)
+                    row |= {"error": str(error), "us": []}
     for contender in dict(members):
-        teams[contender].ask("close")
+        with contextlib.suppress(RuntimeError):  # a contender that died has been told of above
+            teams[contender].ask("close")
     return rows
 
 
@@ -130,10 +132,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, nargs="+", help="these sizes only")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="these rules only")
     asked = parser.parse_args()
+    if min(asked.n or SIZES) < 1:
+        parser.error("--n: sizes are whole numbers of at least 1.")
     partial = asked.quick or asked.n or len(asked.rules) < len(RULES)
     folder = HERE.parent / "results" / "bench" if partial else HERE
     folder.mkdir(parents=True, exist_ok=True)
     sizes = tuple(asked.n or (QUICK_SIZES if asked.quick else SIZES))
+    if (asked.redraw or asked.resume) and not (folder / "results.json").exists():
+        parser.error(f"{folder / 'results.json'} does not exist: there is no run to go on from or to draw.")
     if not asked.redraw:
         measure(folder / "results.json", sizes, asked.rules, 2 if asked.quick else REPEATS, asked.resume)
     results = json.loads((folder / "results.json").read_text())

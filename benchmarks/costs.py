@@ -79,7 +79,7 @@ def seconds(rule: str, n: int) -> float:
 def steps(seconds_a_step: float, multiple: int = 1) -> int:
     """How many steps to compile into one loop: about 0.1 s of work, 2 to 10,000 steps, and whole blocks.
 
-    Many steps are a multiple of 100, of which recredit draws the random numbers at once.
+    Many steps are a multiple of 100, so that recredit can draw the random numbers of ten at once.
     """
     many, hundreds = min(max(0.1 / seconds_a_step, 2), 10_000), math.lcm(multiple, 100)
     unit = hundreds if many > hundreds else multiple

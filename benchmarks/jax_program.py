@@ -18,7 +18,7 @@ from recredit.tasks.add import Add
 from recredit.trainer import Network, Trainer
 
 OVERHEAD = 2e-7  # seconds a step of one seed that is not arithmetic, about
-FEW = 100  # steps of the program whose memory is told: as many as share one draw of random numbers
+FEW = 100  # steps of the program whose memory is told
 
 
 class Program:

@@ -9,17 +9,21 @@ from figures import FIT_FROM, Rows, by_name, faster, peak, resident, rules, size
 NONE = "–"
 
 METHOD = """\
-- The work is Add (2 inputs, 2 outputs), alpha 1/2, plain SGD at 1e-4 on every weight after every step, float32. recredit's
-  rules are at their defaults, but where J can be applied through W_rec, they do that; dense `rtrl` was tried both ways and the
-  faster kept.
+- The work is Add (2 inputs, 2 outputs; for BrainTrace random bits of the same sizes), alpha 1/2, plain SGD at 1e-4 on every
+  weight after every step, float32. recredit's rules are at their defaults, but where J can be applied through W_rec, they do
+  that; dense `rtrl` was tried both ways and the faster kept.
 - A process a contender and core, single-threaded and pinned to its core; {cores} cores, which always do the same work at the
-  same time. A figure is the median over repeats and cores; a timed call takes about 0.25 s, or one block of `rtrl_block` where
-  that is longer. Within a rule and a size, the contenders take turns at every repeat. Half of the rows differ by less than
-  {spread:.0%} between their slowest and fastest call.
+  same time. A figure is the median over repeats and cores, five repeats, or three where a call takes longer than a second; a
+  timed call takes about 0.25 s, or as long as one block of `rtrl_block` or two steps need. Within a rule and a size, the
+  contenders take turns at every repeat. Half of the rows differ by less than {spread:.0%} between their slowest and fastest
+  call.
 - recredit has {seeds} seeds, {share} a core, vectorised as `recredit.train` would. NumPy runs one seed. BrainTrace runs one
-  seed or {share} together, whichever is faster. jax.grad (`benchmarks/grad_rule.py`) backpropagates through the last 10 steps,
-  run again at every step, vectorised as recredit's.
-- What the machine can do at most was measured before and after all else; the better figure counts.
+  seed or {share} together, whichever is faster: D_RTRL beside `rflo`, SnAp-2 beside `rtrl`, and UORO, which there builds J by n
+  backward passes. recredit's and jax.grad's programs are compiled at LLVM's level 1, as `recredit.train` does, BrainTrace's by
+  its own defaults. jax.grad (`benchmarks/grad_rule.py`) backpropagates through the last 10 steps,
+  run again at every step in a `lax.scan`, vectorised as recredit's.
+- What the machine can do at most was measured before and after; the better figure counts. After an interruption the run goes
+  on with the next size, and measures it anew.
 - Operations and bytes are the formulas of `benchmarks/costs.py`, written from the rules' docstrings, not the compiler's count,
   which leaves out loops whose length depends on data. Bytes are the fewest that a step can move if nothing stays in a cache: a
   fraction above 1 says that caches served.

@@ -118,3 +118,31 @@ def test_no_number_of_seeds_hangs(seeds, tmp_path):
         options = ["--seeds", str(seeds), "--steps", "400", "--out", str(tmp_path / rule), "--set", "network.n=16"]
         done = subprocess.run([sys.executable, "-c", *command, *options], timeout=120, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+class Constant(RFLO):
+    """A rule that returns numbers as its state, and draws in a setting of its own."""
+
+    def init(self, net, key):
+        return super().init(net, key), jnp.array(1.0)
+
+    def update(self, net, step, state, key):
+        G, after = super().update(net, step, state[0], key)
+        with jax.threefry_partitionable(False):
+            noise = jax.random.normal(key, (3,)).sum()
+        return G * noise, (after, jnp.array(0.0))
+
+
+def test_constants_in_a_state_and_settings_around_a_draw_are_kept():
+    made = Trainer((Constant(),), ADD, SMALL, SGD)
+    first = made.start(0)
+    _, inputs, targets = made.chunk(first.stream, jnp.array(0), 10)
+    learner = first
+    for t in range(10):
+        learner, _, _ = made.step(learner, t, inputs[t], targets[t])
+    np.testing.assert_allclose(made.segment(first, jnp.array(0), 10)[0].net.W, learner.net.W, rtol=1e-10)
+
+
+def test_seeds_too_large_for_the_generator_are_refused():
+    with pytest.raises(ValueError, match="below 2\\^31"):
+        train(RFLO(), ADD, network=SMALL, seeds=[0, 2**32], steps=20)

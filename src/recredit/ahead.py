@@ -26,8 +26,8 @@ def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable
             made |= set(eqn.outvars)
         else:
             after.append(eqn)
-    needed = {v: None for eqn in after for v in eqn.invars if isinstance(v, Var)} | dict.fromkeys(jaxpr.outvars)
-    handed = [v for v in needed if v in made]
+    wanted = [v for v in (*(v for eqn in after for v in eqn.invars), *jaxpr.outvars) if isinstance(v, Var)]
+    handed = [v for v in dict.fromkeys(wanted) if v in made]
 
     def first(early: Any) -> list[Any]:
         return _evaluate(ahead, consts | dict(zip(jaxpr.invars, jax.tree.leaves(early), strict=False)), handed)
@@ -46,6 +46,7 @@ def _evaluate(eqns: list[Any], values: dict[Var, Any], wanted: list[Any]) -> lis
         return atom.val if isinstance(atom, Literal) else values[atom]
 
     for eqn in eqns:
-        out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.primitive.get_bind_params(eqn.params))
+        with eqn.ctx.manager:  # what a `with jax.threefry_partitionable(...)` around a draw had set, say
+            out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.primitive.get_bind_params(eqn.params))
         values |= zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True)
     return [read(atom) for atom in wanted]

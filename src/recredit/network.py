@@ -115,7 +115,7 @@ class LeakyRNN(eqx.Module):
         """The next rates, (1 - alpha) r_prev + alpha phi(v)."""
         return (1 - self.alpha) * r_prev + self.alpha * self.phi(v)
 
-    def gain(self, v: Float[Array, " n"], *, with_alpha: bool = True) -> Float[Array, " n"]:
+    def gain(self, v: Float[Array, "*T n"], *, with_alpha: bool = True) -> Float[Array, "*T n"]:
         """d r / d v = alpha D, the gain of the immediate influence; without alpha, the published program's slip, D."""
         return self.alpha * self.slope(v) if with_alpha else self.slope(v)
 

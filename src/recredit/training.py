@@ -74,8 +74,8 @@ def train(
     check_count("the bin", bin_steps)
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     check_count("the number of seeds", len(chosen))
-    if len(set(chosen)) < len(chosen) or min(chosen) < 0:
-        raise ValueError(f"seeds must be different whole numbers of at least 0, not {chosen}.")
+    if len(set(chosen)) < len(chosen) or min(chosen) < 0 or max(chosen) >= 2**31:
+        raise ValueError(f"seeds must be different whole numbers of at least 0 and below 2^31, not {chosen}.")
     observers = dict(observers or {})
     trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4), streams)
     task.check(steps, streams)
