@@ -157,7 +157,7 @@ def test_the_papers_rules(name, seed):
 
 
 def test_a_block_of_steps_at_once_jumps():
-    found = slopes(RULES["rtrl_block"](), KEY)
+    found = slopes(RULES["rtrl_block"](block=16), KEY)
     assert set(found) == {"M", "J"}
     assert all(slope(curve, "max") < 0.6 for curve in found.values())
 
