@@ -53,7 +53,8 @@ def main() -> None:
     core = os.environ.get("RECREDIT_CORE")
     backend = jax.default_backend()
     if core and backend == "cpu" and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(core)})
+        for thread in os.listdir("/proc/self/task"):  # JAX's own threads too, which have begun by now
+            os.sched_setaffinity(int(thread), {int(core)})
     say(backend=backend)
     for line in sys.stdin:
         job = json.loads(line)
