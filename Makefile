@@ -10,7 +10,7 @@ READY := .venv/ready
 fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about a minute)
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
 
-bench: $(READY) benchmarks/.venv/ready  ## time every rule beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: four)
+bench: $(READY) benchmarks/.venv/ready  ## time every rule beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)
 
 test: $(READY)  ## the common tests
