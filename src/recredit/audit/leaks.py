@@ -1,5 +1,7 @@
 """Which arrays of a rule's state are leaks or integrators whose rate per step is a number in the program (ii-continuous)."""
 
+from collections.abc import Sequence
+
 from recredit.audit.graph import Graph
 from recredit.audit.products import sums_of
 from recredit.audit.trace import Sizes, trace
@@ -20,7 +22,7 @@ def leaks(rule: AbstractRule) -> set[int]:
         found.append(
             {
                 name: [
-                    _coefficient(t.graph, new, old, transmitted)
+                    _coefficient(t.graph, new, old, transmitted, {})
                     for new, old in zip(ids.ravel().tolist(), t.inputs[name].ravel().tolist(), strict=True)
                 ]
                 for name, ids in t.after.items()
@@ -32,17 +34,25 @@ def leaks(rule: AbstractRule) -> set[int]:
     return {k for k, name in enumerate(traces[0].after) if name in numbers}
 
 
-def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int]) -> float | None:
-    """The number that an entry is multiplied by in a sum; None if it enters in any other way but through synapses."""
-    if i == own:
-        return 1.0
-    if i in transmitted or own not in graph.reach([i]):
-        return 0.0
+def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int], found: dict[int, float | None]) -> float | None:
+    """The number that an entry is multiplied by in a sum; None if it enters in any other way but through synapses.
+
+    `found`: what was found of other nodes, for a program's terms share theirs.
+    """
+    if i not in found:
+        known = () if i in transmitted else [_coefficient(graph, a, own, transmitted, found) for a in graph.args[i]]
+        found[i] = 1.0 if i == own else _combined(graph, i, known)
+    return found[i]
+
+
+def _combined(graph: Graph, i: int, parts: Sequence[float | None]) -> float | None:
+    """The number for an operation's result, from those for what it reads."""
     op, args = graph.op[i], graph.args[i]
-    parts = [_coefficient(graph, a, own, transmitted) for a in args]
-    if None in parts:
-        return None
+    if all(p == 0 for p in parts):
+        return 0.0
     known = [p for p in parts if p is not None]
+    if len(known) < len(parts):
+        return None
     if op in ("add", "sum"):
         return sum(known)
     if op == "sub":
@@ -54,4 +64,4 @@ def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int]) -> float
         return float(graph.value(args[k])) * known[1 - k]
     if op == "div" and graph.is_constant(args[1]):
         return known[0] / float(graph.value(args[1]))
-    return 0.0 if not any(known) else None
+    return None

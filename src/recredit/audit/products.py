@@ -65,10 +65,11 @@ def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[Sum]]:
 
 def _chain(graph: Graph, i: int, within: set[int]) -> list[int]:
     """The terms of additions that were written in one place, as a loop's that accumulates."""
-    links, stack = [], [i]
+    links, stack, passed = [], [i], set()
     while stack:
         for a in reversed(graph.args[stack.pop()]):
-            if graph.op[a] in ("add", "sub") and graph.frames[a] == graph.frames[i]:
+            if graph.op[a] in ("add", "sub") and graph.frames[a] == graph.frames[i] and a not in passed:
+                passed.add(a)
                 within.add(a)
                 stack.append(a)
             else:
