@@ -9,7 +9,7 @@ from pathlib import Path
 from recredit.pool import SINGLE_THREAD
 
 CONTENDER = Path(__file__).with_name("contender.py")
-ONE_CORE = {"XLA_FLAGS": SINGLE_THREAD, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
 ONE_CORE["TF_CPP_MIN_LOG_LEVEL"] = "3"  # XLA's remarks about its own compile time
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # OpenBLAS is to choose by itself
 
@@ -17,7 +17,8 @@ UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # OpenBLAS is to choose by it
 class Team:
     """One contender: a process a core, pinned to it, or one that may use the whole machine and its GPU (cores: [None])."""
 
-    def __init__(self, python: str, module: str, cores: Sequence[int | None]):
+    def __init__(self, python: str, module: str, cores: Sequence[int | None], flags: str = ""):
+        """`flags`: of XLA, on top of a single thread's."""
         env = {name: value for name, value in os.environ.items() if name not in UNSET}
         self.processes = []
         for core in cores:
@@ -26,7 +27,7 @@ class Team:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=env if core is None else env | ONE_CORE,
+                env=env if core is None else env | ONE_CORE | {"XLA_FLAGS": f"{SINGLE_THREAD} {flags}".strip()},
             )
             self.processes.append(process)
             if core is not None and hasattr(os, "sched_setaffinity"):

@@ -79,6 +79,10 @@ def test_put_writes_one_row_for_all_seeds_or_one_each():
         for seed in range(2):
             expected[seed, 2 if axis is None else i[seed]] = -1
         np.testing.assert_array_equal(written, expected)
+    both = jax.vmap(jax.vmap(put, in_axes=(0, None, 0)), in_axes=(0, None, None))  # as of seeds and their streams
+    arguments = jnp.stack([rows, rows + 1, rows + 2]), jnp.array(3), row
+    np.testing.assert_array_equal(both(*arguments), arguments[0].at[:, :, 3].set(-1.0))
+    assert "scatter" not in {name for name, _ in operations(jax.make_jaxpr(both)(*arguments).jaxpr)}
     shared = jax.vmap(put, in_axes=(None, None, 0))(rows[0], jnp.array(1), row)
     np.testing.assert_array_equal(shared, np.stack([rows[0].at[1].set(-1.0)] * 2))
 

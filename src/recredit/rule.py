@@ -4,7 +4,9 @@ A rule is a pure function of named arrays: every array lives in `net`, `step` or
 seeds, saved (the state is the checkpoint), and audited (each array in its trace has a name and an origin).
 """
 
+import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -81,19 +83,27 @@ def push(window: Float[Array, "T k"], newest: Float[Array, " k"]) -> Float[Array
     return jnp.concatenate([newest[None], window[:-1]])
 
 
-@jax.custom_batching.custom_vmap
 def put(rows: Float[Array, "T *k"], i: Int[Array, ""], row: Float[Array, " *k"]) -> Float[Array, "T *k"]:
-    """The rows with the i-th replaced; vectorised over seeds, a write in place where they share `i`, a clock's."""
-    return jax.lax.dynamic_update_index_in_dim(rows, row, i, 0)
+    """The rows with the i-th replaced; vectorised over seeds and streams, a write in place where they share `i`, a clock's."""
+    return _put_along(0)(rows, i, row)
 
 
-@put.def_vmap
-def _put_vectorised(seeds: int, vectorised: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
-    axes = [0 if has else None for has in vectorised]
-    if vectorised[1]:
-        return jax.vmap(lambda rows, i, row: rows.at[i].set(row), axes)(rows, i, row), True
-    # JAX's own way is a scatter, of several operations, whether or not the seeds share `i`.
-    rows, row = (
-        a if has else jnp.broadcast_to(a, (seeds, *a.shape)) for a, has in ((rows, vectorised[0]), (row, vectorised[2]))
-    )
-    return jax.lax.dynamic_update_index_in_dim(rows, row, i, 1), True
+@functools.cache
+def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
+    """`put` for rows that are counted by some axis, those before it being of seeds and streams."""
+
+    @jax.custom_batching.custom_vmap
+    def write(rows: Array, i: Array, row: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis)
+
+    @write.def_vmap
+    def vectorised(size: int, has_size: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
+        rows, row = (
+            a if has else jnp.broadcast_to(a, (size, *a.shape)) for a, has in ((rows, has_size[0]), (row, has_size[2]))
+        )
+        # JAX's own way is a scatter, of several operations, whether or not they share `i`.
+        if has_size[1]:
+            return jax.vmap(lambda *each: jax.lax.dynamic_update_index_in_dim(*each, axis))(rows, row, i), True
+        return _put_along(axis + 1)(rows, i, row), True
+
+    return write
