@@ -32,7 +32,9 @@ class GradBPTT(AbstractRule):
 
         def loss(W):
             moved = eqx.tree_at(lambda net: net.W, net, W)
-            r, _ = jax.lax.scan(lambda r, x: (moved.step(r, x)[2], None), state.r_prev[-1], state.x, reverse=True)
+            r = state.r_prev[-1]
+            for x in state.x[::-1]:
+                r = moved.step(r, x)[2]
             return net.loss_and_error(net.readout(r), step.target)[0]
 
         return jax.grad(loss)(net.W), state
