@@ -53,9 +53,9 @@ class PBPTT(AbstractRule):
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
-        credit = [q]
+        credit = [q * net.gain(v[0])]
         for s in range(self.window - 1):
             q = self.jacobian.backward(net, v[s], jacobian, q)  # (1)
-            credit.append(q)
-        G = (jnp.stack(credit) * net.gain(v)).T @ r_hat  # (2)
+            credit.append(q * net.gain(v[s + 1]))
+        G = jnp.stack(credit).T @ r_hat  # (2)
         return G, PBPTTState(v, r_hat, jacobian, state.feedback)
