@@ -56,6 +56,9 @@ def train(
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
 
+    On a processor, small networks train up to a fifth faster with `recredit.pool.FAST` in XLA_FLAGS before JAX starts, as the
+    command line's workers have it.
+
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
     `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams
     share a seed's weights, each with its own rates, learning states and data; at each step their gradients are averaged and one
