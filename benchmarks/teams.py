@@ -18,7 +18,7 @@ class Team:
     """One contender: a process a core, pinned to it, or one that may use the whole machine and its GPU (cores: [None])."""
 
     def __init__(self, python: str, module: str, cores: Sequence[int | None], flags: str = ""):
-        """`flags`: of XLA, on top of a single thread's."""
+        """`flags`: of XLA, for processes pinned to cores, besides the one for a single thread."""
         env = {name: value for name, value in os.environ.items() if name not in UNSET}
         self.processes = []
         for core in cores:

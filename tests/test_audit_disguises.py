@@ -122,6 +122,19 @@ class ReadoutAgain(AbstractRule):
         return learning(net, step, error @ net.W_out), None
 
 
+class TransposeByDoubling(AbstractRule):
+    """The rates sent back through W_rec transposed, by additions that read their own result twice."""
+
+    def init(self, net, key):
+        return None
+
+    def update(self, net, step, state, key):
+        sent = jnp.zeros(net.n)
+        for k in range(net.n):
+            sent = sent + (sent + net.W_rec[k] * step.r[k])
+        return learning(net, step, sent), None
+
+
 EXPECTED = {
     ProductByScatter: ("ii-stored iii", ""),
     WindowByMask: ("locality-time", ""),
@@ -132,6 +145,7 @@ EXPECTED = {
     ScaledStart: ("", ""),
     SpikesSent: ("", ""),
     ReadoutAgain: ("", "iii"),
+    TransposeByDoubling: ("vii", ""),
 }
 
 

@@ -260,3 +260,11 @@ def test_a_term_that_a_program_reads_many_times_is_looked_at_once():
 
     assert leaks(Own(doubled)) == {0}
     assert leaks(Own(lambda *a: 4 * doubled(*a))) == set()
+
+
+def test_what_a_leak_takes_in_may_be_a_long_calculation():
+    def long(net, step, S, key):
+        v = jax.lax.fori_loop(0, 1000, lambda k, v: jnp.tanh(v), step.v)
+        return 0.9 * S + jnp.outer(v, step.r_hat)
+
+    assert leaks(Own(long)) == {0}

@@ -83,6 +83,8 @@ def test_put_writes_one_row_for_all_seeds_or_one_each():
     arguments = jnp.stack([rows, rows + 1, rows + 2]), jnp.array(3), row
     np.testing.assert_array_equal(both(*arguments), arguments[0].at[:, :, 3].set(-1.0))
     assert "scatter" not in {name for name, _ in operations(jax.make_jaxpr(both)(*arguments).jaxpr)}
+    slopes = jax.jacfwd(lambda row: put(rows[0], jnp.array(1), row))(row[0])
+    np.testing.assert_array_equal(slopes, np.eye(12).reshape(4, 3, 12)[:, :, 3:6])
     shared = jax.vmap(put, in_axes=(None, None, 0))(rows[0], jnp.array(1), row)
     np.testing.assert_array_equal(shared, np.stack([rows[0].at[1].set(-1.0)] * 2))
 

@@ -98,6 +98,8 @@ def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
 
     @write.def_vmap
     def vectorised(size: int, has_size: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
+        if not any(has_size):  # as jvp under vmap asks
+            return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis), False
         rows, row = (
             a if has else jnp.broadcast_to(a, (size, *a.shape)) for a, has in ((rows, has_size[0]), (row, has_size[2]))
         )

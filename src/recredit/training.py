@@ -28,7 +28,7 @@ def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
 def fast_segment() -> Callable[..., tuple[Learner, Measured]]:
     """The compiled `Trainer.segment` of several seeds at once: (trainer, learners, first, length), the learners donated."""
     # LLVM's higher levels unroll every loop over some 37 elements or fewer whole and then do not vectorise it: at n = 32
-    # the elementwise work takes five times as long. Vectors of 512 bits, where the processor has them, save a tenth.
+    # the elementwise work takes five times as long. Vectors of 512 bits, where the processor has them, save a tenth or more.
     processor = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
     options = processor if jax.default_backend() == "cpu" else {}
     # filter_jit hands on what jax.jit takes, though its type does not say so.
@@ -56,8 +56,8 @@ def train(
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
 
-    On a processor, small networks train up to a fifth faster with `recredit.pool.FAST` in XLA_FLAGS before JAX starts, as the
-    command line's workers have it.
+    On a processor, small networks train faster, some rules by a quarter, with `recredit.pool.FAST` in XLA_FLAGS before JAX
+    starts, as the command line's workers have it.
 
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
     `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams

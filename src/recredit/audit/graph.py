@@ -130,10 +130,10 @@ class Graph:
 
     def reach(self, roots: Iterable[int]) -> set[int]:
         """All nodes that some nodes depend on, themselves included."""
-        seen, stack = set(), list(roots)
+        seen = set(roots)
+        stack = list(seen)
         while stack:
-            i = stack.pop()
-            if i not in seen:
-                seen.add(i)
-                stack.extend(self.args[i])
+            new = set(self.args[stack.pop()]) - seen
+            seen |= new
+            stack.extend(new)
         return seen

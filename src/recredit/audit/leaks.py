@@ -16,32 +16,34 @@ def leaks(rule: AbstractRule) -> set[int]:
     The number must not depend on alpha: then a step of the program is a step of time, whatever the network's own time step.
     """
     traces = [trace(rule, SIZES, "the rule", alpha) for alpha in (0.5, 0.25)]
-    found = []
+    found: list[dict[str, list[float] | None]] = []
     for t in traces:
         transmitted = {s.node for sums in sums_of(t.graph, t.graph.reach(t.roots)).values() for s in sums}
-        found.append(
-            {
-                name: [
-                    _coefficient(t.graph, new, old, transmitted, {})
-                    for new, old in zip(ids.ravel().tolist(), t.inputs[name].ravel().tolist(), strict=True)
-                ]
-                for name, ids in t.after.items()
-                if name in t.floating
-            }
-        )
-    same = {name for name, values in found[0].items() if values == found[1][name]}
-    numbers = {name for name in same if all(c is not None and 0 < c <= 1 for c in found[0][name])}
-    return {k for k, name in enumerate(traces[0].after) if name in numbers}
+        arrays = {name: (ids.ravel().tolist(), t.inputs[name].ravel().tolist()) for name, ids in t.after.items()}
+        found.append({name: _numbers(t.graph, *arrays[name], transmitted) for name in arrays if name in t.floating})
+    one, other = found
+    return {k for k, name in enumerate(traces[0].after) if one.get(name) is not None and one[name] == other[name]}
 
 
-def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int], found: dict[int, float | None]) -> float | None:
-    """The number that an entry is multiplied by in a sum; None if it enters in any other way but through synapses.
+def _numbers(graph: Graph, after: list[int], before: list[int], transmitted: set[int]) -> list[float] | None:
+    """The number c of every entry of an array; None if one entry has none with 0 < c <= 1."""
+    numbers = []
+    for new, old in zip(after, before, strict=True):
+        c = _coefficient(graph, new, old, transmitted)
+        if c is None or not 0 < c <= 1:
+            return None
+        numbers.append(c)
+    return numbers
 
-    `found`: what was found of other nodes, for a program's terms share theirs.
-    """
-    if i not in found:
-        known = () if i in transmitted else [_coefficient(graph, a, own, transmitted, found) for a in graph.args[i]]
-        found[i] = 1.0 if i == own else _combined(graph, i, known)
+
+def _coefficient(graph: Graph, i: int, own: int, transmitted: set[int]) -> float | None:
+    """The number that an entry is multiplied by in a sum; None if it enters in any other way but through synapses."""
+    reached, found = graph.reach([i]), {}
+    if own not in reached:
+        return 0.0
+    for k in sorted(reached):  # arguments have lower numbers
+        parts = [] if k in transmitted else [found[a] for a in graph.args[k]]
+        found[k] = 1.0 if k == own else _combined(graph, k, parts)
     return found[i]
 
 

@@ -41,6 +41,7 @@ class _Change:
         if len(self.axes) == 1:  # stored flat
             self.longest = max(p.small.inputs["net.W"].shape)
         self.users, self.ingredients = self._open()
+        self._strengths: dict[int, tuple[str, Index] | None] = {}
         self._orders: dict[str, Callable[[Index, Index], bool]] = {}
 
     def synapse(self, index: Index) -> Index:
@@ -144,13 +145,17 @@ class _Change:
         while not (entry := self.p.strength(i)) and self.graph.args[i]:
             args = {a for a in self.graph.args[i] if not self.graph.is_constant(a)}
             if len(args) != 1:
-                return self._pair(args)
+                return self._shared(i, args)
             i = args.pop()
         return entry
 
-    def _pair(self, args: set[int]) -> tuple[str, Index] | None:
-        entries = [self._strength(a) for a in args]
-        return entries[0] if entries and all(entries) else None
+    def _shared(self, i: int, args: set[int]) -> tuple[str, Index] | None:
+        """The same for a term of several, looked at once, however many terms it is part of."""
+        if i not in self._strengths:
+            entries = (self._strength(a) for a in args)
+            first = next(entries, None)
+            self._strengths[i] = first if first and all(entries) else None
+        return self._strengths[i]
 
     def _own(self, entry: tuple[str, Index], synapses: set[Index]) -> bool:
         """Whether a strength is the synapse's own, a bias's, or of the neuron's synapse with itself (an autapse)."""

@@ -68,10 +68,11 @@ def _chain(graph: Graph, i: int, within: set[int]) -> list[int]:
     links, stack, passed = [], [i], set()
     while stack:
         for a in reversed(graph.args[stack.pop()]):
-            if graph.op[a] in ("add", "sub") and graph.frames[a] == graph.frames[i] and a not in passed:
+            if graph.op[a] in ("add", "sub") and graph.frames[a] == graph.frames[i]:
+                if a not in passed:
+                    stack.append(a)
                 passed.add(a)
                 within.add(a)
-                stack.append(a)
             else:
                 links.append(a)
     return links[::-1]

@@ -32,7 +32,7 @@ from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock, Step, put
 
 CHUNK = 4_000_000  # bytes of M that are advanced at once, so that the advance needs little memory of its own
-LINE = 16  # units that are advanced at once at least, a cache line's: their columns of J are read across its rows
+LINE = 16  # so many units at once where n allows, a cache line's: their columns of J are read across its rows
 
 
 class RTRLBlockState(eqx.Module):
