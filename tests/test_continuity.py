@@ -1,5 +1,6 @@
 """Whether the matrices of a rule's state change continuously in time: the paper's rules, and rules of one's own."""
 
+import time
 from collections.abc import Callable
 
 import jax
@@ -268,3 +269,11 @@ def test_what_a_leak_takes_in_may_be_a_long_calculation():
         return 0.9 * S + jnp.outer(v, step.r_hat)
 
     assert leaks(Own(long)) == {0}
+
+
+@pytest.mark.slow
+def test_all_rules_take_less_than_twenty_seconds():
+    began = time.process_time()  # the processor's: other tests share the cores
+    for make in RULES.values():
+        slopes(make(), KEY)
+    assert time.process_time() - began < 20

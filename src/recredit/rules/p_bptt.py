@@ -53,7 +53,7 @@ class PBPTT(AbstractRule):
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
-        credit = [q * net.gain(v[0])]
+        credit = [q * net.gain(v[0])]  # step by step: over the whole window at once, the compiler does not vectorise it
         for s in range(self.window - 1):
             q = self.jacobian.backward(net, v[s], jacobian, q)  # (1)
             credit.append(q * net.gain(v[s + 1]))
