@@ -20,10 +20,10 @@ import machine
 import numpy as np
 import picture
 import report
-from teams import Team
+from workers import Workers
 
-from recredit.pool import FAST, cores
 from recredit.rules import RULES
+from recredit.runs.scheduler import FAST, cores
 
 HERE = Path(__file__).parent
 BRAINTRACE = HERE / ".venv"
@@ -32,7 +32,7 @@ REPEATS, CALL_S, LONG_S = 5, 0.25, 1.0
 BRAINTRACE_RULES = ("rflo", "uoro", "rtrl")
 
 
-def groups(names: list[str], teams: dict[str, Team]) -> list[list[tuple[str, str]]]:
+def groups(names: list[str], workers: dict[str, Workers]) -> list[list[tuple[str, str]]]:
     """(contender, rule) of what is timed in turns: a rule by each contender, with RTRL its fast path, with P-BPTT jax.grad."""
     together = []
     for rule in RULES:
@@ -40,17 +40,17 @@ def groups(names: list[str], teams: dict[str, Team]) -> list[list[tuple[str, str
         if rule != "rtrl_block" and set(ours) & set(names):
             members = [(contender, name) for contender in ("recredit", "GPU") for name in ours]
             members += [("NumPy", rule), *[("BrainTrace", rule)] * (rule in BRAINTRACE_RULES)]
-            together.append([member for member in members if member[0] in teams])
+            together.append([member for member in members if member[0] in workers])
     return together
 
 
-def measure_group(teams: dict[str, Team], members: list[tuple[str, str]], n: int, repeats: int) -> list[dict]:
+def measure_group(workers: dict[str, Workers], members: list[tuple[str, str]], n: int, repeats: int) -> list[dict]:
     """The rows of one group at one size. `us` holds each repeat's figures, a core each."""
     rows = []
     for contender, rule in members:
         row = {"contender": contender, "rule": rule, "n": n, "us": []}
         try:
-            answers = teams[contender].ask("prepare", rule=rule, n=n, seeds=-(-SEEDS // len(teams[contender].processes)))
+            answers = workers[contender].ask("prepare", rule=rule, n=n, seeds=-(-SEEDS // len(workers[contender].processes)))
             row |= answers[0] | {"seconds": max(answer["seconds"] for answer in answers)}
         except RuntimeError as error:
             row["error"] = str(error)
@@ -60,69 +60,69 @@ def measure_group(teams: dict[str, Team], members: list[tuple[str, str]], n: int
             if "error" not in row and (repeat < 3 or row["seconds"] < LONG_S):
                 calls = max(1, round(CALL_S / row["seconds"]))
                 try:
-                    told = teams[row["contender"]].ask("time", rule=row["rule"], calls=calls)
+                    told = workers[row["contender"]].ask("time", rule=row["rule"], calls=calls)
                     row["us"].append([each["us"] for each in told])
                 except RuntimeError as error:
                     row |= {"error": str(error), "us": []}
     for contender in dict(members):
         with contextlib.suppress(RuntimeError):  # a contender that died has been told of above
-            teams[contender].ask("close")
+            workers[contender].ask("close")
     return rows
 
 
-def limits(teams: dict[str, Team], sizes: tuple[int, ...]) -> dict:
+def limits(workers: dict[str, Workers], sizes: tuple[int, ...]) -> dict:
     """What the machine can do, on each core while the others do the same."""
-    products = zip(teams["recredit"].measure("gemm"), teams["NumPy"].measure("gemm"))
+    products = zip(workers["recredit"].measure("gemm"), workers["NumPy"].measure("gemm"))
     return {
         "gemm_gflops": [max(pair) for pair in products],
-        "triad_gbs": teams["recredit"].measure("triad"),
-        "read_gbs": {str(n): teams["recredit"].measure("read", n=n) for n in sizes},
+        "triad_gbs": workers["recredit"].measure("triad"),
+        "read_gbs": {str(n): workers["recredit"].measure("read", n=n) for n in sizes},
     }
 
 
-def start(used: list[int]) -> tuple[dict[str, Team], dict[str, str]]:
+def start(used: list[int]) -> tuple[dict[str, Workers], dict[str, str]]:
     """The contenders that there are, and of the others why not; of the GPU, its name."""
-    notes, whole = {}, Team(sys.executable, "jax_program", [None])
+    notes, whole = {}, Workers(sys.executable, "jax_program", [None])
     [(backend, name)] = whole.measure("device")
-    ours = Team(sys.executable, "jax_program", used, FAST)
-    teams = {"recredit": ours, "NumPy": Team(sys.executable, "numpy_program", used)}
+    ours = Workers(sys.executable, "jax_program", used, FAST)
+    workers = {"recredit": ours, "NumPy": Workers(sys.executable, "numpy_program", used)}
     if backend == "gpu":
-        teams["GPU"], notes["GPU"] = whole, name
+        workers["GPU"], notes["GPU"] = whole, name
     else:
         whole.end()
     if (BRAINTRACE / "ready").exists():
-        teams["BrainTrace"] = Team(str(BRAINTRACE / "bin" / "python"), "braintrace_times", used)
+        workers["BrainTrace"] = Workers(str(BRAINTRACE / "bin" / "python"), "braintrace_times", used)
     else:
         notes["BrainTrace"] = "not installed: `make bench` could not make its environment"
-    return teams, notes
+    return workers, notes
 
 
 def measure(path: Path, sizes: tuple[int, ...], names: list[str], repeats: int, resume: bool) -> None:
     """Measure all, and keep at `path` what there is after each size; to resume is to leave out the sizes that are there."""
     used = cores()[:2]
-    teams, notes = start(used)
+    workers, notes = start(used)
     try:
         results = {"machine": machine.describe(), "cores": len(used), "seeds": SEEDS, "notes": notes, "rows": []}
         if resume:
             results["rows"] = json.loads(path.read_text())["rows"]
         done = {row["n"] for row in results["rows"]}
-        before = results["limits"] = limits(teams, sizes)
+        before = results["limits"] = limits(workers, sizes)
         for n in sizes:
             if n in done:
                 continue
-            for members in groups(names, teams):
-                rows = measure_group(teams, members, n, repeats)
+            for members in groups(names, workers):
+                rows = measure_group(workers, members, n, repeats)
                 results["rows"] += rows
                 told = ", ".join(
                     f"{row['contender']} {row['rule']} {row.get('error') or round(np.median(row['us']), 3)}" for row in rows
                 )
                 print(f"n = {n}: {told}", flush=True)
             path.write_text(json.dumps(results, indent=1))
-        results["limits"] = jax.tree.map(max, before, limits(teams, sizes))
+        results["limits"] = jax.tree.map(max, before, limits(workers, sizes))
         path.write_text(json.dumps(results, indent=1))
     finally:
-        for team in teams.values():
-            team.end()
+        for contender in workers.values():
+            contender.end()
 
 
 def main() -> None:
@@ -132,17 +132,17 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the results.json of a run that was interrupted")
     parser.add_argument("--n", type=int, nargs="+", help="these sizes only")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="these rules only")
-    asked = parser.parse_args()
-    if min(asked.n or SIZES) < 1:
+    options = parser.parse_args()
+    if min(options.n or SIZES) < 1:
         parser.error("--n: sizes are whole numbers of at least 1.")
-    partial = asked.quick or asked.n or len(asked.rules) < len(RULES)
+    partial = options.quick or options.n or len(options.rules) < len(RULES)
     folder = HERE.parent / "results" / "bench" if partial else HERE
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = tuple(asked.n or (QUICK_SIZES if asked.quick else SIZES))
-    if (asked.redraw or asked.resume) and not (folder / "results.json").exists():
+    sizes = tuple(options.n or (QUICK_SIZES if options.quick else SIZES))
+    if (options.redraw or options.resume) and not (folder / "results.json").exists():
         parser.error(f"{folder / 'results.json'} does not exist: there is no run to go on from or to draw.")
-    if not asked.redraw:
-        measure(folder / "results.json", sizes, asked.rules, 2 if asked.quick else REPEATS, asked.resume)
+    if not options.redraw:
+        measure(folder / "results.json", sizes, options.rules, 2 if options.quick else REPEATS, options.resume)
     results = json.loads((folder / "results.json").read_text())
     (folder / "RESULTS.md").write_text(report.page(results))
     picture.draw(results, folder / "scaling.png")

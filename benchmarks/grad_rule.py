@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from recredit.blocks.buffers import push
 from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Step, push
+from recredit.rule import AbstractRule, Step
 
 
 class Window(eqx.Module):

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import optax
 from grad_rule import GradBPTT
 
-from recredit import training
-from recredit.jacobian import ExactJacobian, ThroughWeights
+from recredit.blocks.jacobian import ExactJacobian, ThroughWeights
+from recredit.network import Network
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks.add import Add
-from recredit.trainer import Network, Trainer
+from recredit.training import loop
+from recredit.training.step import Trainer
 
 OVERHEAD = 2e-7  # seconds a step of one seed that is not arithmetic, about
 FEW = 100  # steps of the program whose memory is told
@@ -24,12 +25,12 @@ FEW = 100  # steps of the program whose memory is told
 class Program:
     def __init__(self, name: str, rule: AbstractRule, label: str, n: int, seeds: int):
         trainer = Trainer((rule,), Add(), Network(n=n), optax.sgd(costs.RATE))
-        groups = -(-seeds // training.fitting_seeds(trainer))
+        groups = -(-seeds // loop.fitting_seeds(trainer))
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)
-        self.learners = eqx.filter_jit(training._start)(trainer, jnp.arange(self.seeds))
-        segment, self.first = training.fast_segment(), 0
+        self.learners = eqx.filter_jit(loop._start)(trainer, jnp.arange(self.seeds))
+        segment, self.first = loop.fast_segment(), 0
         begin = time.perf_counter()
         compiled = segment.lower(trainer, self.learners, jnp.array(0), self.steps).compile()
         compile_s = time.perf_counter() - begin

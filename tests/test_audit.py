@@ -9,7 +9,7 @@ from audit_rules import CASES, FILES
 
 from recredit.audit import audit
 from recredit.audit.verdicts import CRITERIA
-from recredit.jacobian import ThroughWeights
+from recredit.blocks.jacobian import ThroughWeights
 from recredit.rules import RULES
 
 MEASURED = [name for name, case in CASES.items() if case.measured]

@@ -10,12 +10,12 @@ import pytest
 
 import recredit
 from recredit.audit.symbolic import SIZES, Polynomial, fit
-from recredit.repair import repair
+from recredit.registry import complete
 from recredit.rules import RULES
-from recredit.settings import complete
+from recredit.studies.repair import repair
 
 ROOT = Path(__file__).parent.parent
-RUN = "from recredit.cli import main; main()"
+RUN = "from recredit.cli.main import main; main()"
 # Numbers of learning state at n = 32 with 2 inputs and 2 outputs (derived by hand from each rule's equations).
 KEPT = {"rtrl": 35840, "uoro": 1152, "kf_rtrl": 1059, "r_kf": 1152, "kernl": 2272, "rflo": 1120, "f_bptt": 990, "fixed_w": 0}
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from recredit.cli import main
-from recredit.experiments import fig1
+from recredit.cli.main import main
+from recredit.studies import fig1
 
 RUN = {"--rule": "rflo", "--task": "add", "--steps": "200"}
 SMALL = ["--set", "network.n=4"]
@@ -33,7 +33,7 @@ def training(*more, **options):
 
 def started(*arguments, first="pass", last="None"):
     """`recredit` as a process of its own, with Python statements before it and at its end."""
-    script = f"import atexit, os, sys; {first}; atexit.register(lambda: {last}); import recredit.cli as c; c.main(sys.argv[1:])"
+    script = f"import atexit, os, sys; {first}; atexit.register(lambda: {last}); from recredit.cli.main import main; main()"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **pipes)
 

@@ -11,7 +11,7 @@ import pytest
 from recredit.audit import continuity
 from recredit.audit.continuity import Program, slope, slopes, that_differ
 from recredit.audit.leaks import leaks
-from recredit.jacobian import LearnedJacobian, ThroughWeights
+from recredit.blocks.jacobian import LearnedJacobian, ThroughWeights
 from recredit.rule import AbstractRule, Clock
 from recredit.rules import DNI, EBPTT, RTRL, RULES, UORO, DNIb, KeRNL
 

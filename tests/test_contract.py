@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from oracles import small_net, stack, steps_of, stream
 
-from recredit.feedback import FEEDBACKS
-from recredit.jacobian import JACOBIANS, LearnedJacobian
+from recredit.blocks.feedback import FEEDBACKS
+from recredit.blocks.jacobian import JACOBIANS, LearnedJacobian
 from recredit.rules import RULES
 
 SIZES = [{}, {"n": 1, "n_in": 1, "n_out": 1, "head": "linear"}, {"n": 5, "n_in": 3, "n_out": 2, "activation": "relu"}]

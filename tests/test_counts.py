@@ -21,8 +21,9 @@ import optax
 import pytest
 
 from recredit import RULES, TASKS
+from recredit.network import Network
 from recredit.rules.rflo import RFLO, RFLOState
-from recredit.trainer import Network, Trainer
+from recredit.training.step import Trainer
 
 FILE = Path(__file__).parent / "data" / "counts.json"
 N = 32

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from oracles import future_gradients, run_rule, small_net, steps_of, stream
 
-from recredit.feedback import RandomFeedback
-from recredit.jacobian import ExactJacobian, LearnedJacobian
+from recredit.blocks.feedback import RandomFeedback
+from recredit.blocks.jacobian import ExactJacobian, LearnedJacobian
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 from recredit.rules import DNI, DNIb

@@ -7,11 +7,11 @@ import optax
 import pytest
 from oracles import future_gradients, past_gradients, run_rule, small_net, steps_of, stream
 
-from recredit.jacobian import ThroughWeights
+from recredit.blocks.jacobian import ThroughWeights
+from recredit.network import Network
 from recredit.rules import EBPTT, FBPTT, PBPTT, RFLO, RTRL, RULES, RTRLBlock
 from recredit.tasks import Add
-from recredit.trainer import Network
-from recredit.training import train
+from recredit.training.loop import train
 
 T = 7
 NETS = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import small_net, steps_of, stream
 
-from recredit.jacobian import ExactJacobian, LearnedJacobian, ThroughWeights
+from recredit.blocks.jacobian import ExactJacobian, LearnedJacobian, ThroughWeights
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 

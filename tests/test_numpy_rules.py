@@ -10,9 +10,10 @@ import optax
 import pytest
 from oracles import small_net, stream
 
+from recredit.network import Network
 from recredit.rules import RULES
 from recredit.tasks.add import Add
-from recredit.trainer import Learner, Network, Trainer, rule_key, weights
+from recredit.training.step import Learner, Trainer, rule_key, weights
 
 BASELINE = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "numpy_rules.py"))
 STEPS, RATE = 60, 1e-2

@@ -9,12 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from recredit.feedback import RandomFeedback
-from recredit.jacobian import LearnedJacobian, ThroughWeights
-from recredit.network import LeakyRNN
+from recredit.blocks.feedback import RandomFeedback
+from recredit.blocks.jacobian import LearnedJacobian, ThroughWeights
+from recredit.network import LeakyRNN, Network
 from recredit.rules import DNI, EBPTT, FBPTT, RFLO, RTRL, DNIb, FixedW, RTRLBlock
 from recredit.tasks import Recorded
-from recredit.trainer import Learner, Network, Trainer, weights
+from recredit.training.step import Learner, Trainer, weights
 
 DATA = np.load(Path(__file__).parent / "data" / "author_add_n8_alpha0.5.npz")
 RATE, LEARNED = float(DATA["eta_A"]), LearnedJacobian(float(DATA["eta_J"]))

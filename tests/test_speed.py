@@ -9,13 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from recredit import trainer, training
-from recredit.ahead import split
-from recredit.rule import put
+from recredit.blocks.buffers import put
+from recredit.network import Network
 from recredit.rules import RFLO, RULES, UORO, RTRLBlock
 from recredit.tasks import Add
-from recredit.trainer import Network, Trainer
-from recredit.training import fitting_seeds, train
+from recredit.training import loop
+from recredit.training import step as one_step
+from recredit.training.loop import fitting_seeds, train
+from recredit.training.precompute import split
+from recredit.training.step import Trainer
 
 ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 
@@ -23,7 +25,7 @@ ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("length", [7, 12])  # drawn one by one, and four at a time
 def test_a_segment_is_its_steps_one_by_one(name, length, monkeypatch):
-    monkeypatch.setattr(trainer, "DRAWN", 4)
+    monkeypatch.setattr(one_step, "DRAWN", 4)
     made = Trainer((RULES[name](),), ADD, SMALL, SGD)
     after, measured = jax.jit(made.segment, static_argnums=2)(made.start(3), jnp.array(0), length)
     _, inputs, targets = made.chunk(made.start(3).stream, jnp.array(0), length)
@@ -110,7 +112,7 @@ def test_seeds_at_once_follow_from_the_size_of_what_a_seed_carries(monkeypatch):
 
     assert fitting(RFLO(), 16) > fitting(RFLO(), 64) > fitting(RTRLBlock(), 64) >= 1
     assert fitting(RTRLBlock(), 200) == 1
-    monkeypatch.setattr(training, "CACHE", 8 * 10**9)
+    monkeypatch.setattr(loop, "CACHE", 8 * 10**9)
     assert fitting(RTRLBlock(), 200) > 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert fitting(RTRLBlock(), 200) > 10**6
@@ -120,7 +122,7 @@ def test_seeds_at_once_follow_from_the_size_of_what_a_seed_carries(monkeypatch):
 @pytest.mark.parametrize("seeds", [1, 2, 3, 7, 20, 33, 64])
 def test_no_number_of_seeds_hangs(seeds, tmp_path):
     for rule in ("rtrl", "rtrl_block", "uoro", "e_bptt"):
-        command = "from recredit.cli import main; main()", "train", "--rule", rule, "--task", "add"
+        command = "from recredit.cli.main import main; main()", "train", "--rule", rule, "--task", "add"
         options = ["--seeds", str(seeds), "--steps", "400", "--out", str(tmp_path / rule), "--set", "network.n=16"]
         done = subprocess.run([sys.executable, "-c", *command, *options], timeout=120, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -11,14 +11,16 @@ import pytest
 import xarray as xr
 from jax.extend.core import jaxprs_in_params
 
-from recredit.feedback import RandomFeedback
+from recredit.blocks.feedback import RandomFeedback
+from recredit.network import Network
 from recredit.rule import Clock, Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
-from recredit.settings import Run
+from recredit.runs.settings import Run
+from recredit.runs.worker import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
-from recredit.trainer import Learner, Network, Trainer, compare, rule_key, weights, with_weights
-from recredit.training import _segment, _start, train
-from recredit.worker import work
+from recredit.training.loop import _segment, _start, train
+from recredit.training.measured import compare
+from recredit.training.step import Learner, Trainer, rule_key, weights, with_weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
 STEP = eqx.filter_jit(Trainer.step)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracles import run_rule, small_net, steps_of, stream
 
-from recredit.jacobian import AbstractJacobian
+from recredit.blocks.jacobian import AbstractJacobian
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 from recredit.rules import RFLO, RTRL, KeRNL

@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recredit.audit import audit as audit
     from recredit.audit.verdicts import Audit as Audit
-    from recredit.feedback import FEEDBACKS as FEEDBACKS
-    from recredit.feedback import AbstractFeedback as AbstractFeedback
-    from recredit.feedback import ExactFeedback as ExactFeedback
-    from recredit.feedback import RandomFeedback as RandomFeedback
-    from recredit.jacobian import JACOBIANS as JACOBIANS
-    from recredit.jacobian import AbstractJacobian as AbstractJacobian
-    from recredit.jacobian import ExactJacobian as ExactJacobian
-    from recredit.jacobian import LearnedJacobian as LearnedJacobian
-    from recredit.jacobian import ThroughWeights as ThroughWeights
-    from recredit.network import LeakyRNN as LeakyRNN
+    from recredit.blocks.feedback import FEEDBACKS as FEEDBACKS
+    from recredit.blocks.feedback import AbstractFeedback as AbstractFeedback
+    from recredit.blocks.feedback import ExactFeedback as ExactFeedback
+    from recredit.blocks.feedback import RandomFeedback as RandomFeedback
+    from recredit.blocks.jacobian import JACOBIANS as JACOBIANS
+    from recredit.blocks.jacobian import AbstractJacobian as AbstractJacobian
+    from recredit.blocks.jacobian import ExactJacobian as ExactJacobian
+    from recredit.blocks.jacobian import LearnedJacobian as LearnedJacobian
+    from recredit.blocks.jacobian import ThroughWeights as ThroughWeights
+    from recredit.network import Network as Network
+    from recredit.network.leaky import LeakyRNN as LeakyRNN
     from recredit.rule import AbstractRule as AbstractRule
     from recredit.rule import Clock as Clock
     from recredit.rule import Step as Step
     from recredit.rules import RULES as RULES
     from recredit.tasks import TASKS as TASKS
     from recredit.tasks import AbstractTask as AbstractTask
-    from recredit.trainer import Network as Network
-    from recredit.trainer import Trainer as Trainer
-    from recredit.training import train as train
+    from recredit.training.loop import train as train
+    from recredit.training.step import Trainer as Trainer
 
 _HOMES = {
     "audit.verdicts": ("Audit",),
-    "feedback": ("FEEDBACKS", "AbstractFeedback", "ExactFeedback", "RandomFeedback"),
-    "jacobian": ("JACOBIANS", "AbstractJacobian", "ExactJacobian", "LearnedJacobian", "ThroughWeights"),
-    "network": ("LeakyRNN",),
+    "blocks.feedback": ("FEEDBACKS", "AbstractFeedback", "ExactFeedback", "RandomFeedback"),
+    "blocks.jacobian": ("JACOBIANS", "AbstractJacobian", "ExactJacobian", "LearnedJacobian", "ThroughWeights"),
+    "network": ("LeakyRNN", "Network"),
     "rule": ("AbstractRule", "Clock", "Step"),
     "rules": ("RULES",),
     "tasks": ("TASKS", "AbstractTask"),
-    "trainer": ("Network", "Trainer"),
-    "training": ("train",),
+    "training.loop": ("train",),
+    "training.step": ("Trainer",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

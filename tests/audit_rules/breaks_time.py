@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from audit_rules.case import case, credit, immediate
+from recredit.blocks.buffers import push
 from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Clock, push
+from recredit.rule import AbstractRule, Clock
 
 
 @case("memory")

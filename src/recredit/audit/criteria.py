@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from recredit.audit.facts import ACTIVATIONS
 from recredit.audit.graph import COMPARE, Ids
-from recredit.audit.history import handed_on, overwritten_in_turn
+from recredit.audit.history import delay_lines, ring_buffers
 from recredit.audit.local import changes
 from recredit.audit.noise import noise
 from recredit.audit.program import Program
@@ -41,11 +41,11 @@ def _growth(order: int) -> str:
 def locality_time(p: Program) -> Cell:
     """State entries that are handed on from one place to the next, or kept until they are overwritten in turn."""
     evidence = []
-    for name, source in handed_on(p).items():
+    for name, source in delay_lines(p).items():
         what = f"{p.short(name)} ← {p.short(source)}" if source != name else f"{p.short(name)} shifted by one"
         sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
         evidence.append(p.evidence(what, p.written(name), sentence))
-    for name in overwritten_in_turn(p):
+    for name in ring_buffers(p):
         sentence = f"{p.short(name)} keeps values of earlier steps: each place is overwritten in its turn."
         evidence.append(p.evidence(f"{p.short(name)}[k] ← new value", p.written(name), sentence))
     if evidence:

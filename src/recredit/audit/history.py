@@ -12,7 +12,7 @@ Entry = tuple[str, tuple[int, ...]]
 _OPEN = ("add", "sub", "mul", "neg", "select")
 
 
-def handed_on(p: Program) -> dict[str, str]:
+def delay_lines(p: Program) -> dict[str, str]:
     """State arrays whose entries take over what others held, over two steps or more, and from which arrays they do.
 
     A variable as it was one step before is no history.
@@ -42,7 +42,7 @@ def _origin(p: Program, i: int) -> Entry | None:
     return graph.data[i] if graph.op[i] == "in" and graph.data[i][0] in after else None
 
 
-def overwritten_in_turn(p: Program) -> list[str]:
+def ring_buffers(p: Program) -> list[str]:
     """State arrays in which a new value goes to one of several places, told by a clock."""
     return [name for name, ids in p.small.after.items() if _by_index(p, name, ids) or _by_mask(p, name, ids)]
 

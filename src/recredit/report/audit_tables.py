@@ -15,7 +15,7 @@ from rich.text import Text
 
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit
-from recredit.repair import Repair
+from recredit.studies.repair import Repair
 
 MARKS = {"pass": "✓", "fail": "✗", "judgement": "?", "n/a": "–"}
 MEANINGS = {"pass": "passes", "fail": "fails", "judgement": "to be judged", "n/a": "does not apply"}

@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count, check_range
-from recredit.feedback import AbstractFeedback, ExactFeedback
-from recredit.jacobian import AbstractJacobian, ExactJacobian
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock, Step
 

@@ -8,8 +8,8 @@ here that is a choice of its own, `feedback`.
   author={Marschall, Owen and Cho, Kyunghyun and Savin, Cristina}, booktitle={NeurIPS Workshop}, year={2019}}
 """
 
-from recredit.feedback import AbstractFeedback, ExactFeedback
-from recredit.jacobian import AbstractJacobian, LearnedJacobian
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.blocks.jacobian import AbstractJacobian, LearnedJacobian
 from recredit.rules.dni import DNI
 
 

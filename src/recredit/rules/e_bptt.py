@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from recredit.blocks.buffers import push
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count
-from recredit.feedback import AbstractFeedback, ExactFeedback
-from recredit.jacobian import AbstractJacobian, ExactJacobian
 from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Clock, Step, push
+from recredit.rule import AbstractRule, Clock, Step
 
 
 class EBPTTState(eqx.Module):

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.errors import check_range
-from recredit.feedback import AbstractFeedback, ExactFeedback
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock, Step
 

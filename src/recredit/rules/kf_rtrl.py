@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.feedback import AbstractFeedback, ExactFeedback
-from recredit.jacobian import AbstractJacobian, ExactJacobian
+from recredit.blocks.balance import balance
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Step, balance
+from recredit.rule import AbstractRule, Step
 
 
 class KFRTRLState(eqx.Module):

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.feedback import AbstractFeedback, ExactFeedback
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step
 

@@ -26,10 +26,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from recredit.blocks.buffers import put
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.errors import check_count
-from recredit.feedback import AbstractFeedback, ExactFeedback
 from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Clock, Step, put
+from recredit.rule import AbstractRule, Clock, Step
 
 CHUNK = 4_000_000  # bytes of M that are advanced at once, so that the advance needs little memory of its own
 LINE = 16  # so many units at once where n allows, a cache line's: their columns of J are read across its rows

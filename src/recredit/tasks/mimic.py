@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_range
-from recredit.network import Head, LeakyRNN
+from recredit.network.leaky import Head, LeakyRNN
 from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.network import Head, LeakyRNN
+from recredit.network.leaky import Head, LeakyRNN
 from recredit.tasks.task import AbstractTask
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.network import Head, LeakyRNN
+from recredit.network.leaky import Head, LeakyRNN
 
 
 class AbstractTask(eqx.Module):

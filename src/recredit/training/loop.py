@@ -11,9 +11,11 @@ import xarray as xr
 from jaxtyping import Array, Int
 
 from recredit.errors import check_count
+from recredit.network import Network
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask
-from recredit.trainer import Learner, Measured, Network, Trainer, seed_axes, weights
+from recredit.training.measured import Measured
+from recredit.training.step import Learner, Trainer, seed_axes, weights
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
 CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
@@ -56,8 +58,8 @@ def train(
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
 
-    On a processor, small networks train faster, some rules by a quarter, with `recredit.pool.FAST` in XLA_FLAGS before JAX
-    starts, as the command line's workers have it.
+    On a processor, small networks train faster, some rules by a quarter, with `recredit.runs.scheduler.FAST` in XLA_FLAGS
+    before JAX starts, as the command line's workers have it.
 
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
     `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams

@@ -10,17 +10,18 @@ from rich.console import Console
 
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
-from recredit.choices import Format
 from recredit.errors import check_choice
-from recredit.own_rules import is_file, last_line, load
-from recredit.repair import repair
+from recredit.own_files import is_file, last_line, load
+from recredit.registry import Registry, complete, make
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
-from recredit.report.figure import draw_slopes
+from recredit.report.figures import draw_slopes
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
-from recredit.settings import Registry, assign, complete, make
-from recredit.store import writable_folder
+from recredit.runs.settings import assign
+from recredit.runs.store import writable_folder
+from recredit.studies.repair import repair
+from recredit.studies.variants import Format
 
 FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
     "json": as_json,

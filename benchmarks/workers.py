@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from recredit.pool import SINGLE_THREAD
+from recredit.runs.scheduler import SINGLE_THREAD
 
 CONTENDER = Path(__file__).with_name("contender.py")
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
@@ -14,7 +14,7 @@ ONE_CORE["TF_CPP_MIN_LOG_LEVEL"] = "3"  # XLA's remarks about its own compile ti
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # OpenBLAS is to choose by itself
 
 
-class Team:
+class Workers:
     """One contender: a process a core, pinned to it, or one that may use the whole machine and its GPU (cores: [None])."""
 
     def __init__(self, python: str, module: str, cores: Sequence[int | None], flags: str = ""):

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from recredit.studies.final_loss import summary
+
 EXACT, APPROXIMATE = ("BPTT", "RTRL"), ("RFLO", "DNI", "DNI(b)")
 Losses = dict[str, np.ndarray]
 
@@ -60,27 +62,6 @@ def compare(difference: np.ndarray) -> dict[str, Any]:
     sure = p < 0.05
     verdict = "supported" if sure and low > 0 else "contradicted" if sure and high < 0 else "inconclusive"
     return result | {"difference": float(finite.mean()), "interval": [float(low), float(high)], "p": p, "verdict": verdict}
-
-
-def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:
-    """Mean, standard error and number of seeds that did not diverge, of each task and rule; None where undefined."""
-    seeds = final.count("seed")
-    mean, error = final.mean("seed"), final.std("seed", ddof=1) / np.sqrt(seeds)
-
-    def number(value: xr.DataArray) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    return {
-        str(task): {
-            str(rule): {
-                "mean": number(mean.sel(task=task, rule=rule)),
-                "sem": number(error.sel(task=task, rule=rule)),
-                "seeds": int(seeds.sel(task=task, rule=rule)),
-            }
-            for rule in final.rule.values
-        }
-        for task in final.task.values
-    }
 
 
 def judge(final: xr.DataArray) -> dict[str, Any]:

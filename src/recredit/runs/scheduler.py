@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recredit.settings import Run
-from recredit.store import cell_path, read_cell
+from recredit.runs.settings import Run
+from recredit.runs.store import cell_path, read_cell
 
 SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
@@ -48,7 +48,7 @@ class Worker:
         flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
         env = os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "RECREDIT_CORE": str(core)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "recredit.worker"],
+            [sys.executable, "-m", "recredit.runs.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

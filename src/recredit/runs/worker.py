@@ -1,6 +1,6 @@
 """One worker process: takes runs from its input, a line of JSON each, and answers with progress, a line of JSON each.
 
-Started by `recredit.pool`. In: {"run": table, "seeds": [...], "out": path, "seeds_at_once": number or null}. Out:
+Started by `recredit.runs.scheduler`. In: {"run": table, "seeds": [...], "out": path, "seeds_at_once": number or null}. Out:
 {"backend": name} once, then per run {"steps": done} now and again, and {"done": path} or {"error": sentence}.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import jax
 
-from recredit.settings import Run
-from recredit.store import versions, write_dataset
-from recredit.training import train
+from recredit.runs.settings import Run
+from recredit.runs.store import versions, write_dataset
+from recredit.training.loop import train
 
 
 def say(**message: object) -> None:

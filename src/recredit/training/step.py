@@ -1,38 +1,21 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
-from typing import Any, get_args
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from recredit.ahead import split
-from recredit.errors import check_choice, check_count, check_range
-from recredit.network import Activation, LeakyRNN
+from recredit.errors import check_count
+from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, stream_key
+from recredit.training.measured import Measured
+from recredit.training.precompute import split
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
-
-
-class Network(eqx.Module):
-    """What the learner is made of; input and output sizes and the head come from the task."""
-
-    n: int = 32
-    alpha: float = 0.5
-    activation: Activation = "tanh"
-
-    def __check_init__(self):
-        check_count("n", self.n)
-        check_range("alpha", self.alpha, above=0, most=1)
-        check_choice("activation", self.activation, get_args(Activation))
-
-    def create(self, task: AbstractTask, key: PRNGKeyArray) -> LeakyRNN:
-        """Draw the initial network for `task`."""
-        sizes = (self.n, task.n_in, task.n_out)
-        return LeakyRNN.create(sizes, key, alpha=self.alpha, activation=self.activation, head=task.head)
 
 
 class Learner(eqx.Module):
@@ -77,7 +60,7 @@ class Trainer(eqx.Module):
         too (random feedback, say), which the streams of one network share.
         """
         k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
-        net = self.network.create(self.task, k_net)
+        net = self.network.create(self.task.n_in, self.task.n_out, self.task.head, k_net)
         r = net.phi(jax.random.normal(k_r, (net.n,)))
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
         learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
@@ -158,38 +141,6 @@ class Trainer(eqx.Module):
         return learner, total
 
 
-class Measured(eqx.Module):
-    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
-
-    loss: Float[Array, ""]
-    cosine: Float[Array, " observers"]
-    """Of each observer's gradient with the driver's."""
-    norm_ratio: Float[Array, " observers"]
-    """The norm of each observer's gradient over the driver's."""
-    comparable: Float[Array, " observers"]
-    """The number of steps at which neither the observer's gradient nor the driver's was zero: only these are compared."""
-    diverged_at: Int[Array, ""]
-    """The first step whose loss is not a finite number; -1: none."""
-    finite_data: Bool[Array, ""]
-
-    @classmethod
-    def nothing(cls, observers: int, finite_data: Bool[Array, ""]) -> "Measured":
-        zeros = jnp.zeros(observers)
-        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data)
-
-    def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
-        """One more step; `grads` of the driver first, then of each observer."""
-        cosine, norm_ratio, comparable = compare(grads)
-        return Measured(
-            self.loss + loss,
-            self.cosine + cosine,
-            self.norm_ratio + norm_ratio,
-            self.comparable + comparable,
-            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
-            self.finite_data,
-        )
-
-
 def seed_axes(learner: Any) -> Any:
     """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
     return jax.tree.map(
@@ -210,15 +161,3 @@ def weights(net: LeakyRNN) -> dict[str, Array]:
 def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
     """The network with other weights."""
     return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)
-
-
-def compare(grads: list[Float[Array, "n m"]]) -> Float[Array, "3 observers"]:
-    """Each observer's cosine with the driver, the ratio of their norms, and 1; all 0 where one of the two gradients is zero."""
-    driver, norms = grads[0], [jnp.linalg.norm(G) for G in grads]
-    rows = [jnp.zeros((0, 3))]
-    for G, norm in zip(grads[1:], norms[1:], strict=True):
-        both = (norms[0] > 0) & (norm > 0)
-        scale = jnp.where(both, norms[0], 1)
-        cosine = jnp.sum(driver * G) / (scale * jnp.where(both, norm, 1))
-        rows.append(jnp.where(both, jnp.array([[cosine, norm / scale, 1.0]]), 0))
-    return jnp.concatenate(rows).T

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from recredit.audit import audit
-from recredit.settings import BLOCKS, Registry, complete, make
+from recredit.registry import BLOCKS, Registry, complete, make
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from recredit.choices import Variant
-from recredit.settings import Run
-from recredit.store import read_cell
+from recredit.runs.settings import Run
+from recredit.runs.store import read_cell
+from recredit.studies.final_loss import shown
+from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
@@ -78,20 +78,9 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
     return together
 
 
-def shown(loss: xr.DataArray, task: AbstractTask) -> tuple[xr.DataArray, str]:
-    """A task's loss as people plot it, and its unit: of a squared error, the mean over outputs (rules descend the sum)."""
-    return (loss, "cross-entropy (nats)") if task.head == "softmax" else (loss / task.n_out, "½ mean squared error")
-
-
 def _title(name: str, task: AbstractTask) -> str:
     return f"{name}, lags {task.t1} and {task.t2}" if isinstance(task, Add) else name
 
 
 def _rules(cells: dict[str, Run]) -> list[str]:
     return list(dict.fromkeys(cell.split(": ")[1] for cell in cells))
-
-
-def final_loss(data: xr.Dataset) -> xr.DataArray:
-    """The loss at the end: the mean of the last tenth of the bins (task, rule, seed); nan for a seed that diverged."""
-    last = data.loss.isel(step=slice(-max(1, data.sizes["step"] // 10), None)).mean("step")
-    return last.where((data.diverged_at < 0) & np.isfinite(last))

@@ -139,3 +139,20 @@ class LeakyRNN(eqx.Module):
             return -jnp.sum(target * jax.nn.log_softmax(z)), jax.nn.softmax(z) - target
         error = z - target
         return 0.5 * jnp.sum(error**2), error
+
+
+class Network(eqx.Module):
+    """What the learner is made of; input and output sizes and the head come from the task."""
+
+    n: int = 32
+    alpha: float = 0.5
+    activation: Activation = "tanh"
+
+    def __check_init__(self):
+        check_count("n", self.n)
+        check_range("alpha", self.alpha, above=0, most=1)
+        check_choice("activation", self.activation, get_args(Activation))
+
+    def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> LeakyRNN:
+        """Draw the initial network for a task of these sizes and this head."""
+        return LeakyRNN.create((self.n, n_in, n_out), key, alpha=self.alpha, activation=self.activation, head=head)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from recredit.audit.continuity import slope
 from recredit.audit.verdicts import Audit
-from recredit.store import write_whole
+from recredit.runs.store import write_whole
 
 SMOOTH = 10  # bins
 # Okabe & Ito's colours, told apart by every kind of sight; grey for the baseline that does not learn.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 # Spelled here too, since their modules import JAX.
-from recredit.choices import Format, Scale, Variant
+from recredit.studies.variants import Format, Scale, Variant
 
 app = App(
     name="recredit",
@@ -58,7 +58,7 @@ def fig1(
     out
         Output folder (default: results/fig1-VARIANT, or results/fig1-VARIANT-quick).
     """
-    from recredit.commands import run_fig1
+    from recredit.cli.fig1 import run_fig1
 
     run_fig1(scale, variant, seeds, steps, seeds_at_once, out)
 
@@ -110,7 +110,7 @@ def train(
     out
         Output folder (default: results/TASK-RULE).
     """
-    from recredit.commands import run_train
+    from recredit.cli.train import run_train
 
     run_train(rule, task, set, config, observe, seeds, steps, bin, streams, seeds_at_once, out)
 
@@ -143,7 +143,7 @@ def audit(
     slopes
         Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
     """
-    from recredit.commands_audit import run_audit
+    from recredit.cli.audit import run_audit
 
     run_audit(rules, with_, format, explain, repair, slopes)
 
@@ -151,7 +151,7 @@ def audit(
 @app.command
 def rules() -> None:
     """List the learning rules and their settings."""
-    from recredit.commands import list_rules
+    from recredit.cli.catalogue import list_rules
 
     list_rules()
 
@@ -159,7 +159,7 @@ def rules() -> None:
 @app.command
 def tasks() -> None:
     """List the tasks, their settings and known loss levels."""
-    from recredit.commands import list_tasks
+    from recredit.cli.catalogue import list_tasks
 
     list_tasks()
 

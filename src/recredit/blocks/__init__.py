@@ -1,0 +1,1 @@
+"""What a rule is put together from: feedback, Jacobian, buffers."""

@@ -1,0 +1,41 @@
+"""Buffers of the last steps: a delay line (`push`) and a ring buffer (`put`)."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def push(window: Float[Array, "T k"], newest: Float[Array, " k"]) -> Float[Array, "T k"]:
+    """A window of the last T rows, newest first, moved on by one step."""
+    return jnp.concatenate([newest[None], window[:-1]])
+
+
+def put(rows: Float[Array, "T *k"], i: Int[Array, ""], row: Float[Array, " *k"]) -> Float[Array, "T *k"]:
+    """The rows with the i-th replaced; vectorised over seeds and streams, a write in place where they share `i`, a clock's."""
+    return _put_along(0)(rows, i, row)
+
+
+@functools.cache
+def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
+    """`put` for rows that are counted by some axis, those before it being of seeds and streams."""
+
+    @jax.custom_batching.custom_vmap
+    def write(rows: Array, i: Array, row: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis)
+
+    @write.def_vmap
+    def vectorised(size: int, has_size: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
+        if not any(has_size):  # as jvp under vmap asks
+            return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis), False
+        rows, row = (
+            a if has else jnp.broadcast_to(a, (size, *a.shape)) for a, has in ((rows, has_size[0]), (row, has_size[2]))
+        )
+        # JAX's own way is a scatter, of several operations, whether or not they share `i`.
+        if has_size[1]:
+            return jax.vmap(lambda *each: jax.lax.dynamic_update_index_in_dim(*each, axis))(rows, row, i), True
+        return _put_along(axis + 1)(rows, i, row), True
+
+    return write

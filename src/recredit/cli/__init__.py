@@ -1,0 +1,1 @@
+"""The command line: parsing (`main`), and what each command does."""

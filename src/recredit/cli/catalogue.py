@@ -1,0 +1,37 @@
+"""What `recredit rules` and `recredit tasks` print."""
+
+import inspect
+from typing import Any
+
+from recredit.cli.compute import console
+from recredit.registry import BLOCKS, Registry, block_name
+from recredit.report.tables import catalogue_table
+from recredit.rules import RULES
+from recredit.tasks import TASKS
+
+
+def _entry(name: str, make: Any) -> tuple[str, str, str]:
+    what = (inspect.getdoc(make) or "").split("\n")[0]
+    parameters = inspect.signature(make).parameters.values()
+    shown = (p.name if p.default is p.empty else f"{p.name}={block_name(p.annotation, p.default)}" for p in parameters)
+    return name, what, ", ".join(shown)
+
+
+def _catalogue(title: str, registry: Registry) -> None:
+    console.print(catalogue_table(title, [_entry(name, make) for name, make in registry.items()]))
+
+
+def list_rules() -> None:
+    """Print the rules, and the building blocks that their settings name."""
+    _catalogue("Learning rules", RULES)
+    for kind, registry in BLOCKS.values():
+        _catalogue(f"Building blocks: {kind}", registry)
+
+
+def list_tasks() -> None:
+    """Print the tasks, and the known levels of the loss."""
+    _catalogue("Tasks", TASKS)
+    for name, make in TASKS.items():
+        if all(p.default is not p.empty for p in inspect.signature(make).parameters.values()):
+            for what, level in make().floors().items():
+                console.print(f"{name}, {what}: {level:.4f}")

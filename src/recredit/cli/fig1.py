@@ -1,0 +1,38 @@
+"""What `recredit fig1` does."""
+
+import json
+import time
+from pathlib import Path
+
+from recredit.cli.compute import compute_runs, console
+from recredit.errors import check_count
+from recredit.report.figures import draw_fig1
+from recredit.report.tables import claims_table, losses_table
+from recredit.runs.store import writable_folder, write_dataset, write_whole
+from recredit.studies import claims, fig1
+from recredit.studies.final_loss import final_loss
+from recredit.studies.variants import Scale, Variant
+
+
+def run_fig1(
+    scale: Scale, variant: Variant, seeds: int | None, steps: int | None, seeds_at_once: int | None, out: Path | None
+) -> None:
+    """Compute what is missing of Fig. 1, then write the figure, the curves and the claims."""
+    began = time.monotonic()
+    size = fig1.SCALES[scale] | {k: v for k, v in {"seeds": seeds, "steps": steps}.items() if v is not None}
+    for name, count in size.items():
+        check_count(f"the number of {name}", count)
+    cells = fig1.runs(variant, size["steps"])
+    suffix = "" if scale == "paper" else f"-{scale}"
+    folder = writable_folder(out or Path("results") / f"fig1-{variant}{suffix}")
+    chosen = range(size["seeds"])
+    console.print(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
+    compute_runs(folder, cells, chosen, seeds_at_once)
+    data = fig1.curves(folder, variant, cells, chosen)
+    final = final_loss(data)
+    judged = claims.judge(final)
+    write_dataset(folder / "curves.nc", data)
+    write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n"))
+    draw_fig1(data, folder)
+    console.print(losses_table(judged["final_loss"], size["seeds"]), claims_table(judged["claims"]))
+    console.print(f"Wrote fig1.png, fig1.svg, curves.nc and claims.json to {folder} in {time.monotonic() - began:.0f} s.")

@@ -1,0 +1,1 @@
+"""Runs as data: settings, the store, the scheduler and its workers."""
