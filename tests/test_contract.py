@@ -52,6 +52,18 @@ def test_gradient_and_state_keep_their_shapes(name, settings):
 
 
 @pytest.mark.parametrize("name", RULES)
+def test_a_gradient_comes_when_the_rule_says(name):
+    rule, (net, steps) = RULES[name](), problem(length=21)
+    state, update, told = rule.init(net, jax.random.key(0)), jax.jit(rule.update), []
+    for t, step in enumerate(steps):
+        G, state = update(net, step, state, jax.random.key(t))
+        told.append(bool(G.any()))
+    expected = [t >= rule.delay and (t + 1) % rule.period == 0 for t in range(21)]
+    assert told == ([False] * 21 if name == "fixed_w" else expected)
+    assert (rule.delay, rule.period) == {"f_bptt": (9, 1), "e_bptt": (0, 10)}.get(name, (0, 1))
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_results_are_finite(name):
     rule = RULES[name]()
     net, steps = problem(length=12)

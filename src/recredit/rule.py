@@ -39,6 +39,19 @@ class AbstractRule(eqx.Module):
     The read-out weights W_out and b_out follow the delta rule in the training loop, the same for every rule.
     """
 
+    @property
+    def delay(self) -> int:
+        """By how many steps the gradient is late: what is returned at step t belongs to step t - delay."""
+        return 0
+
+    @property
+    def period(self) -> int:
+        """A gradient is returned at every period-th step, (t + 1) % period == 0, the sum for the steps since the last one.
+
+        At the other steps it is 0, and W's part of the optimiser stands still.
+        """
+        return 1
+
     @abstractmethod
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> State:
         """The learning state before the first step."""

@@ -48,6 +48,11 @@ class EBPTT(AbstractRule):
     def __check_init__(self):
         check_count("E-BPTT's window", self.window)
 
+    @property
+    def period(self) -> int:
+        """The window, at whose end its sum is returned."""
+        return self.window
+
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> EBPTTState:
         n, m = net.W.shape
         zeros = jnp.zeros((self.window, n), net.W.dtype)

@@ -47,6 +47,11 @@ class FBPTT(AbstractRule):
     def __check_init__(self):
         check_count("F-BPTT's window", self.window)
 
+    @property
+    def delay(self) -> int:
+        """The window's first step is the one whose credit is complete."""
+        return self.window - 1
+
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> FBPTTState:
         n, m = net.W.shape
         zeros = jnp.zeros((self.window, n), net.W.dtype)
