@@ -1,6 +1,8 @@
 """The command line: parsing only. JAX is imported when a command runs, so that help comes at once."""
 
 import contextlib
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,6 +168,8 @@ def tasks() -> None:
 
 def main(arguments: Any = None) -> None:
     """Run the command line. Bad input ends it with one sentence and exit code 2."""
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, perhaps, which matplotlib may refuse to start with: we draw to files
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn of
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (ValueError, OSError, CycloptsError) as error:

@@ -1,17 +1,15 @@
-"""Learning curves as pictures."""
+"""Learning curves as pictures, drawn on figures of their own: without pyplot, no backend of the user's matters or changes."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import matplotlib.ticker
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from recredit.audit.continuity import slope
 from recredit.audit.verdicts import Audit
@@ -44,7 +42,7 @@ def draw_curves(axes: Axes, loss: xr.DataArray, floors: dict[str, float]) -> Non
         axes.annotate(what, (1.01, level), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=7, color="0.4")
     axes.set_xlim(0, float(loss.step[-1]))
     axes.set_xlabel("network steps")
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_thousands))
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -58,7 +56,8 @@ def _thousands(steps: float, _: int) -> str:
 def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     """Fig. 1 as `fig1.png` and `fig1.svg`: one panel a task."""
     floors, titles = json.loads(data.attrs["floors"]), json.loads(data.attrs["titles"])
-    figure, panels = plt.subplots(1, data.sizes["task"], figsize=(9.6, 3.9), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    panels = figure.subplots(1, data.sizes["task"])
     for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
         loss, unit = data.loss.sel(task=task), str(data.unit.sel(task=task).values)
         draw_curves(axes, loss, floors[task])
@@ -71,32 +70,32 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, alignment="left")
     for kind in ("png", "svg"):
         write_whole(folder / f"fig1.{kind}", lambda path: figure.savefig(path, dpi=200))
-    plt.close(figure)
 
 
 def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: str, path: Path) -> None:
     """One run's loss (seed, step) as a picture."""
-    figure, axes = plt.subplots(figsize=(6, 3.9), layout="constrained")
+    figure = Figure(figsize=(6, 3.9), layout="constrained")
+    axes = figure.subplots()
     draw_curves(axes, loss.expand_dims(rule=[title]), floors)
     axes.set_ylabel(label)
     axes.set_title(title, loc="left", fontsize=11)
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
-    plt.close(figure)
 
 
 def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
     """How the largest relative change per step of each matrix shrinks with the time step alpha: one line a matrix."""
-    figure, axes = plt.subplots(figsize=(7.6, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = figure.subplots()
     lines = [(audit.rule, name, curve) for audit in audits for name, curve in (audit.slopes or {}).items()]
     for k, (rule, name, curve) in enumerate(lines):
         value = slope(curve, "max")
         told = "diverges" if np.isnan(value) else "never changes" if np.isinf(value) else f"{value:.2f}"
         shown = [d or np.nan for d in curve["max"]]
-        colour = plt.get_cmap("tab20")(k % 20)
+        colour = colormaps["tab20"](k % 20)
         axes.plot(curve["alpha"], shown, "o-", color=colour, linewidth=1.4, markersize=4, label=f"{rule}: {name} ({told})")
     axes.set(yscale="log", xlabel="time step α", ylabel="largest relative change per step")
     axes.set_xscale("log")
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title("slope 1: smooth, ½: diffusive, 0: jumps", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     if lines:
@@ -105,4 +104,3 @@ def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
     else:
         axes.text(0.5, 0.5, "no matrix in any state", transform=axes.transAxes, ha="center")
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
-    plt.close(figure)
