@@ -2,13 +2,16 @@
 
 import ast
 import importlib
+import inspect
 import json
 import runpy
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import recredit
+from recredit import FEEDBACKS, JACOBIANS, RULES, TASKS
 
 ROOT = Path(__file__).parent.parent
 SRC = Path(recredit.__file__).parent
@@ -72,6 +75,21 @@ def test_every_public_name_resolves_and_no_other_does():
         assert getattr(recredit, name) is getattr(importlib.import_module(f"recredit.{module}"), name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = recredit.Nothing
+
+
+def undocumented(kind):
+    """The fields of a class that it declares without a docstring under them."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body
+    for node, after in zip(body, [*body[1:], None]):
+        if isinstance(node, ast.AnnAssign) and not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+            yield f"{kind.__name__}.{ast.unparse(node.target)}"
+
+
+def test_every_field_of_a_public_class_has_its_own_docstring():
+    registries = [{name: getattr(recredit, name) for name in recredit._HOME}, RULES, TASKS, FEEDBACKS, JACOBIANS]
+    classes = {made for registry in registries for made in registry.values() if inspect.isclass(made)}
+    assert len(classes) > 20
+    assert not [field for kind in classes for base in kind.__mro__ if base in classes for field in undocumented(base)]
 
 
 @pytest.mark.parametrize("module", sorted(FILES))

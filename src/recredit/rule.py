@@ -69,6 +69,7 @@ class Clock(eqx.Module):
     """
 
     steps: Int[Array, ""]
+    """0 before the first step."""
 
     @classmethod
     def at_zero(cls) -> "Clock":

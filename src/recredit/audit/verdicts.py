@@ -84,7 +84,9 @@ class Audit:
     cells: dict[str, Cell]
     """The verdict of each criterion, in the order of CRITERIA."""
     operations: tuple[Operation, ...]
+    """All that its update does, in the order of the program."""
     state: tuple[StateLeaf, ...]
+    """The arrays that it keeps from step to step."""
     reads: tuple[str, ...]
     """What it reads of the network and the step, e.g. ("net.W", "step.error")."""
     memory: str

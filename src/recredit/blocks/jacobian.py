@@ -76,16 +76,18 @@ Regressors = Literal["r", "r1", "r_hat"]
 class LearnedJacobian(AbstractJacobian):
     """Synapses JJ (n, k) that learn to predict r^t linearly from f = r^{t-1}, and so approximate J.
 
-    JJ <- JJ + rate (r^t - JJ f) f^T: Eq. 3 with its sign mended (the printed one climbs the squared error). `init`: "W_rec"
-    (the published program's), "leaky" = (1 - alpha) I + alpha W_rec, or "zero". `regressors`: "r" (the paper's), "r1" = [r; 1],
-    or "r_hat" = [r; x; 1]. With a rate of 0 it stays at its initialisation. Stable in the mean below 2 / lambda_max(E[f f^T]).
+    JJ <- JJ + rate (r^t - JJ f) f^T: Eq. 3 with its sign mended (the printed one climbs the squared error).
 
     Source: Marschall et al. 2019, Eq. 3.
     """
 
     rate: float = 1e-3
+    """Learning rate of Eq. 3; the published program's 1e-3. 0: the synapses stay as they start. Stable in the mean below
+    2 / lambda_max(E[f f^T])."""
     init_from: JacobianInit = "W_rec"
+    """What the synapses start as: W_rec, the published program's; "leaky": (1 - alpha) I + alpha W_rec; or "zero"."""
     regressors: Regressors = "r"
+    """What f holds: "r", the paper's firing rates; "r1" = [r; 1]; "r_hat" = [r; x; 1]."""
 
     def __check_init__(self):
         check_range("the learned Jacobian's rate", self.rate, least=0)

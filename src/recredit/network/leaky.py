@@ -32,11 +32,17 @@ class LeakyRNN(eqx.Module):
     """
 
     W: Float[Array, "n m"]
+    """[W_rec | W_in | b_rec], the weights that a rule learns."""
     W_out: Float[Array, "n_out n"]
+    """Read-out weights, learned by the delta rule."""
     b_out: Float[Array, " n_out"]
+    """Biases of the read-out, learned by the delta rule."""
     alpha: float = eqx.field(static=True)
+    """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = eqx.field(static=True)
+    """phi, by name; the paper's tanh."""
     head: Head = eqx.field(static=True)
+    """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
 
     def __check_init__(self):
         check_range("alpha", self.alpha, above=0, most=1)
@@ -145,8 +151,11 @@ class Network(eqx.Module):
     """What the learner is made of; input and output sizes and the head come from the task."""
 
     n: int = 32
+    """Number of recurrent units; the paper's 32."""
     alpha: float = 0.5
+    """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = "tanh"
+    """phi, by name; the paper's tanh."""
 
     def __check_init__(self):
         check_count("n", self.n)

@@ -46,10 +46,15 @@ class DNI(AbstractRule):
     """A linear prediction of future credit from rates and label, learned by bootstrapping."""
 
     rate: float = 1e-3
+    """Learning rate of A; the published program's 1e-3."""
     refresh: int = 1
+    """Steps between copies of A to A_frozen; 1, as the paper has no frozen copy (published program: 5)."""
     squash: bool = False
+    """Send phi(u) in place of u through the Jacobian, so that only firing rates pass through synapses (DNI(b))."""
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
 
     def __check_init__(self):
         check_range("DNI's rate", self.rate, least=0)

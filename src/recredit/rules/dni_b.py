@@ -19,5 +19,10 @@ def DNIb(
     jacobian: AbstractJacobian = LearnedJacobian(),
     feedback: AbstractFeedback = ExactFeedback(),
 ) -> DNI:
-    """DNI with a learned Jacobian and squashed credit: the paper's candidate for a neural circuit."""
+    """DNI with a learned Jacobian and squashed credit: the paper's candidate for a neural circuit.
+
+    `rate`: learning rate of A; the published program's 1e-3. `refresh`: steps between copies of A to A_frozen; 1, as the paper
+    has no frozen copy (published program: 5). `jacobian`: how it gets at the network's Jacobian; synapses that learn it, as in
+    Eq. 3. `feedback`: how the read-out's error reaches the units; through W_out, the exact credit.
+    """
     return DNI(rate, refresh, True, jacobian, feedback)

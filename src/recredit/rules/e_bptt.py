@@ -41,9 +41,13 @@ class EBPTT(AbstractRule):
     """Backpropagation over windows that do not overlap: one gradient every `window` steps."""
 
     window: int = 10
+    """Length of a window and steps between two gradients, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def __check_init__(self):
         check_count("E-BPTT's window", self.window)

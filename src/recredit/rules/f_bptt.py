@@ -40,9 +40,13 @@ class FBPTT(AbstractRule):
     """Backpropagation over a window that slides by one step: future-facing, `window` - 1 steps late."""
 
     window: int = 10
+    """How many losses each weight's credit takes in, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def __check_init__(self):
         check_count("F-BPTT's window", self.window)

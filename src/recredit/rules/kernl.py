@@ -43,15 +43,16 @@ class KeRNLState(eqx.Module):
 
 
 class KeRNL(AbstractRule):
-    """Eligibility traces with learned time scales, and a sensitivity matrix learned from a perturbed copy of the network.
-
-    `rate` is eta sigma^2, the learning rate in units of the noise's variance (published: 5 x (1e-3)^2).
-    """
+    """Eligibility traces with learned time scales, and a sensitivity matrix learned from a perturbed copy of the network."""
 
     rate: float = 5e-6
+    """eta sigma^2, the learning rate in units of the noise's variance; the published 5 x (1e-3)^2."""
     sigma: float = 1e-3
+    """Standard deviation of the noise that perturbs the copy's firing rates; the published program's."""
     inverse_timescale: float = 0.8
+    """Where every unit's a starts, per step; a trace keeps 1 - a of itself a step. The published program's."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
 
     def __check_init__(self):
         check_range("KeRNL's rate", self.rate, least=0)

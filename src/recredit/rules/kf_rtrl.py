@@ -40,8 +40,11 @@ class KFRTRL(AbstractRule):
     """A Kronecker-factored estimate of the influence, unbiased thanks to two random signs a step."""
 
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KFRTRLState:
         n, m = net.W.shape

@@ -38,8 +38,11 @@ class PBPTT(AbstractRule):
     """Backpropagation of each step's loss over the last `window` steps: past-facing, without delay."""
 
     window: int = 10
+    """How far back each loss is followed, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
 
     def __check_init__(self):
         check_count("P-BPTT's window", self.window)

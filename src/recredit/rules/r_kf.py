@@ -39,8 +39,11 @@ class RKF(AbstractRule):
     """A reversed Kronecker-factored estimate of the influence, unbiased thanks to random signs."""
 
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RKFState:
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)

@@ -32,6 +32,7 @@ class RFLO(AbstractRule):
     """An eligibility trace per synapse, gated by the credit of its target unit."""
 
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RFLOState:
         return RFLOState(jnp.zeros_like(net.W), self.feedback.init(net, key))

@@ -36,8 +36,11 @@ class RTRL(AbstractRule):
     """The whole influence of every weight on every unit, carried forwards: exact, past-facing."""
 
     jacobian: AbstractJacobian = ExactJacobian()
+    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLState:
         n, m = net.W.shape

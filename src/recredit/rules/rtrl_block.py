@@ -51,8 +51,11 @@ class RTRLBlock(AbstractRule):
     """RTRL's exact gradient in a fraction of its time: the influence advances every `block` steps (None: n / 4, 16 or more)."""
 
     block: int | None = None
+    """Steps between two advances of M; None: n / 4, at least 16, near the least time from n = 32 to 512."""
     feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
+    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
     def __check_init__(self):
         if self.block is not None:

@@ -25,18 +25,23 @@ Labels = Literal["deterministic", "sampled"]
 class Add(AbstractTask):
     """Report a weighted sum of two past coin flips.
 
-    Lags `t1`, `t2` count task steps, of `hold` network steps each.
-    `labels`: "deterministic" gives the label (y, 1 - y), "sampled" a one-hot draw from it. No wrap-around: coins before the
-    first step are drawn too.
+    Lags count task steps, of `hold` network steps each. No wrap-around: coins before the first step are drawn too.
     """
 
     t1: int = 3
+    """Lag of the coin that raises the label by 0.5, in task steps; the paper's 3."""
     t2: int = 5
+    """Lag of the coin that lowers the label by 0.25, in task steps; the paper's 5."""
     hold: int = 2
+    """Network steps that each task step lasts; the published program's 2."""
     labels: Labels = "deterministic"
+    """The chances (y, 1 - y) themselves, or a one-hot draw from them at each task step ("sampled")."""
     n_in: int = eqx.field(default=2, init=False)
+    """The coin x and 1 - x."""
     n_out: int = eqx.field(default=2, init=False)
+    """The label y and 1 - y."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
+    """Cross-entropy: the label is a distribution."""
 
     def __check_init__(self):
         check_count("the task's lag t1", self.t1, 0)

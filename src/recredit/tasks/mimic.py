@@ -29,16 +29,21 @@ class MimicState(eqx.Module):
 class Mimic(AbstractTask):
     """Reproduce the outputs of a fixed random network.
 
-    The target has `n_target` units (None: as many as the learner); a coin shows 1 with chance `p`. Parallel streams share the
-    target, each with coins of its own.
+    Parallel streams share the target, each with coins of its own.
     """
 
     n_in: int = 32
+    """Number of coins, the network's inputs; the published program's 32."""
     n_out: int = 32
+    """Number of outputs; the published program's 32."""
     n_target: int | None = None
+    """Units of the target network; None: as many as the learner has."""
     p: float = 0.5
+    """Chance that a coin shows 1; 0.5, a fair coin."""
     hold: int = 2
+    """Network steps that each draw of the coins lasts; the published program's 2."""
     head: Head = eqx.field(default="linear", init=False, static=True)
+    """Squared error: the target's outputs are real numbers."""
 
     BIAS_SD = 0.1  # of the target's recurrent and read-out biases
 

@@ -23,8 +23,11 @@ class Recorded(AbstractTask):
     """
 
     inputs: Float[Array, "T n_in"]
+    """One row per network step."""
     targets: Float[Array, "T n_out"]
+    """One row per network step: the label of the same step's input."""
     head: Head = eqx.field(static=True)
+    """The loss: squared error or cross-entropy."""
 
     def __init__(self, inputs: Any, targets: Any, head: Head = "linear"):
         arrays = {}

@@ -15,8 +15,11 @@ class AbstractTask(eqx.Module):
     """A stream of inputs (n_in,) and labels (n_out,), one of each per network step."""
 
     n_in: eqx.AbstractVar[int]
+    """Number of inputs."""
     n_out: eqx.AbstractVar[int]
+    """Number of outputs."""
     head: eqx.AbstractVar[Head]
+    """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
 
     @abstractmethod
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:

@@ -25,7 +25,9 @@ class Learner(eqx.Module):
     """
 
     net: LeakyRNN
+    """Its weights as they are now."""
     r: Float[Array, "*streams n"]
+    """Firing rates."""
     optimizer: Any
     """The optimiser's state."""
     states: tuple[State, ...]
@@ -44,10 +46,15 @@ class Trainer(eqx.Module):
     """
 
     rules: tuple[AbstractRule, ...]
+    """The first drives, the others watch."""
     task: AbstractTask
+    """What is learned: the stream of inputs and labels."""
     network: Network
+    """What the learners are made of."""
     optimizer: optax.GradientTransformation = eqx.field(static=True)
+    """What turns gradients into steps of W, W_out and b_out."""
     streams: int = eqx.field(static=True, default=1)
+    """Data streams that share a seed's weights; 1, as in the paper."""
 
     def __check_init__(self):
         check_count("the number of streams", self.streams)
