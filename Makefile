@@ -16,8 +16,8 @@ bench: $(READY) benchmarks/.venv/ready  ## time every rule beside NumPy, BrainTr
 test: $(READY)  ## the common tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow"
 
-slow: $(READY)  ## the long proofs
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m slow
+slow: $(READY)  ## the long proofs, and the equations' again, compiled as for users (the common tests compile quickly)
+	XLA_FLAGS= $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "slow or equations"
 
 check: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -1,10 +1,20 @@
+import os
 from pathlib import Path
 
 import jax
+from jaxtyping import install_import_hook
 
+# The tests compile far more than they compute, so XLA compiles them in a quarter of the time, in this process alone: commands
+# that a test starts compile as a user's do, and so do all tests under `make slow`, which sets XLA_FLAGS to nothing.
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if jax.__version_info__ < (0, 12):  # later versions have no other emitters
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
+
+flags = os.environ.setdefault("XLA_FLAGS", QUICK)
 jax.config.update("jax_enable_x64", True)
-
-from jaxtyping import install_import_hook  # noqa: E402
+jax.devices()  # XLA starts, and reads its flags this once
+if flags == QUICK:
+    del os.environ["XLA_FLAGS"]
 
 # Every shape in every signature is checked, in the tests only; not in the audit, whose millions of small calls hold no arrays.
 HOME = Path(__file__).parent.parent / "src" / "recredit"

@@ -25,6 +25,8 @@ from recredit.network import Network
 from recredit.rules.rflo import RFLO, RFLOState
 from recredit.training.step import Trainer
 
+pytestmark = pytest.mark.equations
+
 FILE = Path(__file__).parent / "data" / "counts.json"
 N = 32
 KINDS = ("flops", "bytes accessed")

@@ -13,6 +13,8 @@ from recredit.rules import EBPTT, FBPTT, PBPTT, RFLO, RTRL, RULES, RTRLBlock
 from recredit.tasks import Add
 from recredit.training.loop import train
 
+pytestmark = pytest.mark.equations
+
 T = 7
 NETS = [
     {"alpha": alpha, "activation": activation, "head": head}

@@ -15,6 +15,8 @@ from recredit.rules import RULES
 from recredit.tasks.add import Add
 from recredit.training.step import Learner, Trainer, rule_key, weights
 
+pytestmark = pytest.mark.equations
+
 BASELINE = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "numpy_rules.py"))
 STEPS, RATE = 60, 1e-2
 SIZES = {"softmax": {"n": 6, "n_in": 2, "n_out": 2}, "linear": {"n": 5, "n_in": 4, "n_out": 3}}  # as of Add and of Mimic

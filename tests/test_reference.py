@@ -16,6 +16,8 @@ from recredit.rules import DNI, EBPTT, FBPTT, RFLO, RTRL, DNIb, FixedW, RTRLBloc
 from recredit.tasks import Recorded
 from recredit.training.step import Learner, Trainer, weights
 
+pytestmark = pytest.mark.equations
+
 DATA = np.load(Path(__file__).parent / "data" / "author_add_n8_alpha0.5.npz")
 RATE, LEARNED = float(DATA["eta_A"]), LearnedJacobian(float(DATA["eta_J"]))
 RUNS = [

@@ -19,6 +19,8 @@ from recredit.training.loop import fitting_seeds, train
 from recredit.training.precompute import split
 from recredit.training.step import Trainer
 
+pytestmark = pytest.mark.equations
+
 ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 
 
