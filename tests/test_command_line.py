@@ -28,7 +28,8 @@ def empty_folder(tmp_path, monkeypatch):
 def training(*more, **options):
     """`recredit train` with these options in place of the usual ones."""
     options = RUN | {f"--{name}": value for name, value in options.items()}
-    return ["train", *[word for option in options.items() for word in option], *SMALL, *more]
+    small = [] if any("network.n=" in word for word in more) else SMALL
+    return ["train", *[word for option in options.items() for word in option], *small, *more]
 
 
 def started(*arguments, first="pass", last="None"):
@@ -73,7 +74,7 @@ BAD = {
     "window": (training("--set", "rule.window=0", rule="f_bptt"), "window must be a whole number of at least 1, not 0"),
     "lags": (training(steps="10"), "lag reaches back 10 network steps"),
     "learning rate": (training("--set", "optimizer.learning_rate=-1"), "learning rate must lie in [0, inf), not -1"),
-    "observers": (training("--set", "observers=3"), "must be a table of rules"),
+    "observers": (training("--set", "observers=3"), "each rule needs a name"),
     "seeds": (training(seeds="0"), "number of seeds must be a whole number of at least 1, not 0"),
     "half a seed": (training(seeds="2.5"), '"2.5" is not a whole number'),
     "steps": (training(steps="0"), "steps must be a whole number of at least 1, not 0"),
@@ -247,8 +248,8 @@ def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(ca
     succeeds(*training(seeds="2"))
     assert sorted(path.name for path in folder.iterdir()) == ["cells", "loss.png", "run.nc"]
     first, before = xr.load_dataset(folder / "run.nc"), cells(folder)
-    assert first.seed.values.tolist() == [0, 1]
-    assert json.loads(first.attrs["run"])["network"]["n"] == 4
+    assert (first.rule.values.tolist(), first.seed.values.tolist()) == (["rflo"], [0, 1])
+    assert json.loads(first.attrs["runs"])["rflo"]["network"]["n"] == 4
     succeeds(*training(seeds="2"))
     assert cells(folder) == before
     succeeds(*training(seeds="3"))
@@ -258,6 +259,43 @@ def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(ca
     assert more.seed.values.tolist() == [0, 1, 2]
     xr.testing.assert_equal(more.sel(seed=[0, 1]), first)
     assert capfd.readouterr().err == ""
+
+
+def test_several_rules_one_of_them_ones_own_are_paired_in_one_table_figure_and_file(capfd):
+    Path("own.py").write_text(RULE.replace("step.error.sum() * net.W", "0 * net.W"))
+    succeeds(*training("--rule", "fixed_w", "own.py:Mine", "--observe", "uoro", "own.py:Mine", seeds="2"))
+    told, data = capfd.readouterr().out, xr.load_dataset("results/add-rflo-fixed_w-Mine/run.nc")
+    assert data.rule.values.tolist() == ["rflo", "fixed_w", "Mine"]
+    assert data.observer.values.tolist() == ["uoro", "Mine"]
+    assert data.loss.dims == ("rule", "seed", "step")
+    assert data.cosine.dims == ("rule", "seed", "observer", "step")
+    assert {name: run["rule"]["name"] for name, run in json.loads(data.attrs["runs"]).items()} == {
+        name: name for name in ("rflo", "fixed_w", "Mine")
+    }
+    assert all(re.search(rf"add.*{name}.*\d\.\d+.*\d\.\d+", told) for name in ("rflo", "fixed_w", "Mine"))
+    for name in ("loss", "W", "W_out"):  # a gradient of 0 in the same seeds is fixed-W
+        np.testing.assert_array_equal(data[name].sel(rule="Mine"), data[name].sel(rule="fixed_w"))
+        assert not np.array_equal(data[name].sel(rule="rflo"), data[name].sel(rule="fixed_w"))
+
+
+def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
+    def stop(folder, *_):
+        raise ValueError(f"{folder}.")
+
+    monkeypatch.setattr("recredit.cli.fig1.compute_runs", stop)
+    folders = {
+        (): "fig1-written",
+        ("--scale", "quick"): "fig1-written-quick",
+        ("--seeds", "20", "--steps", "1e6"): "fig1-written",
+        ("--seeds", "4", "--steps", "500", "--variant", "published"): "fig1-published-4seeds-500steps",
+        ("--scale", "quick", "--steps", "500"): "fig1-written-4seeds-500steps",
+        ("--seeds", "2"): "fig1-written-2seeds-1000000steps",
+    }
+    for options in folders:
+        with pytest.raises(SystemExit):
+            main(["fig1", *options])
+        assert Path("results", folders[options]).is_dir()
+        Path("results", folders[options]).rmdir()
 
 
 @pytest.mark.slow

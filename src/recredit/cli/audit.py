@@ -10,15 +10,15 @@ from rich.console import Console
 
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
-from recredit.errors import check_choice
-from recredit.own_files import is_file, last_line, load
-from recredit.registry import Registry, complete, make
+from recredit.own_files import last_line
+from recredit.registry import Registry, complete
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.report.figures import draw_slopes
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
-from recredit.runs.settings import assign
+from recredit.runs.request import assign, given_once, parse
+from recredit.runs.settings import find_rule, make_rule
 from recredit.runs.store import writable_folder
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
@@ -49,8 +49,8 @@ def run_audit(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the page declares; not every system's own encoding has a ✓
     given: dict[str, Any] = {}
-    for assignment in settings:
-        assign(given, assignment, "jacobian=learned")
+    for keys, value in given_once(parse(setting, "jacobian=learned") for setting in settings).items():
+        assign(given, keys, value)
     chosen = [explained] if explained is not None else dict.fromkeys(rules) or RULES
     made = [_made(spec, given) for spec in chosen]
     if mend:
@@ -59,7 +59,7 @@ def run_audit(
     audits = []
     with Console(stderr=True).status("") as status:
         for name, registry, settings_of in made:
-            rule = _instance(name, registry, settings_of)
+            rule = make_rule(registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
             audits.append(_audited(rule, called))
@@ -88,7 +88,7 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
     console = Console(highlight=False)
     with Console(stderr=True).status("") as status:
         for name, registry, settings in made:
-            _instance(name, registry, settings)
+            make_rule(registry, settings)
 
             def told(done: int, whole: int, name: str = name) -> None:
                 status.update(f"Mending {name}: {done} of {whole} combinations")
@@ -98,21 +98,8 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
 
 def _made(spec: str, given: dict[str, Any]) -> tuple[str, Registry, dict[str, Any]]:
     """A rule's name, the registry that it is in, and its complete settings."""
-    if is_file(spec):
-        kind = load(spec)
-        name, registry = kind.__name__, {**RULES, kind.__name__: kind}
-    else:
-        check_choice("rule", spec, [*RULES, "path/to/file.py:MyRule"])
-        name, registry = spec, RULES
+    name, kind = find_rule(spec)
+    registry = {**RULES, name: kind}
     if "name" in given:
         raise ValueError(f'rule {name} has no setting "name"; rules are named before --with.')
     return name, registry, complete("rule", registry, {"name": name, **given})
-
-
-def _instance(name: str, registry: Registry, settings: dict[str, Any]) -> AbstractRule:
-    try:
-        return make(registry, settings)
-    except ValueError:
-        raise
-    except Exception as error:  # a rule of the user's own may fail in any way
-        raise ValueError(f"rule {name} cannot be made: {last_line(error)}.") from None

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recredit.errors import check_count
 from recredit.report.progress import Live
 from recredit.runs.scheduler import compute
 from recredit.runs.settings import Run
@@ -14,8 +13,6 @@ console = Console()
 
 
 def compute_runs(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds_at_once: int | None) -> None:
-    if seeds_at_once is not None:
-        check_count("the number of seeds at once", seeds_at_once)
     with Live(console) as live:
         compute(
             folder,

@@ -22,9 +22,10 @@ def run_fig1(
     size = fig1.SCALES[scale] | {k: v for k, v in {"seeds": seeds, "steps": steps}.items() if v is not None}
     for name, count in size.items():
         check_count(f"the number of {name}", count)
+    if seeds_at_once is not None:
+        check_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
-    suffix = "" if scale == "paper" else f"-{scale}"
-    folder = writable_folder(out or Path("results") / f"fig1-{variant}{suffix}")
+    folder = writable_folder(out or Path("results") / _name(scale, variant, size))
     chosen = range(size["seeds"])
     console.print(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
     compute_runs(folder, cells, chosen, seeds_at_once)
@@ -36,3 +37,10 @@ def run_fig1(
     draw_fig1(data, folder)
     console.print(losses_table(judged["final_loss"], size["seeds"]), claims_table(judged["claims"]))
     console.print(f"Wrote fig1.png, fig1.svg, curves.nc and claims.json to {folder} in {time.monotonic() - began:.0f} s.")
+
+
+def _name(scale: Scale, variant: Variant, size: dict[str, int]) -> str:
+    """The default folder's name: a run of another size than the scale's never overwrites the scale's own."""
+    if size != fig1.SCALES[scale]:
+        return f"fig1-{variant}-{size['seeds']}seeds-{size['steps']}steps"
+    return f"fig1-{variant}" if scale == "paper" else f"fig1-{variant}-{scale}"

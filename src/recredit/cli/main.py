@@ -58,7 +58,8 @@ def fig1(
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
     out
-        Output folder (default: results/fig1-VARIANT, or results/fig1-VARIANT-quick).
+        Output folder (default: results/fig1-VARIANT, results/fig1-VARIANT-quick, or with other seeds or steps than the scale's
+        one that is named after them).
     """
     from recredit.cli.fig1 import run_fig1
 
@@ -68,38 +69,48 @@ def fig1(
 @app.command
 def train(
     *,
-    rule: str | None = None,
+    rule: Annotated[tuple[str, ...], _Many] = (),
     task: str | None = None,
     set: Annotated[tuple[str, ...], _Many] = (),
     config: Path | None = None,
     observe: Annotated[tuple[str, ...], _Many] = (),
-    seeds: _Count = 20,
+    seeds: _Count | None = None,
     steps: _Count | None = None,
     bin: _Count | None = None,
     streams: _Count | None = None,
     seeds_at_once: _Count | None = None,
-    out: Path | None = None,
+    out: str | None = None,
 ) -> None:
-    """Train one rule on one task.
+    """Train one rule or several on one task.
 
-    Any setting of rule, task, network or optimiser is given as --set PATH=VALUE, for example
-    --set rule.window=20 rule.jacobian=learned rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam.
-    `recredit rules` and `recredit tasks` list them.
+    For example: recredit train --rule rflo uoro my.py:MyRule --task add --steps 100000 --seeds 8
+
+    Several rules are paired: each seed has the same data and the same initial weights under every rule. They share one table,
+    one figure and one file, run.nc, with the dimension `rule`. Finished parts are kept in the output folder: a second call
+    computes only what is missing.
 
     Parameters
     ----------
     rule
-        The learning rule, by name.
+        The learning rules: names, or files of your own as path/to/file.py:MyRule (or the path alone if it holds one rule).
+        If such a file changes, its runs are computed anew.
     task
         The task, by name.
     set
-        Settings, PATH=VALUE.
+        Settings of rule, task, network and optimizer, PATH=VALUE each: rule.window=20 rule.jacobian=learned
+        rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam. With several rules, rule.window=20 sets the window of
+        every rule, rule.f_bptt.window=20 that of f_bptt alone. `recredit rules` and `recredit tasks` list the settings.
     config
-        A TOML file with tables rule, task, network, optimizer; the options above override it.
+        A TOML file with any of: rule, task, network, optimizer, observers, steps, bin, streams, seeds, seeds_at_once, out. For
+        example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with settings is a table,
+        [rule] or [[rule]], with its name. Paths are seen from the file's folder. Options and --set override the file; to give
+        them both, differently, is refused. Rules, observers or a task that they name replace the file's, but keep the settings
+        that the file has for that same name.
     observe
-        Further rules that see the same steps without changing them; their alignment with the driver is recorded.
+        Further rules, as for --rule, that see the same steps without changing them; their alignment with each driver is
+        recorded.
     seeds
-        Number of seeds.
+        Number of seeds (default 20).
     steps
         Number of network steps (default 1,000,000).
     bin
@@ -110,11 +121,12 @@ def train(
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
     out
-        Output folder (default: results/TASK-RULE).
+        Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
     from recredit.cli.train import run_train
 
-    run_train(rule, task, set, config, observe, seeds, steps, bin, streams, seeds_at_once, out)
+    counts = {"steps": steps, "bin": bin, "streams": streams, "seeds": seeds, "seeds_at_once": seeds_at_once}
+    run_train(config, {"rule": rule, "task": task, "observers": observe, "out": out} | counts, set)
 
 
 @app.command

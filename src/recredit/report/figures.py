@@ -26,7 +26,8 @@ def draw_curves(axes: Axes, loss: xr.DataArray, floors: dict[str, float]) -> Non
     """Mean and standard error over seeds of each rule's loss (rule, seed, step), smoothed, and the known levels as lines."""
     finite = loss.where(loss.notnull().all("step"))  # a seed that diverged is left out of the mean
     smooth = finite.rolling(step=SMOOTH, center=True, min_periods=1).mean()
-    for i, rule in enumerate(loss.rule.values):
+    for k, rule in enumerate(loss.rule.values):
+        i = k % len(COLOURS)
         values = smooth.sel(rule=rule).dropna("seed", how="all").values
         if not len(values):
             axes.plot([], [], color=COLOURS[i], label=f"{rule} (diverged)")
@@ -73,12 +74,14 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
 
 
 def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: str, path: Path) -> None:
-    """One run's loss (seed, step) as a picture."""
+    """The loss of some rules (rule, seed, step) on one task as a picture."""
     figure = Figure(figsize=(6, 3.9), layout="constrained")
     axes = figure.subplots()
-    draw_curves(axes, loss.expand_dims(rule=[title]), floors)
+    draw_curves(axes, loss, floors)
     axes.set_ylabel(label)
     axes.set_title(title, loc="left", fontsize=11)
+    if loss.sizes["rule"] > 1:
+        figure.legend(loc="outside right center", frameon=False)
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
 
 

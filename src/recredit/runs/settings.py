@@ -1,20 +1,23 @@
-"""Runs as data: names and numbers, from a TOML file or the command line, checked and turned into objects."""
+"""Runs as data: names and numbers, checked and turned into objects."""
 
+import inspect
 import json
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
 import pydantic
 
-from recredit.errors import check_count, check_range, nearest
+from recredit.errors import check_choice, check_count, check_range
 from recredit.network import Network
-from recredit.registry import complete, make, optimizers
+from recredit.own_files import OwnRule, is_file, last_line, load
+from recredit.registry import Registry, complete, make, optimizers
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
-from recredit.tasks import TASKS, AbstractTask, Recorded
+from recredit.tasks import TASKS, AbstractTask
+from recredit.tasks.task import File
+
+NETWORKS: Registry = {"leaky": Network}
 
 
 class Run(pydantic.BaseModel):
@@ -24,48 +27,48 @@ class Run(pydantic.BaseModel):
 
     rule: dict[str, Any]
     task: dict[str, Any]
-    network: dict[str, Any] = {}
-    optimizer: dict[str, Any] = {"name": "sgd", "learning_rate": 1e-4}
-    steps: int = 1_000_000
-    bin: int = 10_000
-    streams: int = 1
-    observers: dict[str, dict[str, Any]] = {}
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    steps: int
+    bin: int
+    streams: int
+    observers: dict[str, dict[str, Any]]
+    sources: dict[str, str]
+    """The digest of the source of each rule that is the user's own, by the rule's name."""
+    files: dict[str, str]
+    """Where that source lies, by the rule's name: absolute paths."""
 
     @classmethod
     def create(cls, table: Mapping[str, Any]) -> "Run":
-        """Fill in and check a table (as from a TOML file): every part is built once, so that what is wrong shows now.
+        """Fill in and check a table of the fields above, but for the last two: every part is built once, so that what is wrong
+        shows now. A rule, and so an observer, is a name or a table {name, settings...}; the name may be path/to/file.py:MyRule.
 
         Raises ValueError, one sentence, for whatever does not fit.
         """
         parts: dict[str, Any] = dict(table)
-        for key in parts:
-            if key not in cls.model_fields:
-                raise ValueError(
-                    f'a run has no part "{key}"; its parts: {", ".join(cls.model_fields)}.{nearest(key, cls.model_fields)}'
-                )
-        for key, registry in {"rule": RULES, "task": TASKS}.items():
-            parts[key] = complete(key, registry, parts.get(key))
+        own: dict[str, OwnRule] = {}
+        parts["rule"] = _complete_rule(parts.get("rule"), own)
+        parts["observers"] = {label: _complete_rule(given, own) for label, given in parts.get("observers", {}).items()}
+        parts["task"] = complete("task", TASKS, parts.get("task"))
         network = parts.get("network", {})
         if not isinstance(network, Mapping):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
-        parts["network"] = complete("network", {"leaky": Network}, {"name": "leaky", **network})
+        parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network})
         parts["optimizer"] = complete("optimizer", optimizers(), _with_rate(parts.get("optimizer", "sgd")))
-        observers = parts.get("observers", {})
-        if not isinstance(observers, Mapping):
-            raise ValueError(f'the observers must be a table of rules, as in observers.exact="rtrl", not {observers!r}.')
-        parts["observers"] = {name: complete("rule", RULES, given) for name, given in observers.items()}
         rate = parts["optimizer"]["learning_rate"]
         if isinstance(rate, int | float):
             check_range("the learning rate", rate, least=0)
-        for key in ("steps", "bin", "streams"):
-            if key in parts:
-                check_count(key, parts[key])
+        steps = parts["steps"] = whole("steps", parts.get("steps", 1_000_000))
+        parts["bin"] = whole("bin", parts.get("bin", min(10_000, max(1, steps // 100))))
+        parts["streams"] = whole("streams", parts.get("streams", 1))
+        parts["sources"] = {name: rule.digest for name, rule in own.items()}
+        parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
         run.build()
         task = run.build_task()
         task.check(run.steps, run.streams)
-        if isinstance(task, Recorded):
-            run.task["digest"] = task.digest()  # other data in the same file are another run
+        if (digest := task.digest()) is not None:
+            run.task["digest"] = digest
         return run
 
     def build_task(self) -> AbstractTask:
@@ -73,46 +76,68 @@ class Run(pydantic.BaseModel):
         return make(TASKS, self.task)
 
     def build(self) -> tuple[AbstractRule, Network, optax.GradientTransformation, dict[str, AbstractRule]]:
-        """Rule, network, optimiser and observers of this run."""
-        observers = {name: make(RULES, table) for name, table in self.observers.items()}
-        return make(RULES, self.rule), make({"leaky": Network}, self.network), make(optimizers(), self.optimizer), observers
+        """Rule, network, optimiser and observers of this run. Raises ValueError if a rule's own file has changed."""
+        own = {name: load(f"{file}:{name}", self.sources[name]).kind for name, file in self.files.items()}
+        rules = {**RULES, **own}
+        observers = {label: make_rule(rules, table) for label, table in self.observers.items()}
+        return make_rule(rules, self.rule), make(NETWORKS, self.network), make(optimizers(), self.optimizer), observers
 
     def text(self) -> str:
-        """The run as one line of JSON: its identity on disk. One stream goes unsaid, as in files older than streams."""
-        return json.dumps(self.model_dump(exclude={"streams"} if self.streams == 1 else None), sort_keys=True)
+        """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
+        table = self.model_dump(exclude={"files": True, "task": set(files_of(self.task["name"]))})
+        return json.dumps(table, sort_keys=True)
+
+
+def find_rule(name: str) -> tuple[str, Callable[..., AbstractRule]]:
+    """What a rule is called, and what makes it; `name` is a name of the registry or path/to/file.py:MyRule.
+
+    Raises ValueError if there is no such rule.
+    """
+    if is_file(name):
+        own = load(name)
+        return own.name, own.kind
+    check_choice("rule", name, [*RULES, "path/to/file.py:MyRule"])
+    return name, RULES[name]
+
+
+def make_rule(registry: Registry, table: Mapping[str, Any]) -> AbstractRule:
+    """The rule that a completed table describes. Raises ValueError, one sentence, whatever goes wrong in a rule's own file."""
+    try:
+        return make(registry, table)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"rule {table['name']} cannot be made: {last_line(error)}.") from None
+
+
+def files_of(task: str) -> list[str]:
+    """The settings of a task that are paths of files."""
+    return [key for key, p in inspect.signature(TASKS[task]).parameters.items() if p.annotation == File]
+
+
+def whole(what: str, given: Any) -> int:
+    """A count: a whole number of at least 1, which may be written as 1e6. Raises ValueError for any other."""
+    count = int(given) if isinstance(given, float) and given.is_integer() else given
+    check_count(what, count)
+    return int(count)
+
+
+def _complete_rule(given: Any, own: dict[str, OwnRule]) -> dict[str, Any]:
+    """A rule's complete table. If it is the user's own, it goes by its class, and is entered in `own`."""
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        return complete("rule", RULES, given)  # which refuses it
+    if not is_file(table["name"]):
+        find_rule(table["name"])
+        return complete("rule", RULES, table)
+    found = load(table["name"])
+    if found.name in RULES or own.setdefault(found.name, found).file != found.file:
+        raise ValueError(f"{table['name']}: another rule is called {found.name}, so this class needs another name.")
+    filled = complete("rule", {**RULES, found.name: found.kind}, {**table, "name": found.name})
+    # A default that JSON cannot say is in the source, whose digest counts.
+    return {key: value for key, value in filled.items() if value is None or isinstance(value, bool | int | float | str | dict)}
 
 
 def _with_rate(given: Any) -> Any:
     table = {"name": given} if isinstance(given, str) else given
     return {"name": "sgd", "learning_rate": 1e-4, **table} if isinstance(table, Mapping) else table
-
-
-def read_toml(file: str | Path) -> dict[str, Any]:
-    """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
-    try:
-        return tomllib.loads(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
-
-
-def assign(table: dict[str, Any], assignment: str, like: str = "rule.window=20") -> None:
-    """Carry out "rule.jacobian.rate=0.01" on a table: a dotted path, and a TOML value (or a bare word).
-
-    Raises ValueError, with an example of what it should be `like`, for what is no assignment.
-    """
-    path, equals, text = assignment.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise ValueError(f'"{assignment}" is not a setting; write path=value, as in {like}.')
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    for key in keys[:-1]:
-        inner = table.get(key, {})
-        table[key] = table = {"name": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, Mapping) else {}
-    named = table.get(keys[-1])
-    if isinstance(named, Mapping) and isinstance(value, str):
-        table[keys[-1]] = {**named, "name": value}
-    else:
-        table[keys[-1]] = value

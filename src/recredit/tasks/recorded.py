@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.network.leaky import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask
+from recredit.tasks.task import AbstractTask, File
 
 
 class Recorded(AbstractTask):
@@ -94,7 +94,7 @@ class Recorded(AbstractTask):
         return {}
 
 
-def read_recording(file: str, head: Literal["linear", "softmax"] = "linear", digest: str | None = None) -> Recorded:
+def read_recording(file: File, head: Literal["linear", "softmax"] = "linear", digest: str | None = None) -> Recorded:
     """Your own data: a NumPy .npz `file` with arrays `inputs` (T, n_in) and `targets` (T, n_out).
 
     Raises ValueError for a file that is missing or unreadable or lacks one of the two, as `Recorded` does, and if a `digest`

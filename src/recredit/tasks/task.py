@@ -1,7 +1,7 @@
 """The contract of a task: an endless stream of inputs and labels, in constant memory."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.network.leaky import Head, LeakyRNN
+
+File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
 
 
 class AbstractTask(eqx.Module):
@@ -45,6 +47,13 @@ class AbstractTask(eqx.Module):
     @abstractmethod
     def floors(self) -> dict[str, float]:
         """Known levels of the loss, by what a learner that reaches it has learned; {} where none is known."""
+
+    def digest(self) -> str | None:
+        """What of the data belongs to a run's identity: a short fingerprint, for a task whose settings do not say it all.
+
+        The registry's entry of such a task also takes it as the setting `digest`, and refuses data that have another.
+        """
+        return None
 
 
 def stream_key(key: PRNGKeyArray, number: Int[Array, ""]) -> PRNGKeyArray:

@@ -1,0 +1,206 @@
+"""What a command asks for: a TOML file, options, and settings PATH=VALUE, put together into runs."""
+
+import hashlib
+import inspect
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recredit.errors import nearest
+from recredit.own_files import is_file
+from recredit.runs.settings import Run, files_of, find_rule, whole
+from recredit.tasks import TASKS
+
+PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Runs that differ in their rule alone, and how to compute them."""
+
+    runs: dict[str, Run]
+    """By what the rule is called."""
+    seeds: int
+    """Number of seeds."""
+    seeds_at_once: int | None
+    """Number of seeds that each worker vectorises together; None: as many as fit the cache."""
+    out: Path
+    """The folder for the results; by default named after the task and the rules."""
+
+
+def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> Request:
+    """Put together what is asked for: one run for each rule, complete and checked.
+
+    `config`: a TOML file of the parts that `PARTS` names; its paths are seen from its folder. `options`: parts by name, None or
+    () where not given. `settings`: PATH=VALUE each. Both override the file: a rule, observer or task that they name keeps the
+    file's settings if the file names it too, and replaces what the file has otherwise.
+
+    Raises ValueError, one sentence, for whatever does not fit, and for what options and settings give twice, differently.
+    """
+    table, folder = (read_toml(config), config.parent) if config else ({}, Path())
+    chosen = [((part,), value) for part, value in options.items() if value not in (None, ())]
+    given = given_once([*chosen, *map(parse, settings)])
+    for part in [*table, *(keys[0] for keys in given)]:
+        if part not in PARTS:
+            raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
+    for part in ("rule", "observers"):
+        table[part] = _rules(_seen_from(folder, table.get(part, [])))
+        if (names := given.pop((part,), None)) is not None:
+            table[part] = {label: table[part].get(label, {}) | named for label, named in _rules(names).items()}
+    table["task"] = _task(table.get("task"), given.pop(("task",), None), folder)
+    if isinstance(table.get("out"), str):
+        table["out"] = str(_at(folder, table["out"]))
+    addressed = given_once((each, value) for keys, value in given.items() for each in _addressed(keys, table["rule"]))
+    for keys, value in addressed.items():
+        assign(table, keys, value)
+    return _checked(table)
+
+
+def _checked(table: dict[str, Any]) -> Request:
+    """A request from its whole table."""
+    for label in [*table["rule"], *table["observers"]]:
+        if not re.fullmatch(r"[\w.-]+", label):  # it goes into the names of files, and into tables with markup
+            raise ValueError(f"{label!r} cannot be a rule's label: it may hold letters, digits, dots, - and _.")
+    rules, out = table.pop("rule"), table.pop("out", None)
+    seeds, at_once = whole("the number of seeds", table.pop("seeds", 20)), table.pop("seeds_at_once", None)
+    at_once = None if at_once is None else whole("the number of seeds at once", at_once)
+    runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
+    if not runs:
+        Run.create(table)  # which says that it needs a rule
+    if out is not None and (not isinstance(out, str | Path) or not str(out)):
+        raise ValueError(f"out must be the name of a folder, not {out!r}.")
+    return Request(runs, seeds, at_once, Path(out) if out else default_folder(runs))
+
+
+def default_folder(runs: Mapping[str, Run]) -> Path:
+    """Where the results of a task and these rules go: results/TASK-RULE-RULE, or a digest in place of a long list."""
+    task = next(iter(runs.values())).task["name"]
+    name = "-".join([task, *runs])
+    short = f"{task}-{len(runs)}-rules-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return Path("results") / (name if len(name.encode()) <= 60 else short)
+
+
+def read_toml(file: str | Path) -> dict[str, Any]:
+    """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
+
+
+def parse(setting: str, like: str = "rule.window=20") -> tuple[Keys, Any]:
+    """The path and the value of "rule.jacobian.rate=0.01": names with dots between, and one TOML value or a bare word.
+
+    Raises ValueError, with an example of what it should be `like`, for what is no setting.
+    """
+    path, equals, text = setting.partition("=")
+    keys = tuple(key.strip() for key in path.split("."))
+    if not equals or not all(keys) or not text.strip() or not setting.isprintable():
+        raise ValueError(f"{setting!r} is not a setting; write path=value, as in {like}.")
+    try:
+        table = tomllib.loads(f"value = [{text}]")  # in brackets, so that a comment or a second value does not go unnoticed
+    except tomllib.TOMLDecodeError:
+        table = {"value": []}
+    value = table["value"][0] if len(table["value"]) == 1 else text.strip()
+    if isinstance(value, dict):
+        raise ValueError(f'"{setting}" gives several settings at once; write each by itself, as in {like}.')
+    return keys[:-1] if len(keys) > 1 and keys[-1] == "name" else keys, value  # rule.name=rflo is rule=rflo
+
+
+def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:
+    """Values by path. Raises ValueError for a path that is given twice, differently."""
+    given: dict[Keys, Any] = {}
+    for keys, value in settings:
+        if keys in (("rule",), ("observers",)):
+            value = _listed(value)
+        if given.setdefault(keys, value) != value:
+            raise ValueError(f"{'.'.join(keys)} is given twice, as {given[keys]!r} and as {value!r}; give it once.")
+    return given
+
+
+def assign(table: dict[str, Any], keys: Keys, value: Any) -> None:
+    """Set what a path leads to in a table of tables. A word in place of a table is its name.
+
+    Raises ValueError for a path through what has no settings, or a value in place of settings.
+    """
+    *through, last = keys
+    for key in through:
+        inner = table.get(key, {})
+        if not isinstance(inner, str | Mapping):
+            raise ValueError(f"{'.'.join(keys)} does not exist: {key} is {inner!r} and has no settings.")
+        table[key] = table = {"name": inner} if isinstance(inner, str) else dict(inner)
+    if isinstance(named := table.get(last), Mapping):
+        if not isinstance(value, str):
+            raise ValueError(f"{'.'.join(keys)} cannot be {value!r}: it has settings.")
+        table[last] = {**named, "name": value}
+    else:
+        table[last] = value
+
+
+def _addressed(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
+    """What a path means with these rules: rule.LABEL.SETTING one rule's, rule.SETTING the setting of every rule.
+
+    Raises ValueError if only some of the rules have the setting.
+    """
+    part, *inner = keys
+    if part != "rule" or (len(inner) > 1 and inner[0] in rules):
+        return [keys]
+    having = [label for label, table in rules.items() if inner[0] in inspect.signature(find_rule(table["name"])[1]).parameters]
+    if having and len(having) < len(rules):
+        ways = " or ".join(".".join(["rule", label, *inner]) for label in having)
+        have = "has" if len(having) == 1 else "have"
+        raise ValueError(f"only {', '.join(having)} of the rules {have} a setting {inner[0]}; set it as {ways}.")
+    return [(part, label, *inner) for label in rules]
+
+
+def _rules(given: Any) -> dict[str, dict[str, Any]]:
+    """Rules by label: from a name, a table {name, settings...}, a list of these, which go by what they are called, or a table
+    of these, whose keys are the labels.
+
+    Raises ValueError for a rule that does not exist or has no name, and for two of the same label.
+    """
+    alone = not isinstance(given, Mapping) or isinstance(given.get("name"), str)
+    found: dict[str, dict[str, Any]] = {}
+    for key, each in [(None, each) for each in _listed(given)] if alone else given.items():
+        rule = {"name": each} if isinstance(each, str) else each
+        if not isinstance(rule, Mapping) or not isinstance(rule.get("name"), str):
+            raise ValueError(f'each rule needs a name, as in rule="rflo" or [rule] name="rflo"; given was {each!r}.')
+        called, _ = find_rule(rule["name"])
+        label = key or called
+        if label in found:
+            raise ValueError(f"the rule {label} is given twice.")
+        found[label] = dict(rule)
+    return found
+
+
+def _task(written: Any, name: Any, folder: Path) -> Any:
+    """The task that is named, with the settings of the file's if that is the same one; the file's if none is."""
+    task = {"name": written} if isinstance(written, str) else written
+    if name is not None:
+        same = isinstance(task, Mapping) and task.get("name", name) == name
+        task = {**task, "name": name} if same else {"name": name}
+    if not isinstance(task, Mapping) or task.get("name") not in TASKS:
+        return task
+    files = {key: str(_at(folder, task[key])) for key in files_of(task["name"]) if isinstance(task.get(key), str)}
+    return {**task, **files}
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _at(folder: Path, path: str) -> Path:
+    return folder / Path(path).expanduser()
+
+
+def _seen_from(folder: Path, given: Any) -> Any:
+    """The same, with the paths of rules' files seen from a folder."""
+    if isinstance(given, str):
+        return str(_at(folder, given)) if is_file(given) else given
+    if isinstance(given, list):
+        return [_seen_from(folder, each) for each in given]
+    return {key: _seen_from(folder, each) for key, each in given.items()} if isinstance(given, Mapping) else given

@@ -1,0 +1,24 @@
+"""Several rules on one task, as one dataset."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from recredit.runs.settings import Run
+from recredit.runs.store import read_cell
+
+
+def combined(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -> xr.Dataset:
+    """The finished runs in a folder, with these seeds: every variable has the dimension `rule` first, by the runs' labels."""
+    parts: list[xr.Dataset] = []
+    for label, run in runs.items():
+        data = read_cell(folder, run.text())
+        assert data is not None, label
+        parts.append(data.sel(seed=list(seeds)).expand_dims(rule=[label]))
+    together = xr.concat(parts, "rule", combine_attrs="drop_conflicts", join="exact")
+    together.rule.attrs = {"long_name": "learning rule"}
+    together.attrs.pop("run", None)
+    together.attrs["runs"] = json.dumps({label: run.model_dump() for label, run in runs.items()})
+    return together

@@ -1,0 +1,239 @@
+"""What a command asks for, put together from a TOML file, options and settings; and rules of the user's own in it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from recredit.runs.request import request
+from recredit.runs.settings import Run
+from recredit.runs.worker import work
+
+ADD = 'task = "add"\nsteps = 200\n'
+OWN = """
+import jax.numpy as jnp
+import beside
+from recredit import AbstractRule
+class Mine(AbstractRule):
+    depth: int = 1
+    phi: object = jnp.tanh
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        import inside
+        return beside.GAIN * self.depth * jnp.outer(step.error @ net.W_out, step.r_hat), state
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def asked(*settings, file="", **options):
+    """The request of a command with these options and settings, and this TOML file."""
+    if file:
+        Path("run.toml").write_text(file)
+    return request(Path("run.toml") if file else None, {"task": "add", "steps": 200} | options, settings)
+
+
+def own(place, gain=1):
+    """A rule's file in a folder, with two modules beside it."""
+    Path(place).mkdir(parents=True, exist_ok=True)
+    Path(place, "own.py").write_text(OWN)
+    Path(place, "beside.py").write_text(f"GAIN = {gain}")
+    Path(place, "inside.py").write_text("")
+    return Path(place)
+
+
+def test_several_rules_are_runs_that_differ_in_their_rule_alone():
+    runs = asked("rule.f_bptt.window=20", "network.n=5", rule=("rflo", "f_bptt", "uoro"), observers=("rtrl",)).runs
+    assert [*runs] == ["rflo", "f_bptt", "uoro"]
+    assert runs["f_bptt"].rule["window"] == 20
+    assert len({run.model_copy(update={"rule": {}}).text() for run in runs.values()}) == 1
+    assert all([*run.observers] == ["rtrl"] and run.network["n"] == 5 for run in runs.values())
+
+
+SAME = {
+    "options": ((), "", {"rule": ("f_bptt", "rflo")}),
+    "a setting": (('rule=["f_bptt", "rflo"]',), "", {}),
+    "a file": ((), 'rule = ["f_bptt", "rflo"]', {}),
+    "tables in a file": ((), '[[rule]]\nname = "f_bptt"\nwindow = 10\n[[rule]]\nname = "rflo"', {}),
+    "labels": ((), '[rule]\nf_bptt = "f_bptt"\nrflo = "rflo"', {}),
+    "a file overridden": ((), 'rule = "uoro"', {"rule": ("f_bptt", "rflo")}),
+    "a file and an option that agree": ((), 'rule = ["f_bptt", "rflo"]', {"rule": ("f_bptt", "rflo")}),
+    "an option and a setting that agree": (('rule=["f_bptt", "rflo"]',), "", {"rule": ("f_bptt", "rflo")}),
+    "steps as a float": (("steps=2e2",), "", {"steps": None, "rule": ("f_bptt", "rflo")}),
+    "steps as a float in a file": ((), "steps = 2e2", {"steps": None, "rule": ("f_bptt", "rflo")}),
+    "seeds in a file": ((), "seeds = 20.0\nseeds_at_once = 1e1", {"rule": ("f_bptt", "rflo"), "seeds_at_once": 10}),
+}
+
+
+@pytest.mark.parametrize("way", SAME)
+def test_the_same_is_asked_for_in_every_way(way):
+    settings, file, options = SAME[way]
+    found = asked(*settings, file=file, **options)
+    assert {name: run.text() for name, run in found.runs.items()} == {
+        name: Run.create({"rule": name, "task": "add", "steps": 200}).text() for name in ("f_bptt", "rflo")
+    }
+    assert (found.seeds, found.out) == (20, Path("results/add-f_bptt-rflo"))
+
+
+def test_a_file_says_all_that_options_say():
+    file = 'seeds = 3\nseeds_at_once = 2\nout = "here"\nrule = "rflo"\nobservers = ["rtrl", "uoro"]\nbin = 1e1\nstreams = 2\n'
+    options = {"seeds": 3, "seeds_at_once": 2, "out": "here", "rule": ("rflo",), "observers": ("rtrl", "uoro"), "bin": 10}
+    assert asked(file=file) == asked(**options, streams=2)
+
+
+def test_options_override_the_file_and_keep_its_settings_of_what_they_name_too():
+    file = '[rule]\nname = "f_bptt"\nwindow = 7\n[task]\nname = "add"\nt1 = 1\n[observers]\nshort = "f_bptt"\n'
+    kept = asked(file=file, rule=("f_bptt", "rflo"), task="add").runs["f_bptt"]
+    assert (kept.rule["window"], kept.task["t1"], [*kept.observers]) == (7, 1, ["short"])
+    replaced = asked(file=file, rule=("p_bptt",), task="mimic", observers=("rtrl",)).runs["p_bptt"]
+    assert replaced == Run.create({"rule": "p_bptt", "task": "mimic", "observers": {"rtrl": "rtrl"}, "steps": 200})
+
+
+REFUSED = {
+    "another rule in --set": (["rule=uoro"], {"rule": ("rflo",)}, "rule is given twice, as ['rflo'] and as ['uoro']"),
+    "the rule's name in --set": (["rule.name=uoro"], {"rule": ("rflo",)}, "rule is given twice"),
+    "another task": (["task=mimic"], {}, "task is given twice, as 'add' and as 'mimic'"),
+    "other steps": (["steps=1000"], {}, "steps is given twice, as 200 and as 1000"),
+    "other observers": (["observers=rtrl"], {"observers": ("uoro",)}, "observers is given twice"),
+    "another folder": (["out=there"], {"out": "here"}, "out is given twice, as 'here' and as 'there'"),
+    "a setting twice": (["network.n=4", "network.n=5"], {}, "network.n is given twice, as 4 and as 5"),
+    "one rule's and every rule's": (
+        ["rule.window=3", "rule.f_bptt.window=4"],
+        {"rule": ("f_bptt", "p_bptt")},
+        "rule.f_bptt.window is given twice, as 3 and as 4",
+    ),
+    "a setting of some rules": (
+        ["rule.window=3"],
+        {"rule": ("rflo", "f_bptt", "p_bptt")},
+        "only f_bptt, p_bptt of the rules have a setting window; set it as rule.f_bptt.window or rule.p_bptt.window.",
+    ),
+    "a setting of one rule": (
+        ["rule.rate=3"],
+        {"rule": ("rflo", "dni")},
+        "only dni of the rules has a setting rate; set it as rule.dni.rate.",
+    ),
+    "a setting of no rule": (["rule.windw=3"], {"rule": ("f_bptt", "p_bptt")}, 'Did you mean "window"?'),
+    "a rule twice": ([], {"rule": ("rflo", "rflo")}, "the rule rflo is given twice"),
+    "an observer twice": ([], {"rule": ("rflo",), "observers": ("rtrl", "rtrl")}, "the rule rtrl is given twice"),
+    "two lines": (["network.n=64\nnetwork.alpha=0.1"], {}, "is not a setting; write path=value"),
+    "a comment": (["network.n=64 # units"], {}, "network's n cannot be '64 # units'"),
+    "two values": (["network.n=64, 65"], {}, "network's n cannot be '64, 65'"),
+    "two equals": (["network.n=4=5"], {}, "network's n cannot be '4=5'"),
+    "no part": (["a=b=c"], {}, 'a run has no part "a"'),
+    "no value": (["network.n="], {}, "is not a setting"),
+    "a list": (["network.n=[4]"], {}, "network's n cannot be [4]"),
+    "a table": (["network={n=4}"], {}, "gives several settings at once; write each by itself"),
+    "a setting of a number": (["steps.n=4"], {}, "steps.n does not exist: steps is 200 and has no settings"),
+    "a number for settings": (["task.t1=4", "task=5"], {"task": None}, "the task needs a name"),
+    "half a step": (["steps=2.5"], {"steps": None}, "steps must be a whole number of at least 1, not 2.5"),
+    "half a seed": (["seeds=2.5"], {}, "the number of seeds must be a whole number of at least 1, not 2.5"),
+    "no seeds at once": (["seeds_at_once=0"], {}, "the number of seeds at once must be a whole number of at least 1, not 0"),
+    "no folder": (["out=3"], {}, "out must be the name of a folder, not 3"),
+    "an empty folder": ([], {"out": ""}, "out must be the name of a folder, not ''"),
+    "an unprintable label": (["observers.a[/b]=rtrl"], {}, "cannot be a rule's label"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_fit_or_is_given_twice_is_refused(what):
+    settings, options, sentence = REFUSED[what]
+    with pytest.raises(ValueError) as refused:
+        asked(*settings, **({"rule": ("rflo",)} | options))
+    assert sentence in str(refused.value)
+
+
+def test_paths_in_a_file_are_seen_from_its_folder(folder, monkeypatch):
+    own("a/rules")
+    np.savez("a/data.npz", inputs=np.ones((200, 2)), targets=np.ones((200, 2)))
+    Path("a/run.toml").write_text(
+        'rule = "rules/own.py"\nobservers = ["rules/own.py:Mine"]\nout = "there"\nsteps = 200\n'
+        '[task]\nname = "recorded"\nfile = "data.npz"\n'
+    )
+    found = request(Path("a/run.toml"), {}, [])
+    assert (found.out, found.runs["Mine"].files) == (Path("a/there"), {"Mine": str(folder / "a/rules/own.py")})
+    monkeypatch.chdir("a")
+    here = asked("task.file=data.npz", rule=("rules/own.py",), observers=("rules/own.py:Mine",), task="recorded")
+    assert here.runs["Mine"].text() == found.runs["Mine"].text()
+
+
+def test_the_source_of_an_own_rule_is_its_identity_and_its_place_is_not():
+    def text(place, *settings):
+        return asked(*settings, rule=(f"{place}/own.py",)).runs["Mine"].text()
+
+    own("a")
+    first = text("a")
+    own("b/c")
+    assert text("b/c") == first
+    assert text("b/c", "rule.depth=2") != first
+    for file in ("own.py", "beside.py", "inside.py"):
+        own("b/c")
+        Path("b/c", file).write_text(Path("b/c", file).read_text() + "\n# another")
+        assert text("b/c") != first, file
+    own("b/c")
+    assert text("b/c") == first
+    assert not [*Path().rglob("__pycache__")]
+
+
+def test_an_own_rule_is_trained_with_its_settings_by_a_worker_that_refuses_a_changed_file():
+    def final(run):
+        work(Run(**run.model_dump()), [0], Path("cell.nc"))
+        return xr.load_dataset("cell.nc").W.values
+
+    own("a")
+    run = asked("rule.depth=3", "network.n=4", rule=("a/own.py",)).runs["Mine"]
+    thrice = final(run)
+    own("a", gain=3)
+    again = asked("network.n=4", rule=("a/own.py",)).runs["Mine"]
+    np.testing.assert_array_equal(final(again), thrice)
+    with pytest.raises(ValueError, match=r"own\.py.*has changed since the run began"):
+        final(run)
+
+
+def test_rules_beside_modules_of_the_same_name_each_have_their_own():
+    own("a", gain=1)
+    own("b", gain=2)
+    Path("b/own.py").write_text(OWN.replace("Mine", "Other"))
+    runs = asked(rule=("a/own.py", "b/own.py")).runs
+    gains = [vars(sys.modules[run.files[name]])["beside"].GAIN for name, run in runs.items()]
+    assert gains == [1, 2]
+
+
+OWN_REFUSED = {
+    "class of a registered rule": (
+        "Mine",
+        "rflo",
+        ("own.py",),
+        "another rule is called rflo, so this class needs another name",
+    ),
+    "two classes of one name": ("", "", ("own.py", "b/own.py"), "the rule Mine is given twice"),
+    "an observer of that name": ("", "", ("own.py",), "another rule is called Mine"),
+    "no such class": ("", "", ("own.py:Mime",), 'own.py has no "Mime"; its learning rules: Mine. Did you mean "Mine"?'),
+    "no file": ("", "", ("no.py",), "the file no.py does not exist"),
+    "a name like a path": ("", "", ("own",), "allowed: fixed_w"),
+}
+
+
+@pytest.mark.parametrize("what", OWN_REFUSED)
+def test_own_rules_that_do_not_fit_are_refused(what):
+    old, new, rules, sentence = OWN_REFUSED[what]
+    own("b")
+    Path(own("."), "own.py").write_text(OWN.replace(old, new) if old else OWN)
+    with pytest.raises(ValueError) as refused:
+        asked(rule=rules, observers=("b/own.py",) if "observer" in what else ())
+    assert sentence in str(refused.value)
+
+
+def test_many_rules_have_a_folder_with_a_short_name():
+    names = ("rflo", "uoro", "dni", "dni_b", "rtrl", "rtrl_block", "kernl", "kf_rtrl", "r_kf", "e_bptt", "f_bptt", "p_bptt")
+    long, other = asked(rule=names).out, asked(rule=names[::-1]).out
+    assert long.name.startswith("add-12-rules-")
+    assert long != other
+    assert len(long.name) < 30
