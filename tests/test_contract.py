@@ -1,5 +1,7 @@
 """What every registered rule owes: checked for all of RULES, by no one's name."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,19 @@ def problem(length=3, **settings):
     return net, steps_of(net, *stream(net, length))
 
 
+@cache
+def compiled(name):
+    """The update of a rule as it comes, and a list with an entry for each time that it was traced."""
+    traces = []
+
+    @jax.jit
+    def update(*arguments):
+        traces.append(1)
+        return RULES[name]().update(*arguments)
+
+    return update, traces
+
+
 def shapes(tree):
     return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
@@ -65,9 +80,8 @@ def test_a_gradient_comes_when_the_rule_says(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_results_are_finite(name):
-    rule = RULES[name]()
     net, steps = problem(length=12)
-    state, update = rule.init(net, jax.random.key(0)), jax.jit(rule.update)
+    state, (update, _) = RULES[name]().init(net, jax.random.key(0)), compiled(name)
     for t, step in enumerate(steps):
         G, state = update(net, step, state, jax.random.key(t))
         assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((G, state)))
@@ -77,21 +91,15 @@ def test_results_are_finite(name):
 def test_no_array_hides_in_the_rule_or_in_its_trace(name):
     rule, (net, steps) = VARIANTS[name], problem()
     assert not any(eqx.is_array(leaf) for leaf in jax.tree.leaves(rule))
-    state = rule.init(net, jax.random.key(0))
+    state = jax.eval_shape(rule.init, net, jax.random.key(0))
     trace = jax.make_jaxpr(rule.update)(net, steps[0], state, jax.random.key(1))
     assert all(np.ndim(constant) == 0 for constant in trace.consts)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_second_step_is_not_compiled_again(name):
-    rule, (net, steps), traces = RULES[name](), problem(), []
-
-    @jax.jit
-    def update(*arguments):
-        traces.append(1)
-        return rule.update(*arguments)
-
-    state = rule.init(net, jax.random.key(0))
+    (net, steps), (update, traces) = problem(), compiled(name)
+    state = RULES[name]().init(net, jax.random.key(0))
     for t, step in enumerate(steps):
         _, state = update(net, step, state, jax.random.key(t))
     assert len(traces) == 1
@@ -104,8 +112,7 @@ def test_vectorised_seeds_equal_seeds_one_by_one(name):
     steps = [steps_of(net, *stream(net, length, seed=seed)) for seed, net in enumerate(nets)]
     keys = jax.random.split(jax.random.key(5), (length, seeds))
     alone = [rule.init(net, jax.random.key(seed)) for seed, net in enumerate(nets)]
-    states, together = stack(alone), jax.jit(jax.vmap(rule.update))
-    update = jax.jit(rule.update)
+    states, together, (update, _) = stack(alone), jax.jit(jax.vmap(rule.update)), compiled(name)
     for t in range(length):
         G, states = together(stack(nets), stack([s[t] for s in steps]), states, keys[t])
         for seed in range(seeds):

@@ -1,5 +1,7 @@
 """DNI and DNI(b): closed form, limits, and an independent writing of their equations in NumPy."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,7 @@ def with_A(rule, net, A):
     return eqx.tree_at(lambda s: (s.A, s.A_frozen), rule.init(net, jax.random.key(0)), (A, A))
 
 
+@cache
 def autonomous(n=5, n_out=2, T=300):
     """A linear network without input whose labels turn by themselves, its steps, and the exact A (formula 1.11 of DNI)."""
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ The keys are the enumeration: for each pattern of signs a key is found that make
 """
 
 import itertools
+from functools import cache
 
 import equinox as eqx
 import jax
@@ -23,6 +24,7 @@ def problem(**net):
     return net, steps_of(net, *stream(net, T))
 
 
+@cache
 def keys_of_all_signs():
     """A key for each of the four patterns of two signs."""
     keys = [jax.random.key(i) for i in range(40)]
@@ -36,18 +38,17 @@ def start(rule, net, zero):
     return eqx.tree_at(lambda s: (s.A, s.B), state, replace_fn=jnp.zeros_like) if zero else state
 
 
-def every_draw(rule, net, steps, state):
-    """The final states and gradients for all 4^T draws, stacked."""
-    keys = jnp.stack(keys_of_all_signs())
+@eqx.filter_jit
+def every_draw(rule, net, steps, state, keys):
+    """The gradients and states at the end of each (draw, t) row of keys."""
 
-    def run(draw):
+    def run(keys):
         now = state
         for t, step in enumerate(steps):
-            G, now = rule.update(net, step, now, keys[draw[t]])
+            G, now = rule.update(net, step, now, keys[t])
         return G, now
 
-    draws = jnp.array(list(itertools.product(range(4), repeat=T)))
-    return jax.jit(jax.vmap(run))(draws)
+    return jax.vmap(run)(keys)
 
 
 @pytest.mark.parametrize("settings", [{}, {"alpha": 1.0}, {"activation": "sigmoid", "head": "linear"}], ids=str)
@@ -60,7 +61,8 @@ def test_mean_over_all_signs_is_rtrl(name, zero, settings):
     rtrl = eqx.tree_at(lambda s: s.M, RTRL().init(net, jax.random.key(0)), jnp.einsum(structure, state.A, state.B))
     expected_G, expected = run_rule(RTRL(), net, steps, state=rtrl)
 
-    G, states = every_draw(rule, net, steps, state)
+    draws = np.array(list(itertools.product(range(4), repeat=T)))
+    G, states = every_draw(rule, net, steps, state, jnp.stack(keys_of_all_signs())[draws])
     influence = jax.vmap(lambda A, B: jnp.einsum(structure, A, B))(states.A, states.B)
     assert len(influence) == 64
     assert influence.std(axis=0).max() > 1e-3  # the draws do differ
