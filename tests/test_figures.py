@@ -1,11 +1,16 @@
 """Figures and tables, read back: the curves are the data, bin by bin, and what a reader must know is said in words."""
 
+import importlib
+import sys
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from recredit.cli import compute
 from recredit.report import figures
 from recredit.report.tables import catalogue_table, claims_table, losses_table, show
 from recredit.runs.settings import Run
@@ -85,6 +90,19 @@ def test_observers_have_a_panel_of_their_own(drawn):
     np.testing.assert_allclose(line.get_ydata(), np.nanmean(cosine[0, 0], axis=0), rtol=1e-14)
     assert line.get_color() != figure.axes[0].lines[0].get_color()
     assert "fixed_w beside rflo: never comparable" in words(figure)
+
+
+def test_many_rules_and_observers_with_long_names_leave_room_for_the_curves(drawn, monkeypatch):
+    rules = [f"a.rule-with-a-name-of-its-own-{i}" for i in range(9)]
+    monkeypatch.setattr(sys.modules[__name__], "RUNS", dict.fromkeys([*rules, 100 * "x"], RUNS["rflo"]))
+    cosine = (("rule", "observer", "seed", "step"), np.zeros((10, 3, 3, 5)))
+    figure = drawn(losses(rules=[*rules, 100 * "x"], cosine=cosine).assign_coords(observer=rules[:3]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as of a layout that finds no room
+        figure.canvas.draw()
+    assert all(axes.get_window_extent().height > 0.25 * figure.bbox.height / 2 for axes in figure.axes)
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines if line.get_label() in RUNS]
+    assert len(set(looks)) == len(looks)
 
 
 def test_one_bin_is_a_marker(drawn):
@@ -172,7 +190,7 @@ def judged(seeds):
     return judge(final)["claims"]
 
 
-@pytest.mark.parametrize("width", [0, 1, 20, 40, 60, 200])
+@pytest.mark.parametrize("width", [1, 20, 40, 60, 200])
 def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width):
     final = {
         "add": {"rflo": {"mean": 0.67231, "sem": 0.012345, "seeds": 18}, "my[red].py": {"mean": None, "sem": None, "seeds": 0}}
@@ -184,6 +202,13 @@ def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width):
     text = " ".join(printed(claims_table(judged(20)), width).replace("│", " ").split())
     assert text.count("supported") == 4
     assert "rflo" in printed(catalogue_table("Rules", [("rflo", "what it is " * 9, "feedback=exact")]), width)
+
+
+def test_no_columns_at_all_are_taken_for_eighty(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert importlib.reload(compute).console.width == 80
+    monkeypatch.undo()
+    importlib.reload(compute)
 
 
 def test_a_table_of_claims_says_when_there_are_too_few_seeds_for_any():

@@ -131,22 +131,37 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     """
     run = next(iter(runs.values()))
     task, aligned = run.build_task(), "cosine" in data
-    figure = Figure(figsize=(7.6, 7.0 if aligned else 4.4), layout="constrained")
+    title, caption = textwrap.fill(_settings(run.task), 90), textwrap.fill(_caption(data, runs), 125)
+    figure = Figure(layout="constrained")
     panels = figure.subplots(2 if aligned else 1, 1, squeeze=False)[:, 0]
     losses = data.assign({name: shown(data[name], task) for name in ("loss", "loss_at_start")})
     _draw_losses(panels[0], losses, loss_levels(task), itertools.cycle(CHOSEN))
     panels[0].set_ylabel(loss_unit(task))
     if aligned:
         _draw_alignment(panels[1], data)
-    for axes in panels:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=9, borderaxespad=0.2)
-    figure.suptitle(textwrap.fill(_settings(run.task), 90), x=0.01, ha="left", fontsize=11)
+    lines = sum(_draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
+    figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="0.3")
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+
+
+def _draw_legend(axes: Axes) -> int:
+    """A legend above the panel, in as many columns as its names leave room for; the number of its lines."""
+    handles, names = axes.get_legend_handles_labels()
+    names = [textwrap.fill(name, 80) for name in names]
+    columns = max(1, min(4, 95 // (max(len(name) for name in names) + 8)))
+    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9)
+    return -(-len(names) // columns) + sum(name.count("\n") for name in names)
+
+
+def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
+    """What is drawn, and the settings of all runs but for the task's."""
+    run = next(iter(runs.values()))
     rules = [name + _settings(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
     streams = [f"{run.streams} streams"] if run.streams > 1 else []
     settings = [*rules, f"network {_settings(run.network)}", *streams, f"optimizer {_settings(run.optimizer)}"]
-    caption = f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
-    figure.supxlabel(textwrap.fill(caption, 125), x=0.01, ha="left", fontsize=8, color="0.3")
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+    return f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
 def _draw_alignment(axes: Axes, data: xr.Dataset) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,22 +18,30 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
+def show(console: Console, table: Table) -> None:
+    """Print a table, or its rows as lines where the terminal is too narrow for it; nothing is cut."""
+    fitting = fitted(table, console.width)
+    console.print(fitting) if fitting is table else console.out(fitting, highlight=False)
+
+
+def fitted(table: Table, width: int) -> Table | Text:
+    """The table, if a terminal of this many columns has room for it; else each of its rows as a line of its own."""
+    heads = [str(column.header).replace("-\n", "").replace("\n", "-") for column in table.columns]
+    cells = [[_plain(cell) for cell in column.cells] for column in table.columns]
+    needed = [
+        max(map(cell_len, "\n".join([str(column.header), *told]).split("\n"))) for column, told in zip(table.columns, cells)
+    ]
+    unlimited = Console(width=10_000)
+    borders = unlimited.measure(table).maximum - sum(needed)
+    least = [whole if column.no_wrap else min(whole, NARROW) for column, whole in zip(table.columns, needed)]
+    if borders + sum(least) <= width:
+        return table
+    rows = ["; ".join(f"{head}: {cell}".removeprefix(": ") for head, cell in zip(heads, row) if cell) for row in zip(*cells)]
+    return Text("\n".join(filter(None, [str(table.title or ""), *rows, str(table.caption or "")])))
+
+
 def _plain(cell: Any) -> str:
     return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
-
-
-def show(console: Console, table: Table) -> None:
-    """Print a table; where the terminal is too narrow for it, each row as a line of its own, with nothing cut."""
-    columns = [(str(column.header), [_plain(cell) for cell in column.cells], column.no_wrap) for column in table.columns]
-    widths = [(max(map(len, (header, *cells))), whole) for header, cells, whole in columns]
-    if sum((width if whole else min(width, NARROW)) + 3 for width, whole in widths) < console.width:
-        console.print(table)
-        return
-    rows = [
-        "; ".join(f"{header}: {cells[row]}" for header, cells, _ in columns if cells[row]) for row in range(table.row_count)
-    ]
-    text = "\n".join(filter(None, [str(table.title or ""), *rows, str(table.caption or "")]))
-    console.print(Text(text), soft_wrap=True)
 
 
 def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str) -> Table:
