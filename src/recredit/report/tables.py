@@ -36,7 +36,10 @@ def fitted(table: Table, width: int) -> Table | Text:
     least = [whole if column.no_wrap else min(whole, NARROW) for column, whole in zip(table.columns, needed)]
     if borders + sum(least) <= width:
         return table
-    rows = ["; ".join(f"{head}: {cell}".removeprefix(": ") for head, cell in zip(heads, row) if cell) for row in zip(*cells)]
+    rows = [
+        "; ".join(f"{head}: {cell}".removeprefix(": ").replace("\n", ", ") for head, cell in zip(heads, row) if cell)
+        for row in zip(*cells)
+    ]
     return Text("\n".join(filter(None, [str(table.title or ""), *rows, str(table.caption or "")])))
 
 
