@@ -23,6 +23,7 @@ LAYERS = [
     {"network"},
     {"rule"},
     {"blocks"},
+    {"contract"},
     {"rules", "tasks"},
     {"registry", "own_files"},
     {"training", "audit"},
@@ -63,7 +64,7 @@ def test_a_rule_knows_nothing_of_training_or_experiments():
 def test_the_audit_knows_only_the_network_and_the_contract():
     modules = [module for module in FILES if module.split(".")[0] == "audit"]
     assert len(modules) > 8
-    assert {name for module in modules for name in imports(FILES[module])} <= {"audit", "network", "rule"}
+    assert {name for module in modules for name in imports(FILES[module])} <= {"audit", "network", "rule", "contract"}
 
 
 def test_every_public_name_resolves_and_no_other_does():

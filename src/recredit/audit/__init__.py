@@ -7,15 +7,13 @@ import sys
 from dataclasses import replace
 from types import ModuleType
 
-import jax
-
 from recredit.audit.account import multiplications, operations, reads, state
 from recredit.audit.continuity import slope, slopes
 from recredit.audit.criteria import STRUCTURAL
 from recredit.audit.program import Program
-from recredit.audit.trace import check_rule
 from recredit.audit.verdicts import CRITERIA, Audit, Cell
 from recredit.audit.verdicts import Evidence as Evidence
+from recredit.contract import check_rule, random_key
 from recredit.rule import AbstractRule
 
 SMOOTH = 0.6  # the slope from which on a matrix counts as continuous: 1 is smooth, 1/2 diffusive, 0 jumps
@@ -63,7 +61,7 @@ def _notes(p: Program) -> tuple[str, ...]:
 def _measured(p: Program) -> tuple[dict[str, dict[str, list[float]]] | None, Cell]:
     """The continuity measurement and its verdict; judgement for a rule that the measurement cannot run."""
     try:
-        curves = slopes(p.rule, jax.random.key(0))
+        curves = slopes(p.rule, random_key(0))
     except Exception as error:  # of the rule's, or of a type of number that the measurement does not know
         sentence = f"The measurement could not run the rule: {type(error).__name__}."
         evidence = (p.evidence("update", p.returns("update"), sentence),)

@@ -16,8 +16,9 @@ from recredit.audit.facts import ACTIVATIONS
 from recredit.audit.graph import COMPARE, Frames
 from recredit.audit.program import Program
 from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
-from recredit.audit.trace import example, names_of
+from recredit.audit.trace import example
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
+from recredit.contract import names_of
 from recredit.rule import AbstractRule
 
 UNKNOWN = "not a polynomial in n, n_in, n_out"

@@ -10,7 +10,8 @@ import numpy as np
 
 from recredit.audit.graph import Graph
 from recredit.audit.products import Product, products, sums_of
-from recredit.audit.trace import Sizes, example, names_of, trace
+from recredit.audit.trace import Sizes, example, trace
+from recredit.contract import names_of
 from recredit.rule import AbstractRule
 
 SMALL: Sizes = (5, 2, 3)

@@ -1,7 +1,6 @@
 """What the arrays, operations and places of a rule's program are called."""
 
 import ast
-import inspect
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from recredit.audit.facts import LARGE, SMALL, Facts
 from recredit.audit.graph import Frame, Frames
 from recredit.audit.products import Product, products, sums_of
 from recredit.audit.verdicts import Evidence
+from recredit.contract import returns
 
 SHORT = {
     "net.W": "W", "net.W_out": "W_out", "net.b_out": "b_out", "step.r_prev": "r⁻", "step.r_hat": "r̂", "step.v": "v",
@@ -43,12 +43,8 @@ class Program(Facts):
 
     def returns(self, method: str) -> Frames:
         """Where a method of the rule returns."""
-        try:
-            lines, first = inspect.getsourcelines(getattr(type(self.rule), method))
-        except OSError:
-            lines, first = [], 1
-        at = [k for k, line in enumerate(lines) if line.lstrip().startswith("return")]
-        return (Frame(self.file, first + (at[-1] if at else 0), method),)
+        file, line = returns(self.rule, method)
+        return (Frame(file or self.file, line, method),)
 
     def evidence(self, operation: str, frames: Frames, sentence: str) -> Evidence:
         """Evidence at the place of an operation."""

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from recredit.errors import check_choice, check_count, check_range
 
@@ -26,7 +26,7 @@ _PHI = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "ident
 class LeakyRNN(eqx.Module):
     """A leaky recurrent network with trainable weights `W`, `W_out`, `b_out`.
 
-    `head` fixes the loss: "softmax" with cross-entropy, or "linear" with half the summed squared error.
+    `head` fixes the loss: "softmax" with cross-entropy (two outputs or more), or "linear" with half the summed squared error.
 
     Source: Marschall et al. 2019, "Plausibility criteria for recurrent learning".
     """
@@ -54,6 +54,11 @@ class LeakyRNN(eqx.Module):
                 f"the network's sizes disagree: W is {self.W.shape}, W_out {self.W_out.shape}, b_out {self.b_out.shape}; "
                 "they must be (n, n + n_in + 1), (n_out, n) and (n_out,)."
             )
+        if self.head == "softmax" and n_out == 1:
+            raise ValueError(
+                "a softmax head with one output has the loss 0 for every network and label; "
+                'take two outputs, with labels (y, 1 - y), or the head "linear".'
+            )
 
     @classmethod
     def create(
@@ -63,7 +68,8 @@ class LeakyRNN(eqx.Module):
 
         W_rec is the orthogonal factor of a Gaussian matrix, W_in ~ N(0, 1/n_in), W_out ~ N(0, 1/n), biases are zero.
 
-        Raises ValueError for a size below 1, an alpha outside (0, 1], or an unknown activation or head.
+        Raises ValueError for a size below 1, an alpha outside (0, 1], an unknown activation or head, or a softmax head with
+        one output.
         """
         n, n_in, n_out = sizes
         for name, size in zip(("n", "n_in", "n_out"), sizes, strict=True):
@@ -138,13 +144,18 @@ class LeakyRNN(eqx.Module):
     ) -> tuple[Float[Array, ""], Float[Array, " n_out"]]:
         """The loss L of one step and its error dL/dz.
 
-        Softmax head: cross-entropy in nats, softmax(z) - target (the target's entries sum to 1). Linear head: half the
-        summed squared error, z - target.
+        Softmax head: cross-entropy in nats, and softmax(z) sum(target) - target. A label's entries sum to 1, or to the
+        weight of the step: both are 0 for a label of zeros, which so leaves a step out. Linear head: half the summed squared
+        error, and z - target.
         """
         if self.head == "softmax":
-            return -jnp.sum(target * jax.nn.log_softmax(z)), jax.nn.softmax(z) - target
+            return -jnp.sum(target * jax.nn.log_softmax(z)), jax.nn.softmax(z) * jnp.sum(target) - target
         error = z - target
         return 0.5 * jnp.sum(error**2), error
+
+    def has_loss(self, targets: Float[Array, "*T n_out"]) -> Bool[Array, ""]:
+        """Whether the head has a loss for all of these labels: a softmax head has none for labels below 0."""
+        return jnp.all(targets >= 0) if self.head == "softmax" else jnp.array(True)
 
 
 class Network(eqx.Module):

@@ -16,6 +16,7 @@ from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
 from recredit.tasks.task import File
+from recredit.training.step import Trainer
 
 NETWORKS: Registry = {"leaky": Network}
 
@@ -64,9 +65,9 @@ class Run(pydantic.BaseModel):
         parts["sources"] = {name: rule.digest for name, rule in own.items()}
         parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
-        run.build()
+        rule, network, optimizer, observers = run.build()
         task = run.build_task()
-        task.check(run.steps, run.streams)
+        Trainer((rule, *observers.values()), task, network, optimizer, run.streams).check(run.steps)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
         return run

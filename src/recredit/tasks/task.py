@@ -1,25 +1,33 @@
 """The contract of a task: an endless stream of inputs and labels, in constant memory."""
 
 from abc import abstractmethod
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from recredit.contract import check_instance, check_same, example_key, kind_of, trace_function
+from recredit.errors import check_choice, check_count
 from recredit.network.leaky import Head, LeakyRNN
 
 File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
 
 
 class AbstractTask(eqx.Module):
-    """A stream of inputs (n_in,) and labels (n_out,), one of each per network step."""
+    """A stream of inputs (n_in,) and labels (n_out,), one of each per network step, in the network's type of number.
+
+    For the head "linear" a label is the output that is asked for. For "softmax" it is a distribution over the outputs times
+    the step's weight: entries of at least 0 that sum to 1 where every step counts alike, and all 0 at a step that is left out
+    (a mask). Then the loss and its error are 0 there, and the network only runs on.
+    """
 
     n_in: eqx.AbstractVar[int]
     """Number of inputs."""
     n_out: eqx.AbstractVar[int]
-    """Number of outputs."""
+    """Number of outputs, two or more with a softmax head."""
     head: eqx.AbstractVar[Head]
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
 
@@ -38,7 +46,7 @@ class AbstractTask(eqx.Module):
 
         The task is the same in all streams, the data differ; number 0 plays what the only stream would.
         """
-        raise ValueError(f"the task {type(self).__name__} has no parallel streams: it does not define `stream`.")
+        raise NotImplementedError
 
     @abstractmethod
     def check(self, steps: int, streams: int = 1) -> None:
@@ -54,6 +62,36 @@ class AbstractTask(eqx.Module):
         The registry's entry of such a task also takes it as the setting `digest`, and refuses data that have another.
         """
         return None
+
+
+def check_task(task: Any) -> None:
+    """Raise ValueError unless `task` is a task whose sizes and head can be a network's."""
+    check_instance("task", task, AbstractTask)
+    name = f"the task {type(task).__name__}"
+    check_count(f"{name}'s n_in", task.n_in)
+    check_count(f"{name}'s n_out", task.n_out)
+    check_choice(f"{name}'s head", task.head, get_args(Head))
+
+
+def check_chunk(task: AbstractTask, net: LeakyRNN, length: int, streams: int) -> None:
+    """Raise ValueError unless the task's chunks of this length, for `net` (or its shapes), have the shapes and types they must.
+
+    The methods are traced, not run.
+    """
+    name, start = f"the task {type(task).__name__}", jax.eval_shape(lambda: jnp.array(0))
+    state = trace_function(f"{name}'s init", task.init, net, example_key())[1]
+    if streams > 1:
+        if type(task).stream is AbstractTask.stream:
+            raise ValueError(f"{name} has no parallel streams: it does not define `stream`.")
+        state = trace_function(f"{name}'s stream", partial(task.stream, count=streams), state, start)[1]
+    result = trace_function(f"{name}'s chunk", partial(task.chunk, length=length), state, start)[1]
+    if not (isinstance(result, tuple) and len(result) == 3):
+        raise ValueError(f"{name}'s chunk must return the state, the inputs and the labels, not {kind_of(result)}.")
+    check_same(f"{name}'s chunk", "stream" if streams > 1 else "init", state, result[0])
+    for what, width, given in zip(("inputs", "labels"), (task.n_in, task.n_out), result[1:], strict=True):
+        wanted = jax.ShapeDtypeStruct((length, width), net.W.dtype)
+        if (getattr(given, "shape", None), getattr(given, "dtype", None)) != (wanted.shape, wanted.dtype):
+            raise ValueError(f"{name}'s {what} of {length} steps must be {kind_of(wanted)}, not {kind_of(given)}.")
 
 
 def stream_key(key: PRNGKeyArray, number: Int[Array, ""]) -> PRNGKeyArray:

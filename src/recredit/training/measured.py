@@ -20,11 +20,14 @@ class Measured(eqx.Module):
     diverged_at: Int[Array, ""]
     """The first step whose loss is not a finite number; -1: none."""
     finite_data: Bool[Array, ""]
+    """Whether all inputs and labels are finite."""
+    has_loss: Bool[Array, ""]
+    """Whether the head has a loss for all labels."""
 
     @classmethod
-    def nothing(cls, observers: int, finite_data: Bool[Array, ""]) -> "Measured":
+    def nothing(cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""]) -> "Measured":
         zeros = jnp.zeros(observers)
-        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data)
+        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data, has_loss)
 
     def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
         """One more step; `grads` of the driver first, then of each observer."""
@@ -36,6 +39,7 @@ class Measured(eqx.Module):
             self.comparable + comparable,
             jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
             self.finite_data,
+            self.has_loss,
         )
 
 

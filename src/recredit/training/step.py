@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from recredit.contract import check_rule, check_steps, example_key, random_key, trace_rule
 from recredit.errors import check_count
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
-from recredit.tasks.task import AbstractTask, stream_key
+from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
 from recredit.training.measured import Measured
 from recredit.training.precompute import split
 
@@ -58,6 +59,24 @@ class Trainer(eqx.Module):
 
     def __check_init__(self):
         check_count("the number of streams", self.streams)
+        for rule in self.rules:
+            check_rule(rule, type(rule).__name__)
+        check_task(self.task)
+        net = jax.eval_shape(self.create, example_key())
+        for rule in self.rules:
+            trace_rule(rule, type(rule).__name__, net)
+        check_chunk(self.task, net, 1, self.streams)
+
+    def check(self, steps: int, length: int = 1) -> None:
+        """Raise ValueError unless the task and each rule's first gradient fit into `steps` steps, in chunks of `length`."""
+        self.task.check(steps, self.streams)
+        for rule in self.rules:
+            check_steps(rule, type(rule).__name__, steps)
+        check_chunk(self.task, jax.eval_shape(self.create, example_key()), length, self.streams)
+
+    def create(self, key: PRNGKeyArray) -> LeakyRNN:
+        """Draw the initial network."""
+        return self.network.create(self.task.n_in, self.task.n_out, self.task.head, key)
 
     def start(self, seed: int | Int[Array, ""]) -> Learner:
         """The learner of one seed before its first step.
@@ -66,8 +85,8 @@ class Trainer(eqx.Module):
         Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
         too (random feedback, say), which the streams of one network share.
         """
-        k_net, k_r, k_task, k_rules = jax.random.split(jax.random.key(seed), 4)
-        net = self.network.create(self.task.n_in, self.task.n_out, self.task.head, k_net)
+        k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
+        net = self.create(k_net)
         r = net.phi(jax.random.normal(k_r, (net.n,)))
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
         learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
@@ -131,7 +150,7 @@ class Trainer(eqx.Module):
             return learner, measured.add(t, loss, grads)
 
         finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
-        total = Measured.nothing(len(self.rules) - 1, finite)
+        total = Measured.nothing(len(self.rules) - 1, finite, learner.net.has_loss(targets))
         draw, go_on = split(one_step, (first, learner.key), (learner, total, inputs[0], targets[0]))
 
         def some_steps(carry, samples):

@@ -1,0 +1,179 @@
+"""The contract of a rule, checked where a rule comes in: by training and by the audit, when its program is traced.
+
+Nothing is compiled or computed: shapes and types are known from the trace.
+"""
+
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from recredit.errors import check_count
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Step
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A rule's program at the sizes of one network."""
+
+    init: Any
+    """The jaxpr of `init`."""
+    update: Any
+    """The jaxpr of `update`."""
+    state: Any
+    """The shapes and types of its state."""
+
+
+def example_key() -> Any:
+    """A key's shape and type."""
+    return jax.eval_shape(lambda: random_key(0))
+
+
+def random_key(seed: Any) -> PRNGKeyArray:
+    """The key of a seed, of one generator whatever JAX's settings are: a seed's numbers stay what they are."""
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def example_step(net: LeakyRNN) -> Step:
+    """The shapes and types of a step of this network."""
+
+    def make(net: LeakyRNN) -> Step:
+        rates, out = jnp.zeros_like(net.W[:, 0]), jnp.zeros_like(net.b_out)
+        return Step(rates, jnp.zeros_like(net.W[0]), rates, rates, out, out)
+
+    return jax.eval_shape(make, net)
+
+
+def check_rule(rule: Any, name: str) -> None:
+    """Raise ValueError unless `rule` is a rule whose fields hold no arrays."""
+    check_instance("rule", rule, AbstractRule)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(rule)[0]:
+        if eqx.is_array_like(leaf) and np.ndim(leaf) > 0:
+            field = jax.tree_util.keystr(path).lstrip(".")
+            raise ValueError(f"{name}'s field {field} is an array: a rule's arrays must live in its state.")
+    check_count(f"{name}'s delay", rule.delay, 0)
+    check_count(f"{name}'s period", rule.period)
+
+
+def check_instance(what: str, given: Any, kind: type) -> None:
+    """Raise ValueError unless `given` is an instance of the abstract class `kind`, one of recredit's public names."""
+    if not isinstance(given, kind):
+        shown = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
+        raise ValueError(f"{shown} is not a {what}: it must be an instance of a subclass of recredit.{kind.__name__}.")
+
+
+def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:
+    """The rule's program for a network (arrays, or their shapes).
+
+    Raises ValueError, one sentence, for an `init` or `update` that fails, a gradient that has not W's shape and type, or a
+    state that does not keep its structure, shapes and types.
+    """
+    key = example_key()
+    init, state = trace_function(f"{name}'s init", rule.init, net, key)
+    update, result = trace_function(f"{name}'s update", rule.update, net, example_step(net), state, key)
+    file, line = returns(rule, "update")
+    at = f", at {_shown(file, line)}" if file else ""
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise ValueError(
+            f"{name}'s update must return two things, a gradient and the next state, not {type(result).__name__}{at}."
+        )
+    gradient, after = result
+    if (getattr(gradient, "shape", None), getattr(gradient, "dtype", None)) != (net.W.shape, net.W.dtype):
+        raise ValueError(
+            f"{name}'s update must return a gradient of W's type and shape, {kind_of(net.W)}, not {kind_of(gradient)}{at}."
+        )
+    check_same(f"{name}'s update", "init", state, after, at)
+    return Traced(init, update, state)
+
+
+def check_same(what: str, origin: str, before: Any, after: Any, at: str = "") -> None:
+    """Raise ValueError unless a state has the structure, the shapes and the types after that it had before."""
+    gone, new = (dict(zip(names_of(tree, "state"), jax.tree.leaves(tree), strict=True)) for tree in (before, after))
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        changes = {name: "is gone" for name in gone if name not in new} | {name: "is new" for name in new if name not in gone}
+        shown = ", ".join(f"{name} {change}" for name, change in changes.items())
+        shown = shown or f"{type(before).__name__} became {type(after).__name__}"
+        raise ValueError(f"{what} must return a state of the same structure as {origin} does; {shown}{at}.")
+    for name in gone:
+        if (gone[name].shape, gone[name].dtype) != (new[name].shape, new[name].dtype):
+            change = f"{name} is {kind_of(gone[name])} before and {kind_of(new[name])} after"
+            raise ValueError(f"{what} must keep the types and shapes of its state; {change}{at}.")
+
+
+def check_steps(rule: AbstractRule, name: str, steps: int) -> None:
+    """Raise ValueError if a run of so many steps ends before the rule gives its first gradient."""
+    first = (rule.delay // rule.period + 1) * rule.period
+    if first > steps:
+        raise ValueError(
+            f"{name} gives its first gradient at step {first}, at its window's end, but the run has only {steps} steps; take "
+            "more steps or a shorter window."
+        )
+
+
+def check_finite(name: str, arrays: Mapping[str, Any]) -> None:
+    """Raise ValueError if one of a rule's initial arrays, by name, holds a number that is not finite."""
+    for array, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}'s init must give finite numbers, and those of {array} are not.")
+
+
+def trace_function(what: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """A function's jaxpr and the shapes of its result; ValueError, one sentence, if it fails."""
+    try:
+        return jax.make_jaxpr(function, return_shape=True)(*arguments)
+    except (Exception, SystemExit) as error:
+        place = _place(error, function)
+        raise ValueError(f"{what} fails{place}: {type(error).__name__}: {_first_line(error)}") from None
+
+
+def names_of(tree: Any, prefix: str) -> list[str]:
+    """The names of a tree's arrays: prefix.field.field."""
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [(prefix + jax.tree_util.keystr(path)).rstrip(".") for path, _ in paths]
+
+
+def kind_of(value: Any) -> str:
+    """The type and shape of an array, as in "float32 of shape (32, 35)"; the class of anything else."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} of shape {value.shape}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def returns(owner: Any, method: str) -> tuple[str | None, int]:
+    """The file and the line where a method of an object returns; the file is None for code that was typed in."""
+    function = inspect.unwrap(getattr(type(owner), method))
+    try:
+        file, (lines, first) = inspect.getsourcefile(function), inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        return None, 1
+    at = [k for k, line in enumerate(lines) if line.lstrip().startswith("return")]
+    return file, first + (at[-1] if at else 0)
+
+
+def _shown(file: str, line: int | None) -> str:
+    return f"line {line} of {Path(file).name}"
+
+
+def _place(error: BaseException, function: Any) -> str:
+    """Where in the files of a method and its object it failed: " at line 7 of my_rule.py", or ""."""
+    files, function = set(), getattr(function, "func", function)  # of a partial
+    for part in (inspect.unwrap(getattr(function, "__func__", function)), type(getattr(function, "__self__", None))):
+        try:
+            files.add(inspect.getsourcefile(part))
+        except (OSError, TypeError):
+            continue
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
+    return f" at {_shown(frames[-1].filename, frames[-1].lineno)}" if frames else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0].rstrip(".") + "."
