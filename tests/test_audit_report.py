@@ -108,8 +108,19 @@ def test_one_rule_comes_with_its_evidence_and_what_the_paper_says():
     assert "Numbers kept: n² + n·n_in + 2·n\n" in text
 
 
+@pytest.mark.parametrize("width", [1, 20, 40])
+def test_a_narrow_terminal_keeps_every_name_and_mark(width):
+    text = printed(table(AUDITS[:2], width), 1000)
+    uoro, kernl = (dict(part.split(": ") for part in line.split("; ")) for line in text.splitlines()[1:3])
+    assert ({"rule", *CRITERIA}, uoro["rule"], kernl["rule"]) == (set(uoro), "uoro", "kernl")
+    assert [uoro[c] for c in ("i", "ii-stored", "ii-continuous", "iii", "v")] == ["✓", "✗", "✗", "✗", "?*"]
+    assert [kernl[c] for c in ("ii-stored", "vi", "vii")] == ["✓*", "✗", "✗"]
+    assert printed(table(AUDITS[:1], width), 1000).count("✗") == 7
+    assert re.search(r"✗ ii-stored.*J·A : \(n×n\)·\(n\).*jacobian.py:55", printed(explain(AUDITS[0], width), 1000))
+
+
 def test_a_program_is_explained_operation_by_operation():
-    text = printed(explain(AUDITS[0]), 10_000)
+    text = printed(explain(AUDITS[0], 10_000), 10_000)
     assert text.index("J·A : (n×n)·(n)") < text.index(f"ν : (n) {AWKWARD}")
     assert re.search(r"✗ ii-stored +J·A .*matrix–vector product +jacobian.py:55", text)
     assert re.search(r"\? v +ν .*noise draw +uoro.py:57", text)

@@ -64,12 +64,12 @@ def run_audit(
             status.update(f"Auditing {called}")
             audits.append(_audited(rule, called))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no edge
+    if not console.is_terminal or not console.width:
+        console.width = 10_000  # a pipe has no edge, and COLUMNS=0 names none
     if form != "table":
         console.out(FORMATS[form](audits), highlight=False)
     else:
-        console.print(table(audits, console.width) if explained is None else explain(audits[0]))
+        console.print(table(audits, console.width) if explained is None else explain(audits[0], console.width))
     if slopes:
         draw_slopes(audits, slopes)
 

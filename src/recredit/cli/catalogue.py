@@ -5,7 +5,7 @@ from typing import Any
 
 from recredit.cli.compute import console
 from recredit.registry import BLOCKS, Registry, block_name
-from recredit.report.tables import catalogue_table
+from recredit.report.tables import catalogue_table, show
 from recredit.rules import RULES
 from recredit.tasks import TASKS
 
@@ -18,7 +18,7 @@ def _entry(name: str, make: Any) -> tuple[str, str, str]:
 
 
 def _catalogue(title: str, registry: Registry) -> None:
-    console.print(catalogue_table(title, [_entry(name, make) for name, make in registry.items()]))
+    show(console, catalogue_table(title, [_entry(name, make) for name, make in registry.items()]))
 
 
 def list_rules() -> None:

@@ -10,6 +10,7 @@ from recredit.runs.scheduler import compute
 from recredit.runs.settings import Run
 
 console = Console()
+console.width = console.width or 80  # COLUMNS=0 leaves room for nothing
 
 
 def compute_runs(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds_at_once: int | None) -> None:

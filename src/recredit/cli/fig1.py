@@ -7,10 +7,10 @@ from pathlib import Path
 from recredit.cli.compute import compute_runs, console
 from recredit.errors import check_count
 from recredit.report.figures import draw_fig1
-from recredit.report.tables import claims_table, losses_table
+from recredit.report.tables import claims_table, losses_table, show
 from recredit.runs.store import writable_folder, write_dataset, write_whole
 from recredit.studies import claims, fig1
-from recredit.studies.final_loss import final_loss
+from recredit.studies.final_loss import averaged, final_loss
 from recredit.studies.variants import Scale, Variant
 
 
@@ -35,7 +35,8 @@ def run_fig1(
     write_dataset(folder / "curves.nc", data)
     write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n"))
     draw_fig1(data, folder)
-    console.print(losses_table(judged["final_loss"], size["seeds"]), claims_table(judged["claims"]))
+    show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
+    show(console, claims_table(judged["claims"]))
     console.print(f"Wrote fig1.png, fig1.svg, curves.nc and claims.json to {folder} in {time.monotonic() - began:.0f} s.")
 
 

@@ -102,10 +102,10 @@ def train(
         every rule, rule.f_bptt.window=20 that of f_bptt alone. `recredit rules` and `recredit tasks` list the settings.
     config
         A TOML file with any of: rule, task, network, optimizer, observers, steps, bin, streams, seeds, seeds_at_once, out. For
-        example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with settings is a table,
-        [rule] or [[rule]], with its name. Paths are seen from the file's folder. Options and --set override the file; to give
-        them both, differently, is refused. Rules, observers or a task that they name replace the file's, but keep the settings
-        that the file has for that same name.
+        example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with settings is a table
+        with its name, [rule], or [[rule]] for each of several. Paths are seen from the file's folder. Options and --set
+        override the file, and must not contradict each other. The rules, observers or task that they name replace the file's,
+        but keep the settings that the file has for that same name.
     observe
         Further rules, as for --rule, that see the same steps without changing them; their alignment with each driver is
         recorded.
@@ -185,10 +185,10 @@ def main(arguments: Any = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (ValueError, OSError, CycloptsError) as error:
-        sentence = " ".join(str(error).split())
+        sentence = str(error)
         if isinstance(error, UnusedCliTokensError):
             sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
-        print(f"recredit: {sentence}", file=sys.stderr)
+        print("recredit:", *sentence.split(), file=sys.stderr)  # on one line
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nInterrupted. Finished parts are kept; the same command goes on from there.", file=sys.stderr)

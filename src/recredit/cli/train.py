@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from recredit.cli.compute import compute_runs, console
-from recredit.report.figures import draw_run
-from recredit.report.tables import losses_table
+from recredit.report.figures import draw_runs
+from recredit.report.tables import losses_table, show
 from recredit.runs.request import request
 from recredit.runs.store import writable_folder, write_dataset
 from recredit.studies.comparison import combined
-from recredit.studies.final_loss import final_loss, shown, summary
+from recredit.studies.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 
 
 def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
@@ -22,12 +22,11 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     compute_runs(folder, {f"{name}: {rule}": run for rule, run in asked.runs.items()}, range(asked.seeds), asked.seeds_at_once)
     data = combined(folder, asked.runs, range(asked.seeds))
     write_dataset(folder / "run.nc", data)
-    loss, unit = shown(data.loss, task)
-    title = name if len(asked.runs) > 1 else f"{name}: {next(iter(asked.runs))}"
-    draw_run(loss, task.floors(), unit, title, folder / "loss.png")
-    final = final_loss(data.assign(loss=loss)).expand_dims(task=[name])
-    console.print(losses_table(summary(final), asked.seeds), f"Loss: {unit}.")
-    for what, level in task.floors().items():
+    draw_runs(data, asked.runs, folder / "loss.png")
+    final = shown(final_loss(data), task).expand_dims(task=[name])
+    show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
+    console.print(f"Loss: {loss_unit(task)}.")
+    for what, level in loss_levels(task).items():
         console.print(f"  {level:.4f}  {what}", style="dim")
     for observer in any_run.observers:
         for rule in asked.runs:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit
+from recredit.report.tables import fitted
 from recredit.studies.repair import Repair
 
 MARKS = {"pass": "✓", "fail": "✗", "judgement": "?", "n/a": "–"}
@@ -60,7 +61,7 @@ def _mark(verdict: Any, star: str = "") -> Text:
 
 def _wrapped(text: str, width: int, indent: int = 0) -> Text:
     space = " " * indent
-    lines = textwrap.wrap(text, width - indent, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(text, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
     return Text("\n".join(space + line for line in lines))
 
 
@@ -75,7 +76,7 @@ def table(audits: Sequence[Audit], width: int) -> Group:
         differing = differences(audit)
         grid.add_row(Text(audit.rule), *(_mark(cell.verdict, "*" * (name in differing)) for name, cell in audit.cells.items()))
         lines += [_wrapped(f"* {audit.rule}, {name}: {difference_text(each)}", width) for name, each in differing.items()]
-    head = [grid, Text(_legend() + "  * differs from the paper" * bool(lines), "dim"), Text()]
+    head = [fitted(grid, width), Text(_legend() + "  * differs from the paper" * bool(lines), "dim"), Text()]
     return Group(*head, *(_findings(audits[0], width) if len(audits) == 1 else lines))
 
 
@@ -111,7 +112,7 @@ def facts(audit: Audit) -> dict[str, str]:
     }
 
 
-def explain(audit: Audit) -> Group:
+def explain(audit: Audit, width: int) -> Group:
     """Every operation in the order of the program, with the criteria that it fails or leaves to judgement."""
     heads = ("", "operation", "what it is", "line")
     grid = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, title=Text(f"The program of {audit.rule}"), title_justify="left")
@@ -122,7 +123,9 @@ def explain(audit: Audit) -> Group:
     for column in grid.columns:
         column.overflow = "fold"
     files = dict.fromkeys(shown_file(each.file) for each in audit.operations)
-    return Group(grid, Text("✗ fails  ? to be judged  no mark: no criterion is against it", "dim"), *map(Text, files))
+    return Group(
+        fitted(grid, width), Text("✗ fails  ? to be judged  no mark: no criterion is against it", "dim"), *map(Text, files)
+    )
 
 
 def as_json(audits: Sequence[Audit]) -> str:

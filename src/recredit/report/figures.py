@@ -1,57 +1,110 @@
 """Learning curves as pictures, drawn on figures of their own: without pyplot, no backend of the user's matters or changes."""
 
+import itertools
 import json
-from collections.abc import Sequence
+import textwrap
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from recredit.audit.continuity import slope
 from recredit.audit.verdicts import Audit
+from recredit.runs.settings import Run
 from recredit.runs.store import write_whole
+from recredit.studies.final_loss import DIVERGED_MEANS, bin_steps, diverged, loss_levels, loss_unit, shown
 
-SMOOTH = 10  # bins
 # Okabe & Ito's colours, told apart by every kind of sight; grey for the baseline that does not learn.
 COLOURS = ["#7f7f7f", "#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9"]
 STYLES = ["-", "-", (0, (4, 1.5)), "-", "-", "-", "-", "-"]  # BPTT and RTRL often lie on each other
+LOOKS = [{"color": color, "linestyle": style} for color, style in zip(COLOURS, STYLES, strict=True)]
+# Of rules that someone chose: no colour stands for a baseline.
+CHOSEN = [
+    {"color": color, "linestyle": style} for style in ("-", (0, (4, 1.5)), (0, (1, 1))) for color in [*COLOURS[2:], COLOURS[1]]
+]
 LETTERS = "abcdefgh"
 
 
-def draw_curves(axes: Axes, loss: xr.DataArray, floors: dict[str, float]) -> None:
-    """Mean and standard error over seeds of each rule's loss (rule, seed, step), smoothed, and the known levels as lines."""
-    finite = loss.where(loss.notnull().all("step"))  # a seed that diverged is left out of the mean
-    smooth = finite.rolling(step=SMOOTH, center=True, min_periods=1).mean()
-    for k, rule in enumerate(loss.rule.values):
-        i = k % len(COLOURS)
-        values = smooth.sel(rule=rule).dropna("seed", how="all").values
-        if not len(values):
-            axes.plot([], [], color=COLOURS[i], label=f"{rule} (diverged)")
-            continue
-        mean, error = (
-            values.mean(0),
-            values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1]),
-        )
-        axes.fill_between(loss.step, mean - error, mean + error, color=COLOURS[i], alpha=0.25, linewidth=0)
-        axes.plot(loss.step, mean, color=COLOURS[i], linestyle=STYLES[i], linewidth=1.6, label=str(rule))
-    for what, level in floors.items():
+def _draw_line(axes: Axes, values: xr.DataArray, look: dict[str, Any], label: str) -> None:
+    """Mean and standard error over seeds of (seed, step), each bin as it is, in its middle; nan: a seed without a value."""
+    count = values.notnull().sum("seed")
+    middle = (values.step - bin_steps(values.step) / 2).values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # bins in which one seed or none has a value
+        mean, error = values.mean("seed").values, (values.std("seed", ddof=1) / np.sqrt(count)).fillna(0).values
+    if len(middle) == 1:  # no line can be drawn
+        axes.errorbar(middle, mean, error if error.any() else None, color=look["color"], fmt="o", capsize=3, label=label)
+        return
+    axes.fill_between(middle, mean - error, mean + error, color=look["color"], alpha=0.25, linewidth=0)
+    axes.plot(middle, mean, **look, linewidth=1.6, label=label)
+
+
+def _draw_losses(axes: Axes, data: xr.Dataset, floors: dict[str, float], looks: Iterable[dict[str, Any]]) -> None:
+    """The loss of each rule (rule, seed, step) over the seeds that did not diverge, and the known levels as lines."""
+    lost = diverged(data).transpose("rule", "seed").values
+    loss = data.loss.transpose("rule", "seed", "step")
+    for values, gone, look in zip(loss, lost, looks, strict=False):
+        if gone.all():
+            axes.plot([], [], **look, label=str(values.rule.values))
+        else:
+            _draw_line(axes, values[~gone], look, str(values.rule.values))
+    _finish(axes, data.step)
+    note = [f"{rule}: {gone.sum()} of {len(gone)} seeds diverged" for rule, gone in zip(data.rule.values, lost) if gone.any()]
+    axes.set_xlabel("\n".join(["network steps", *note]))
+    if lost.all():
+        words = textwrap.fill(f"Every seed diverged: {DIVERGED_MEANS}.", 50)
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.4")
+        axes.set_yticks([])
+        return
+    drawn = loss.where(~diverged(data)).mean("seed")
+    heights = [float(drawn.min()), float(drawn.max()), *floors.values()]
+    if max(heights) > 5 * min(heights) > 0:
+        axes.set_yscale("log")
+    _draw_levels(axes, floors)
+
+
+def _draw_levels(axes: Axes, floors: dict[str, float]) -> None:
+    """Known levels as dotted lines, named at the right; names that would lie on each other are moved apart."""
+    for level in floors.values():
         axes.axhline(level, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-        axes.annotate(what, (1.01, level), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=7, color="0.4")
-    axes.set_xlim(0, float(loss.step[-1]))
+    scale = np.log if axes.get_yscale() == "log" else float
+    low, high = map(scale, axes.get_ylim())
+    place = -1.0
+    for what, level in sorted(floors.items(), key=lambda item: item[1]):
+        place = max((scale(level) - low) / (high - low), place + 0.045)  # of the axes' height: a line of this size
+        axes.annotate(what, (1.01, place), xycoords="axes fraction", ha="left", va="center", fontsize=7, color="0.4")
+
+
+def _finish(axes: Axes, step: xr.DataArray) -> None:
+    axes.set_xlim(0, float(step[-1]))
     axes.set_xlabel("network steps")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _thousands(steps: float, _: int) -> str:
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+    for letter, size in (("M", 1_000_000), ("k", 1_000)):
         if steps >= size:
-            return f"{steps / size:g} {unit}"
+            return f"{steps / size:g} {letter}"
     return f"{steps:g}"
+
+
+def _what_is_drawn(data: xr.Dataset) -> list[str]:
+    """What a line and its shade are, for legend or caption."""
+    seeds, sizes = data.sizes["seed"], bin_steps(data.step)
+    return [
+        "one seed" if seeds == 1 else f"mean ± s.e.m. of {seeds} seeds",
+        f"in bins of {int(sizes[0]):,} steps",
+        "not smoothed",
+    ]
 
 
 def draw_fig1(data: xr.Dataset, folder: Path) -> None:
@@ -60,29 +113,78 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     panels = figure.subplots(1, data.sizes["task"])
     for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
-        loss, unit = data.loss.sel(task=task), str(data.unit.sel(task=task).values)
-        draw_curves(axes, loss, floors[task])
-        axes.set_ylabel(unit)
-        if not floors[task]:
-            axes.set_yscale("log")
+        _draw_losses(axes, data.sel(task=task), floors[task], LOOKS)
+        axes.set_ylabel(str(data.unit.sel(task=task).values))
         axes.set_title(f"{letter})  {titles[task]}", loc="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
-    title = f"{data.attrs['variant']} variant\n{data.sizes['seed']} seeds,\nmean ± s.e.m."
-    figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, alignment="left")
+    title = ",\n".join([f"{data.attrs['variant']} variant", *_what_is_drawn(data)])
+    figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, title_fontsize=8, alignment="left")
     for kind in ("png", "svg"):
         write_whole(folder / f"fig1.{kind}", lambda path: figure.savefig(path, dpi=200))
 
 
-def draw_run(loss: xr.DataArray, floors: dict[str, float], label: str, title: str, path: Path) -> None:
-    """The loss of some rules (rule, seed, step) on one task as a picture."""
-    figure = Figure(figsize=(6, 3.9), layout="constrained")
-    axes = figure.subplots()
-    draw_curves(axes, loss, floors)
-    axes.set_ylabel(label)
-    axes.set_title(title, loc="left", fontsize=11)
-    if loss.sizes["rule"] > 1:
-        figure.legend(loc="outside right center", frameon=False)
+def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
+    """The loss of one or more runs as a picture, and below it the observers' alignment with the rule that drives.
+
+    `data`: what `train` returned for each run, along a dimension `rule` of their names; `runs`: those runs by these names,
+    different in nothing but their rules.
+    """
+    run = next(iter(runs.values()))
+    task, aligned = run.build_task(), "cosine" in data
+    title, caption = textwrap.fill(_settings(run.task), 90), textwrap.fill(_caption(data, runs), 125)
+    figure = Figure(layout="constrained")
+    panels = figure.subplots(2 if aligned else 1, 1, squeeze=False)[:, 0]
+    losses = data.assign({name: shown(data[name], task) for name in ("loss", "loss_at_start")})
+    _draw_losses(panels[0], losses, loss_levels(task), itertools.cycle(CHOSEN))
+    panels[0].set_ylabel(loss_unit(task))
+    if aligned:
+        _draw_alignment(panels[1], data)
+    lines = sum(_draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
+    figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="0.3")
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+
+
+def _draw_legend(axes: Axes) -> int:
+    """A legend above the panel, in as many columns as its names leave room for; the number of its lines."""
+    handles, names = axes.get_legend_handles_labels()
+    names = [textwrap.fill(name, 80) for name in names]
+    columns = max(1, min(4, 95 // (max(len(name) for name in names) + 8)))
+    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9)
+    return -(-len(names) // columns) + sum(name.count("\n") for name in names)
+
+
+def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
+    """What is drawn, and the settings of all runs but for the task's."""
+    run = next(iter(runs.values()))
+    rules = [name + _settings(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
+    streams = [f"{run.streams} streams"] if run.streams > 1 else []
+    settings = [*rules, f"network {_settings(run.network)}", *streams, f"optimizer {_settings(run.optimizer)}"]
+    return f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
+
+
+def _draw_alignment(axes: Axes, data: xr.Dataset) -> None:
+    """The cosine of each observer's gradient with that of the rule that drives, over the seeds that did not diverge."""
+    cosine = data.cosine.where(~diverged(data)).transpose("rule", "observer", "seed", "step")
+    looks = itertools.islice(itertools.cycle(CHOSEN), data.sizes["rule"], None)  # other colours than the losses have
+    for values, look in zip([each for of_rule in cosine for each in of_rule], looks, strict=False):
+        label = f"{values.observer.values} beside {values.rule.values}"
+        _draw_line(axes, values, look, label if values.notnull().any() else f"{label}: never comparable")
+    axes.axhline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+    axes.set_ylabel("cosine of the gradients")
+    axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)
+    _finish(axes, data.step)
+
+
+def _settings(table: Mapping[str, Any]) -> str:
+    """A part of a run as text: its name, and its settings in brackets."""
+    inner = [
+        f"{key}={_settings(value) if isinstance(value, Mapping) else f'{value:g}' if isinstance(value, float) else value}"
+        for key, value in table.items()
+        if key not in ("name", "digest") and value is not None
+    ]
+    return f"{table['name']} ({', '.join(inner)})" if inner else table["name"]
 
 
 def draw_slopes(audits: Sequence[Audit], path: Path) -> None:

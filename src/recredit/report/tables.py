@@ -3,47 +3,97 @@
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from recredit.studies.final_loss import DIVERGED_MEANS
+
+NARROW = 16  # columns: what wraps may be squeezed to it
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int) -> Table:
-    """The final loss of each task and rule (`claims.summary`), and how many of the seeds diverged."""
-    table = Table(
-        "task", "rule", "final loss", "± s.e.m.", "seeds", "diverged", title="Mean loss over the last tenth of the run"
-    )
+def show(console: Console, table: Table) -> None:
+    """Print a table, or its rows as lines where the terminal is too narrow for it; nothing is cut."""
+    fitting = fitted(table, console.width)
+    console.print(fitting) if fitting is table else console.out(fitting, highlight=False)
+
+
+def fitted(table: Table, width: int) -> Table | Text:
+    """The table, if a terminal of this many columns has room for it; else each of its rows as a line of its own."""
+    heads = [str(column.header).replace("-\n", "").replace("\n", "-") for column in table.columns]
+    cells = [[_plain(cell) for cell in column.cells] for column in table.columns]
+    needed = [
+        max(map(cell_len, "\n".join([str(column.header), *told]).split("\n"))) for column, told in zip(table.columns, cells)
+    ]
+    unlimited = Console(width=10_000)
+    borders = unlimited.measure(table).maximum - sum(needed)
+    least = [whole if column.no_wrap else min(whole, NARROW) for column, whole in zip(table.columns, needed)]
+    if borders + sum(least) <= width:
+        return table
+    rows = [
+        "; ".join(f"{head}: {cell}".removeprefix(": ").replace("\n", ", ") for head, cell in zip(heads, row) if cell)
+        for row in zip(*cells)
+    ]
+    return Text("\n".join(filter(None, [str(table.title or ""), *rows, str(table.caption or "")])))
+
+
+def _plain(cell: Any) -> str:
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
+
+
+def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str) -> Table:
+    """The loss at the end of each task and rule (`summary`), over `steps` (in words), and how many of the seeds diverged."""
+    table = Table("task", "rule", "final loss", "± s.e.m.", "seeds", "diverged", title=f"Mean loss over {steps}")
+    for column in table.columns:
+        column.no_wrap = True
     for task, rules in final.items():
         for rule, loss in rules.items():
             lost = seeds - loss["seeds"]
-            table.add_row(task, rule, _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else "")
+            table.add_row(
+                escape(task), escape(rule), _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else ""
+            )
         table.add_section()
     for column in table.columns[2:]:
         column.justify = "right"
+    if any(loss["seeds"] < seeds for rules in final.values() for loss in rules.values()):
+        table.caption = f"Diverged, and left out of the mean: {DIVERGED_MEANS}."
     return table
 
 
 STYLE = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}
+FEWEST = 6  # seeds: of five that all agree the two-sided Wilcoxon p is 0.0625
 
 
 def claims_table(claims: list[dict]) -> Table:
-    """The paper's claims and their verdicts."""
+    """The paper's claims and their verdicts; where too few seeds are left to support one, how many they are."""
     table = Table("claim", title="The paper's claims, tested over paired seeds")
     tasks = list(dict.fromkeys(entry["task"] for entry in claims))
     for task in tasks:
-        table.add_column(task)
-    verdicts = {(entry["claim"], entry["task"]): entry["verdict"] for entry in claims}
+        table.add_column(task, no_wrap=True)
+    cells = {(entry["claim"], entry["task"]): _verdict(entry) for entry in claims}
     for claim in dict.fromkeys(entry["claim"] for entry in claims):
-        cells = [verdicts[claim, task] for task in tasks]
-        table.add_row(claim, *(f"[{STYLE[verdict]}]{verdict}[/]" for verdict in cells))
+        table.add_row(claim, *(cells[claim, task] for task in tasks))
+    if any("too few" in cell for cell in cells.values()):
+        table.caption = f"Too few: with fewer than {FEWEST} seeds p cannot fall below 0.05, whatever they show."
     return table
+
+
+def _verdict(entry: dict[str, Any]) -> str:
+    seeds = min(result["seeds"] for result in entry["comparisons"].values())
+    few = f" ({seeds} seed{'s' * (seeds != 1)}: too few)" if seeds < FEWEST else ""
+    return f"[{STYLE[entry['verdict']]}]{entry['verdict']}[/]{few}"
 
 
 def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Table:
     """A list of (name, what it is, settings with defaults)."""
     table = Table("name", "what it is", "settings (defaults)", title=title)
+    table.columns[0].no_wrap = True
     for name, what, settings in entries:
         table.add_row(name, what, settings)
     return table

@@ -88,7 +88,7 @@ def read_toml(file: str | Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
         raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
 
 

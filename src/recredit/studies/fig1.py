@@ -14,7 +14,7 @@ import xarray as xr
 
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cell
-from recredit.studies.final_loss import shown
+from recredit.studies.final_loss import loss_levels, loss_unit, shown
 from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
 
@@ -58,23 +58,32 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
         assert data is not None, cell
         task, rule = cell.split(": ")
         tasks[task] = run.build_task()
-        part = data[["loss", "diverged_at"]].sel(seed=list(seeds)).drop_attrs()
-        part["loss"], _ = shown(part.loss, tasks[task])
+        part = data[["loss", "loss_at_start", "diverged_at"]].sel(seed=list(seeds)).drop_attrs()
+        part = part.assign({name: shown(part[name], tasks[task]) for name in ("loss", "loss_at_start")})
         parts.append(part.expand_dims(task=[task], rule=[rule]))
         made_with[cell] = {name: data.attrs.get(name, "differs between seeds") for name in ("versions", "device")}
     together: Any = xr.combine_by_coords(parts, join="exact").sel(task=list(tasks), rule=_rules(cells))
-    together = together.assign_coords(unit=("task", [shown(together.loss, task)[1] for task in tasks.values()]))
+    together = together.assign_coords(unit=("task", [loss_unit(task) for task in tasks.values()]))
     together.attrs = {
         "title": "Fig. 1 of Marschall, Cho & Savin 2019, computed by recredit",
         "variant": variant,
         "titles": json.dumps({name: _title(name, task) for name, task in tasks.items()}),
-        "floors": json.dumps({name: task.floors() for name, task in tasks.items()}),
+        "floors": json.dumps({name: loss_levels(task) for name, task in tasks.items()}),
         "runs": json.dumps({cell: run.model_dump() for cell, run in cells.items()}),
         "made_with": json.dumps(made_with),
     }
-    together.loss.attrs = {"long_name": "loss, mean of each bin", "units": "see the coordinate unit"}
-    together.step.attrs = {"long_name": "last network step of the bin"}
-    together.diverged_at.attrs = {"long_name": "first step with a loss that is not finite; -1: none"}
+    meaning = {
+        "loss": "loss, mean of each bin, in the unit of its task",
+        "loss_at_start": "loss of the untrained network, mean over the first steps, in the unit of its task",
+        "diverged_at": "first step, counted from 0, whose loss is not finite; -1: none",
+        "task": "task",
+        "rule": "learning rule",
+        "seed": "seed of the initial weights, the data and the rule's own randomness",
+        "step": "last network step of the bin",
+        "unit": "unit of the task's loss",
+    }
+    for name, long_name in meaning.items():
+        together[name].attrs = {"long_name": long_name}
     return together
 
 

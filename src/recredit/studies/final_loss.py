@@ -1,4 +1,4 @@
-"""What studies share: the unit in which a task's loss is shown, and the loss at the end of a run."""
+"""What studies share: the unit in which a task's loss is shown, the loss at the end of a run, and when a run has diverged."""
 
 from typing import Any
 
@@ -7,16 +7,57 @@ import xarray as xr
 
 from recredit.tasks import AbstractTask
 
+DIVERGED = 10  # times the loss at the start: a loss at the end above it counts as divergence, finite or not
+DIVERGED_MEANS = f"a loss that is not finite, or at the end more than {DIVERGED} times that of the untrained network"
 
-def shown(loss: xr.DataArray, task: AbstractTask) -> tuple[xr.DataArray, str]:
-    """A task's loss as people plot it, and its unit: of a squared error, the mean over outputs (rules descend the sum)."""
-    return (loss, "cross-entropy (nats)") if task.head == "softmax" else (loss / task.n_out, "½ mean squared error")
+
+def shown(loss: Any, task: AbstractTask) -> Any:
+    """A task's loss, or a level of it, as people plot it: of a squared error the mean over outputs (rules descend the sum)."""
+    return loss if task.head == "softmax" else loss / task.n_out
+
+
+def loss_unit(task: AbstractTask) -> str:
+    """The unit of a task's loss as shown."""
+    return "cross-entropy (nats)" if task.head == "softmax" else "½ mean squared error"
+
+
+def loss_levels(task: AbstractTask) -> dict[str, float]:
+    """The task's known levels of the loss, as shown."""
+    return {what: shown(level, task) for what, level in task.floors().items()}
 
 
 def final_loss(data: xr.Dataset) -> xr.DataArray:
-    """The loss at the end: the mean of the last tenth of the bins (task, rule, seed); nan for a seed that diverged."""
-    last = data.loss.isel(step=slice(-max(1, data.sizes["step"] // 10), None)).mean("step")
-    return last.where((data.diverged_at < 0) & np.isfinite(last))
+    """The loss at the end, over the steps that `averaged` names (..., seed); nan for a seed that `diverged`."""
+    return _end(data).where(~diverged(data))
+
+
+def diverged(data: xr.Dataset) -> xr.DataArray:
+    """Which seeds diverged: a loss that is not finite, or one at the end above `DIVERGED` times the untrained network's."""
+    end = _end(data)
+    return (data.diverged_at >= 0) | ~np.isfinite(end) | ((end > DIVERGED * data.loss_at_start) & (data.loss_at_start > 0))
+
+
+def averaged(step: xr.DataArray) -> str:
+    """The steps that the loss at the end is a mean over, in words; `step`: the last step of each bin."""
+    count, total = int(bin_steps(step)[_end_bins(step)].sum()), int(step[-1])
+    return f"all {total:,} steps" if count == total else f"the last {count:,} of {total:,} steps"
+
+
+def bin_steps(step: xr.DataArray) -> xr.DataArray:
+    """The number of steps in each bin, from the last step of each."""
+    return step.copy(data=np.diff(step.values, prepend=0))
+
+
+def _end_bins(step: xr.DataArray) -> slice:
+    """The bins that lie in the last tenth of the run, at least the last one."""
+    late = int(((step - bin_steps(step)) * 10 >= step[-1] * 9).sum())
+    return slice(-max(1, late), None)
+
+
+def _end(data: xr.Dataset) -> xr.DataArray:
+    bins = _end_bins(data.step)
+    weight = bin_steps(data.step)[bins]
+    return (data.loss.isel(step=bins) * (weight / weight.max())).mean("step", skipna=False) / (weight / weight.max()).mean()
 
 
 def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:

@@ -8,24 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from recredit.contract import check_finite, names_of
 from recredit.errors import check_count
 from recredit.network import Network
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask
+from recredit.training.described import described
 from recredit.training.measured import Measured
 from recredit.training.step import Learner, Trainer, seed_axes, weights
+from recredit.training.untrained import AT_START, loss_at_start
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
 CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
 Progress = Callable[[int], None]
 
 
-def _start(trainer: Trainer, seeds: Int[Array, " seeds"]) -> Learner:
+def _start(trainer: Trainer, seeds: Int[Array, " seeds"], steps: int) -> tuple[Learner, Float[Array, " seeds"]]:
     axes = seed_axes(jax.eval_shape(trainer.start, seeds[0]))
-    return jax.vmap(trainer.start, out_axes=axes)(seeds)
+    learners = jax.vmap(trainer.start, out_axes=axes)(seeds)
+    return learners, jax.vmap(loss_at_start, in_axes=(None, axes, None))(trainer, learners, steps)
 
 
 def fast_segment() -> Callable[..., tuple[Learner, Measured]]:
@@ -71,9 +74,11 @@ def train(
     the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
-    (seed, output, unit) and `b_out` (seed, output); `diverged_at` (seed), the first step whose loss was not a finite number
-    or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step, averaged
-    over the steps at which neither gradient is zero (nan: none). Memory does not grow with `steps`, but for the bins.
+    (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
+    the untrained network over the first `AT_START` steps; `diverged_at` (seed), the first step whose loss was not a finite
+    number or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step,
+    averaged over the steps at which neither gradient is zero (nan: none). Every variable says what it is. Memory does not grow
+    with `steps`, but for the bins.
 
     Raises ValueError for counts below 1, a task that does not fit the stream, or a task whose data are not finite.
     """
@@ -99,8 +104,9 @@ def train(
 
         parts.append(_train_together(trainer, segment, group, steps, bin_steps, tell))
         before += len(group)
-    data = xr.concat(parts, "seed").assign_coords(observer=list(observers))
-    return data if observers else data.drop_vars(["cosine", "norm_ratio"])
+    data = xr.concat(parts, "seed")
+    data = data.assign_coords(observer=list(observers)) if observers else data.drop_vars(["cosine", "norm_ratio"])
+    return described(data, task.head)
 
 
 def fitting_seeds(trainer: Trainer) -> int:
@@ -115,7 +121,7 @@ def _train_together(
     trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin_steps: int, progress: Progress
 ) -> xr.Dataset:
     """Train some seeds, vectorised together."""
-    learners = eqx.filter_jit(_start)(trainer, jnp.asarray(seeds))
+    learners, at_start = eqx.filter_jit(_start)(trainer, jnp.asarray(seeds), min(steps, AT_START))
     for rule, state in zip(trainer.rules, learners.states, strict=True):
         arrays = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
         check_finite(type(rule).__name__, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
@@ -145,7 +151,11 @@ def _train_together(
     final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
     alignment = {name: (("seed", "observer", "step"), np.stack(bins[name], axis=-1)) for name in ("cosine", "norm_ratio")}
     return xr.Dataset(
-        {"loss": (("seed", "step"), np.stack(bins["loss"], axis=-1)), "diverged_at": ("seed", diverged_at)}
+        {
+            "loss": (("seed", "step"), np.stack(bins["loss"], axis=-1)),
+            "loss_at_start": ("seed", np.asarray(at_start)),
+            "diverged_at": ("seed", diverged_at),
+        }
         | alignment
         | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()},
         coords={"seed": seeds, "step": ends},

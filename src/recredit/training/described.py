@@ -1,0 +1,44 @@
+"""What a run's dataset says of itself: the meaning and unit of each variable, the names of the rows and columns of W."""
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from recredit.network.leaky import Head
+from recredit.training.untrained import AT_START
+
+LOSS = {"softmax": ("cross-entropy", "nat"), "linear": ("half the summed squared error", "1")}
+MEANING = {
+    "cosine": ("cosine of the observer's gradient with the driver's, mean of each bin", "1"),
+    "norm_ratio": ("norm of the observer's gradient over the driver's, mean of each bin", "1"),
+    "diverged_at": ("first step, counted from 0, whose loss is not finite; -1: none", "network step"),
+    "W": ("weights onto the recurrent units after the last step", "1"),
+    "W_out": ("weights of the read-out after the last step", "1"),
+    "b_out": ("biases of the read-out after the last step", "1"),
+    "seed": ("seed of the initial weights, the data and the rule's own randomness", "1"),
+    "step": ("last network step of the bin", "network step"),
+    "observer": ("rule that sees the same steps and changes nothing", ""),
+    "unit": ("recurrent unit", "1"),
+    "output": ("output of the network", "1"),
+    "source": ("where the weight comes from", ""),
+    "kind": ("kind of source: recurrent, input or bias", ""),
+}
+
+
+def described(data: xr.Dataset, head: Head) -> xr.Dataset:
+    """The dataset of a run with coordinates for every axis of its weights, and the meaning and unit of every variable."""
+    n, n_out = data.sizes["unit"], data.sizes["output"]
+    n_in = data.sizes["source"] - n - 1
+    source = [f"unit {i}" for i in range(n)] + [f"input {i}" for i in range(n_in)] + ["bias"]
+    kind = ["recurrent"] * n + ["input"] * n_in + ["bias"]
+    data = data.assign_coords(unit=np.arange(n), output=np.arange(n_out), source=source, kind=("source", kind))
+    what, units = LOSS[head]
+    meaning = MEANING | {
+        "loss": (f"{what}, mean of each bin over its steps and all streams", units),
+        "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", units),
+    }
+    for name, variable in data.variables.items():
+        long_name, units = meaning[str(name)]
+        variable.attrs = {"long_name": long_name} | ({"units": units} if units else {})
+    data.attrs["precision"] = str(jnp.zeros(()).dtype)
+    return data

@@ -1,0 +1,219 @@
+"""Figures and tables, read back: the curves are the data, bin by bin, and what a reader must know is said in words."""
+
+import importlib
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from recredit.cli import compute
+from recredit.report import figures
+from recredit.report.tables import catalogue_table, claims_table, losses_table, show
+from recredit.runs.settings import Run
+from recredit.studies.claims import CLAIMS, judge
+from recredit.studies.final_loss import averaged, diverged, final_loss, summary
+
+SETTINGS = {"task": "add", "network": {"n": 7, "alpha": 0.3}, "optimizer": {"name": "adam", "learning_rate": 0.02}}
+RUNS = {name: Run.create(SETTINGS | {"rule": name, "steps": 5000, "bin": 1000}) for name in ("rflo", "uoro")}
+STEPS = [1000, 2000, 3000, 4000, 5000]
+
+
+def losses(steps=STEPS, seeds=3, rules=("rflo",), **more):
+    """Losses around 0.6 of some rules, falling by a kink; every rule's and seed's differ."""
+    rng = np.random.default_rng(0)
+    loss = 0.6 + 0.1 * rng.random((len(rules), seeds, len(steps)))
+    loss[..., 0] += 0.3
+    variables = {
+        "loss": (("rule", "seed", "step"), loss),
+        "loss_at_start": (("rule", "seed"), np.full((len(rules), seeds), 0.7)),
+        "diverged_at": (("rule", "seed"), np.full((len(rules), seeds), -1)),
+    }
+    return xr.Dataset(variables | more, coords={"rule": list(rules), "seed": range(seeds), "step": steps})
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Draw runs, and give the figure in place of the file."""
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+
+    def draw(data):
+        figures.draw_runs(data, {name: RUNS[name] for name in data.rule.values}, tmp_path / "loss.png")
+        return kept[-1]
+
+    return draw
+
+
+def words(figure):
+    """All text of a figure, in one line."""
+    figure.canvas.draw()
+    return " ".join(text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text"))).replace("\n", " ")
+
+
+def test_a_curve_is_the_mean_of_each_bin_in_its_middle_and_is_not_bent_anywhere(drawn):
+    data = losses([1000, 2000, 3000, 4000, 4600], rules=("rflo", "uoro"))
+    axes = drawn(data).axes[0]
+    for i, rule in enumerate(data.rule.values):
+        line = next(line for line in axes.lines if line.get_label() == rule)
+        np.testing.assert_allclose(line.get_xdata(), [500, 1500, 2500, 3500, 4300])
+        np.testing.assert_allclose(line.get_ydata(), data.loss.sel(rule=rule).mean("seed"), rtol=1e-14)
+        shade = axes.collections[i].get_paths()[0].vertices
+        at_500 = shade[shade[:, 0] == 500][:, 1]
+        assert np.ptp(at_500) == pytest.approx(2 * data.loss.sel(rule=rule)[:, 0].std(ddof=1).item() / np.sqrt(3), rel=1e-10)
+
+
+def test_a_run_figure_says_what_was_run_and_how_it_is_drawn(drawn):
+    figure = drawn(losses(rules=("rflo", "uoro")))
+    said = words(figure)
+    for what in ("t1=3, t2=5", "Mean ± s.e.m. of 3 seeds, in bins of 1,000 steps, not smoothed", "n=7", "alpha=0.3", "adam"):
+        assert what in said
+    for what in ("learning_rate=0.02", "rflo", "uoro", "cross-entropy (nats)", "nothing learned"):
+        assert what in said
+    colours = {line.get_color() for line in figure.axes[0].lines if line.get_label() in RUNS}
+    assert len(colours) == 2
+    assert figures.COLOURS[0] not in colours  # Fig. 1's baseline
+    labels = [label for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis) for label in axis.get_ticklabels()]
+    assert all(figure.bbox.fully_containsx(x) for label in labels for x in label.get_window_extent().intervalx)
+
+
+def test_observers_have_a_panel_of_their_own(drawn):
+    cosine = np.random.default_rng(1).random((1, 2, 3, 5))
+    cosine[0, 1] = np.nan
+    cosine[0, 0, 1, 2] = np.nan  # one seed had nothing to compare in one bin
+    data = losses(cosine=(("rule", "observer", "seed", "step"), cosine)).assign_coords(observer=["rtrl", "fixed_w"])
+    figure = drawn(data)
+    line = next(line for line in figure.axes[1].lines if line.get_label() == "rtrl beside rflo")
+    np.testing.assert_allclose(line.get_ydata(), np.nanmean(cosine[0, 0], axis=0), rtol=1e-14)
+    assert line.get_color() != figure.axes[0].lines[0].get_color()
+    assert "fixed_w beside rflo: never comparable" in words(figure)
+
+
+def test_many_rules_and_observers_with_long_names_leave_room_for_the_curves(drawn, monkeypatch):
+    rules = [f"a.rule-with-a-name-of-its-own-{i}" for i in range(9)]
+    monkeypatch.setattr(sys.modules[__name__], "RUNS", dict.fromkeys([*rules, 100 * "x"], RUNS["rflo"]))
+    cosine = (("rule", "observer", "seed", "step"), np.zeros((10, 3, 3, 5)))
+    figure = drawn(losses(rules=[*rules, 100 * "x"], cosine=cosine).assign_coords(observer=rules[:3]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as of a layout that finds no room
+        figure.canvas.draw()
+    assert all(axes.get_window_extent().height > 0.25 * figure.bbox.height / 2 for axes in figure.axes)
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines if line.get_label() in RUNS]
+    assert len(set(looks)) == len(looks)
+
+
+def test_one_bin_is_a_marker(drawn):
+    data = losses([5000])
+    figure = drawn(data)
+    marker = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert (marker.get_xdata().item(), marker.get_ydata().item()) == pytest.approx((2500, data.loss.mean().item()))
+    assert "One seed, in bins of 5,000 steps" in words(drawn(losses([5000], seeds=1)))
+
+
+def test_a_seed_that_diverged_is_left_out_and_named(drawn):
+    data = losses(rules=("rflo", "uoro"))
+    data.diverged_at[0, 1] = 40
+    data.loss[0, 1] = np.nan
+    figure = drawn(data)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), data.loss[0, [0, 2]].mean("seed"))
+    assert "rflo: 1 of 3 seeds diverged" in words(figure)
+    assert "uoro: " not in words(figure)
+
+
+def test_a_run_of_which_nothing_is_left_says_so_in_place_of_curves(drawn):
+    data = losses()
+    data.diverged_at[0, :2] = 40
+    data.loss[0, 2] = 8  # finite, but 11 times the untrained network's
+    figure = drawn(data)
+    assert "Every seed diverged: a loss that is not finite, or at the end more than 10 times" in words(figure)
+    assert not figure.axes[0].get_yticks().size
+    assert "rflo: 3 of 3 seeds diverged" in words(figure)
+
+
+def test_names_of_levels_stand_at_their_lines_and_never_on_each_other(drawn, monkeypatch):
+    close = {"a": 0.5, "b": 0.501, "c": 0.95}
+    monkeypatch.setattr(figures, "loss_levels", lambda task: close)
+    figure = drawn(losses())
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    at = {what: axes.transData.transform((0, level))[1] for what, level in close.items()}
+    middles = {what: (box.y0 + box.y1) / 2 for what, box in boxes.items()}
+    assert middles["a"] == pytest.approx(at["a"], abs=2)
+    assert middles["c"] == pytest.approx(at["c"], abs=2)
+    assert boxes["a"].y1 <= boxes["b"].y0
+
+
+ENDS = {
+    "ten bins of a hundred": ([100 * k for k in range(1, 101)], 10, "the last 1,000 of 10,000 steps"),
+    "a short last bin": ([1000 * k for k in range(1, 20)] + [19_500], 2, "the last 1,500 of 19,500 steps"),
+    "two whole bins and a short one": ([10 * k for k in range(1, 26)] + [255], 3, "the last 25 of 255 steps"),
+    "a bin across the border": ([400, 800, 1000], 1, "the last 200 of 1,000 steps"),
+    "one bin": ([15_000], 1, "all 15,000 steps"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_the_loss_at_the_end_is_the_mean_over_the_steps_that_are_named(what):
+    steps, bins, sentence = ENDS[what]
+    data = losses(steps)
+    sizes = np.diff(steps, prepend=0)[-bins:]
+    expected = (data.loss.values[..., -bins:] * sizes).sum(-1) / sizes.sum()
+    np.testing.assert_allclose(final_loss(data), expected, rtol=1e-13)
+    assert averaged(data.step) == sentence
+    assert losses_table({}, 3, sentence).title == f"Mean loss over {sentence}"
+
+
+def test_a_loss_far_above_the_untrained_networks_counts_as_diverged():
+    data = losses(seeds=4)
+    data.loss[0, :, -1] = [6.9, 7.1, np.inf, 6.9]  # at the start: 0.7
+    data.diverged_at[0, 3] = 4
+    assert diverged(data).values.tolist() == [[False, True, True, True]]
+    silent = data.assign(loss_at_start=0 * data.loss_at_start)  # no label in the first steps: nothing to hold it against
+    assert diverged(silent).values.tolist() == [[False, False, True, True]]
+    assert summary(final_loss(data.expand_dims(task=["t"])))["t"]["rflo"]["seeds"] == 1
+
+
+def printed(table, width):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(console, table)
+    return console.export_text()
+
+
+def judged(seeds):
+    levels = {"fixed-W": 0.6, "BPTT": 0.46, "RTRL": 0.46, "RFLO": 0.5, "DNI": 0.49, "DNI(b)": 0.51}
+    values = np.array(list(levels.values()))[None, :, None] + 0.001 * np.arange(seeds) ** 2
+    final = xr.DataArray(values, dims=("task", "rule", "seed"), coords={"task": ["Add"], "rule": list(levels)})
+    return judge(final)["claims"]
+
+
+@pytest.mark.parametrize("width", [1, 20, 40, 60, 200])
+def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width):
+    final = {
+        "add": {"rflo": {"mean": 0.67231, "sem": 0.012345, "seeds": 18}, "my[red].py": {"mean": None, "sem": None, "seeds": 0}}
+    }
+    text = printed(losses_table(final, 20, "the last 1,000 of 10,000 steps"), width)
+    for what in ("add", "rflo", "0.6723", "0.01235", "20", "my[red].py", "the last 1,000 of 10,000 steps", "final loss"):
+        assert what in " ".join(text.split())
+    assert "…" not in text
+    text = " ".join(printed(claims_table(judged(20)), width).replace("│", " ").split())
+    assert text.count("supported") == 4
+    assert "rflo" in printed(catalogue_table("Rules", [("rflo", "what it is " * 9, "feedback=exact")]), width)
+
+
+def test_no_columns_at_all_are_taken_for_eighty(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert importlib.reload(compute).console.width == 80
+    monkeypatch.undo()
+    importlib.reload(compute)
+
+
+def test_a_table_of_claims_says_when_there_are_too_few_seeds_for_any():
+    few, enough = printed(claims_table(judged(4)), 200), printed(claims_table(judged(6)), 200)
+    assert few.count("inconclusive (4 seeds: too few)") == len(CLAIMS)
+    assert "with fewer than 6 seeds p cannot fall below 0.05" in few
+    assert "too few" not in enough.lower()
+    assert "supported" in enough
