@@ -98,12 +98,12 @@ def test_options_override_the_file_and_keep_its_settings_of_what_they_name_too()
 
 
 REFUSED = {
-    "another rule in --set": (["rule=uoro"], {"rule": ("rflo",)}, "rule is given twice, as ['rflo'] and as ['uoro']"),
+    "another rule in --set": (["rule=uoro"], {"rule": ("rflo",)}, "rule is given twice, as rflo and as uoro"),
     "the rule's name in --set": (["rule.name=uoro"], {"rule": ("rflo",)}, "rule is given twice"),
-    "another task": (["task=mimic"], {}, "task is given twice, as 'add' and as 'mimic'"),
+    "another task": (["task=mimic"], {}, "task is given twice, as add and as mimic"),
     "other steps": (["steps=1000"], {}, "steps is given twice, as 200 and as 1000"),
     "other observers": (["observers=rtrl"], {"observers": ("uoro",)}, "observers is given twice"),
-    "another folder": (["out=there"], {"out": "here"}, "out is given twice, as 'here' and as 'there'"),
+    "another folder": (["out=there"], {"out": "here"}, "out is given twice, as here and as there"),
     "a setting twice": (["network.n=4", "network.n=5"], {}, "network.n is given twice, as 4 and as 5"),
     "one rule's and every rule's": (
         ["rule.window=3", "rule.f_bptt.window=4"],

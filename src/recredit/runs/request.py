@@ -11,7 +11,7 @@ from typing import Any
 
 from recredit.errors import nearest
 from recredit.own_files import is_file
-from recredit.runs.settings import Run, files_of, find_rule, whole
+from recredit.runs.settings import RULE_NAMES, Run, files_of, find_rule, whole
 from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
@@ -70,7 +70,7 @@ def _checked(table: dict[str, Any]) -> Request:
     at_once = None if at_once is None else whole("the number of seeds at once", at_once)
     runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
     if not runs:
-        Run.create(table)  # which says that it needs a rule
+        raise ValueError(f"the rule needs a name, one of: {', '.join(RULE_NAMES)}.")
     if out is not None and (not isinstance(out, str | Path) or not str(out)):
         raise ValueError(f"out must be the name of a folder, not {out!r}.")
     return Request(runs, seeds, at_once, Path(out) if out else default_folder(runs))
@@ -89,7 +89,7 @@ def read_toml(file: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
-        raise ValueError(f"{file} cannot be read as TOML: {error}.") from None
+        raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def parse(setting: str, like: str = "rule.window=20") -> tuple[Keys, Any]:
@@ -118,7 +118,8 @@ def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:
         if keys in (("rule",), ("observers",)):
             value = _listed(value)
         if given.setdefault(keys, value) != value:
-            raise ValueError(f"{'.'.join(keys)} is given twice, as {given[keys]!r} and as {value!r}; give it once.")
+            ways = " and as ".join(", ".join(map(str, _listed(each))) for each in (given[keys], value))
+            raise ValueError(f"{'.'.join(keys)} is given twice, as {ways}; give it once.")
     return given
 
 

@@ -19,6 +19,7 @@ from recredit.tasks.task import File
 from recredit.training.step import Trainer
 
 NETWORKS: Registry = {"leaky": Network}
+RULE_NAMES = [*RULES, "path/to/file.py:MyRule"]
 
 
 class Run(pydantic.BaseModel):
@@ -97,7 +98,7 @@ def find_rule(name: str) -> tuple[str, Callable[..., AbstractRule]]:
     if is_file(name):
         own = load(name)
         return own.name, own.kind
-    check_choice("rule", name, [*RULES, "path/to/file.py:MyRule"])
+    check_choice("rule", name, RULE_NAMES)
     return name, RULES[name]
 
 
