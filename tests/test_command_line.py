@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,7 +296,7 @@ def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
         with pytest.raises(SystemExit):
             main(["fig1", *options])
         assert Path("results", folders[options]).is_dir()
-        Path("results", folders[options]).rmdir()
+        shutil.rmtree("results")
 
 
 @pytest.mark.slow

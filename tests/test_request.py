@@ -9,7 +9,7 @@ import xarray as xr
 
 from recredit.runs.request import request
 from recredit.runs.settings import Run
-from recredit.runs.worker import work
+from recredit.runs.work import work
 
 ADD = 'task = "add"\nsteps = 200\n'
 OWN = """

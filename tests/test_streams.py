@@ -16,7 +16,7 @@ from recredit.network import Network
 from recredit.rule import Clock, Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
 from recredit.runs.settings import Run
-from recredit.runs.worker import work
+from recredit.runs.work import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
 from recredit.training.loop import _segment, _start, train
 from recredit.training.measured import compare

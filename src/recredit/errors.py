@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -38,3 +40,10 @@ def check_range(
     if not number or given > most or given < low or (bracket == "(" and given == low):
         end = "]" if math.isfinite(most) else ")"
         raise ValueError(f"{what} must lie in {bracket}{low:g}, {most:g}{end}, not {given!r}.")
+
+
+def user_path(given: str | Path) -> Path:
+    """A path as a user writes it, with ~ for the home folder. Raises ValueError for an empty one."""
+    if not str(given):
+        raise ValueError('a path must not be empty; the current folder is ".".')
+    return Path(os.path.expanduser(given))

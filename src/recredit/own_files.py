@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recredit.errors import nearest
+from recredit.errors import nearest, user_path
 from recredit.rule import AbstractRule
 
 STDLIB, RECREDIT = Path(sysconfig.get_paths()["stdlib"]).resolve(), Path(__file__).resolve().parent
@@ -57,7 +57,7 @@ def load(spec: str, digest: str | None = None) -> OwnRule:
     file has changed.
     """
     file, _, name = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
-    path = Path(file).expanduser().resolve()
+    path = user_path(file).resolve()
     if not path.is_file():
         raise ValueError(f"the file {file} does not exist.")
     script = _run(path, file)
@@ -66,7 +66,7 @@ def load(spec: str, digest: str | None = None) -> OwnRule:
     names = script.names
     own = {key: kind for key, kind in names.items() if _is_rule(kind) and kind.__module__ == names["__name__"]}
     told = ", ".join(own) or "none"
-    if not name and len(own) != 1:
+    if not name and (len(own) != 1 or spec.endswith(":")):
         raise ValueError(f"{file} must hold one learning rule, or have it named as {file}:NAME; its learning rules: {told}.")
     name = name or next(iter(own))
     if name not in names:
@@ -101,7 +101,9 @@ def _run(path: Path, file: str) -> _Script:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for verdicts
             exec(compile(path.read_bytes(), path, "exec"), vars(module))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines.append(error.lineno)

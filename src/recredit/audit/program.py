@@ -151,8 +151,8 @@ def _assigned(file: str) -> dict[int, str]:
     if file not in _files:
         found: dict[int, str] = {}
         try:
-            tree = ast.parse(Path(file).read_text())
-        except (OSError, SyntaxError, UnicodeDecodeError):
+            tree = ast.parse(Path(file).read_bytes())
+        except (OSError, SyntaxError, ValueError):
             tree = ast.Module([], [])
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AnnAssign):

@@ -1,25 +1,21 @@
 """What `recredit audit` does: make the rules, audit them, print what was found."""
 
-import io
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
+from recredit.cli.console import plain_console
 from recredit.own_files import last_line
 from recredit.registry import Registry, complete
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
-from recredit.report.figures import draw_slopes
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.runs.request import assign, given_once, parse
 from recredit.runs.settings import find_rule, make_rule
-from recredit.runs.store import writable_folder
+from recredit.runs.store import check_writable
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
 
@@ -43,11 +39,9 @@ def run_audit(
     if mend and (explained is not None or form != "table" or slopes):
         raise ValueError("--repair stands alone, but for the rules and --with.")
     if slopes:
-        if slopes.is_dir() or slopes.suffix not in (".png", ".svg", ".pdf"):
+        if slopes.suffix not in (".png", ".svg", ".pdf"):
             raise ValueError(f"--slopes draws to a file that ends in .png, .svg or .pdf, not {slopes}.")
-        writable_folder(slopes.parent)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as the page declares; not every system's own encoding has a ✓
+        check_writable(slopes)
     given: dict[str, Any] = {}
     for keys, value in given_once(parse(setting, "jacobian=learned") for setting in settings).items():
         assign(given, keys, value)
@@ -57,13 +51,13 @@ def run_audit(
         _mend(made)
         return
     audits = []
-    with Console(stderr=True).status("") as status:
+    with plain_console(stderr=True).status("") as status:
         for name, registry, settings_of in made:
             rule = make_rule(registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
             audits.append(_audited(rule, called))
-    console = Console(highlight=False)
+    console = plain_console()
     if not console.is_terminal or not console.width:
         console.width = 10_000  # a pipe has no edge, and COLUMNS=0 names none
     if form != "table":
@@ -71,6 +65,8 @@ def run_audit(
     else:
         console.print(table(audits, console.width) if explained is None else explain(audits[0], console.width))
     if slopes:
+        from recredit.report.figures import draw_slopes  # here, so that a refusal need not wait for matplotlib
+
         draw_slopes(audits, slopes)
 
 
@@ -85,8 +81,8 @@ def _audited(rule: AbstractRule, name: str) -> Audit:
 
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
     """Print what would mend each rule."""
-    console = Console(highlight=False)
-    with Console(stderr=True).status("") as status:
+    console = plain_console()
+    with plain_console(stderr=True).status("") as status:
         for name, registry, settings in made:
             make_rule(registry, settings)
 

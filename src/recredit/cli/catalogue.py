@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from recredit.cli.compute import console
+from recredit.cli.console import console
 from recredit.registry import BLOCKS, Registry, block_name
 from recredit.report.tables import catalogue_table, show
 from recredit.rules import RULES

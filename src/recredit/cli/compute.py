@@ -3,23 +3,28 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+import jax
 
+from recredit.cli.console import console as console
 from recredit.report.progress import Live
 from recredit.runs.scheduler import compute
 from recredit.runs.settings import Run
 
-console = Console()
-console.width = console.width or 80  # COLUMNS=0 leaves room for nothing
+jax.config.update("jax_platforms", "cpu")  # this process prepares and draws; the device is the workers'
 
 
 def compute_runs(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds_at_once: int | None) -> None:
+    """Compute what is missing of these runs in a folder, and show how it goes."""
     with Live(console) as live:
-        compute(
-            folder,
-            runs,
-            seeds,
-            seeds_at_once,
-            lambda jobs: live.expect((job.cell, job.run.steps * len(job.seeds)) for job in jobs),
-            lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
-        )
+        try:
+            compute(
+                folder,
+                runs,
+                seeds,
+                seeds_at_once,
+                lambda jobs: live.expect((job.cell, job.run.steps * len(job.seeds)) for job in jobs),
+                lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note("Finished parts are kept; the same command goes on from there.")
+            raise

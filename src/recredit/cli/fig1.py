@@ -6,12 +6,13 @@ from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console
 from recredit.errors import check_count
-from recredit.report.figures import draw_fig1
 from recredit.report.tables import claims_table, losses_table, show
 from recredit.runs.store import writable_folder, write_dataset, write_whole
 from recredit.studies import claims, fig1
 from recredit.studies.final_loss import averaged, final_loss
 from recredit.studies.variants import Scale, Variant
+
+WRITTEN = ("fig1.png", "fig1.svg", "curves.nc", "claims.json")
 
 
 def run_fig1(
@@ -25,19 +26,22 @@ def run_fig1(
     if seeds_at_once is not None:
         check_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
-    folder = writable_folder(out or Path("results") / _name(scale, variant, size))
+    folder = writable_folder(out or Path("results") / _name(scale, variant, size), WRITTEN)
     chosen = range(size["seeds"])
-    console.print(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
+    console.out(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
     compute_runs(folder, cells, chosen, seeds_at_once)
     data = fig1.curves(folder, variant, cells, chosen)
     final = final_loss(data)
     judged = claims.judge(final)
     write_dataset(folder / "curves.nc", data)
-    write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n"))
+    write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8"))
+    from recredit.report.figures import draw_fig1  # here, so that a refusal need not wait for matplotlib
+
     draw_fig1(data, folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))
-    console.print(f"Wrote fig1.png, fig1.svg, curves.nc and claims.json to {folder} in {time.monotonic() - began:.0f} s.")
+    *names, last = (str(folder / name) for name in WRITTEN)
+    console.out(f"Wrote {', '.join(names)} and {last} in {time.monotonic() - began:.0f} s.")
 
 
 def _name(scale: Scale, variant: Variant, size: dict[str, int]) -> str:

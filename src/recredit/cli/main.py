@@ -3,11 +3,17 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+
+from recredit.cli.process import guarded_output, raised_signals
+from recredit.errors import user_path
+from recredit.runs.failures import explanation
 
 # Spelled here too, since their modules import JAX.
 from recredit.studies.variants import Format, Scale, Variant
@@ -28,6 +34,7 @@ def _whole(_: Any, tokens: Any) -> int:
 
 
 _Count = Annotated[int, Parameter(converter=_whole)]
+_Path = Annotated[Path, Parameter(converter=lambda _, tokens: user_path(tokens[0].value))]
 _Many = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
@@ -39,7 +46,7 @@ def fig1(
     seeds: _Count | None = None,
     steps: _Count | None = None,
     seeds_at_once: _Count | None = None,
-    out: Path | None = None,
+    out: _Path | None = None,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
 
@@ -72,7 +79,7 @@ def train(
     rule: Annotated[tuple[str, ...], _Many] = (),
     task: str | None = None,
     set: Annotated[tuple[str, ...], _Many] = (),
-    config: Path | None = None,
+    config: _Path | None = None,
     observe: Annotated[tuple[str, ...], _Many] = (),
     seeds: _Count | None = None,
     steps: _Count | None = None,
@@ -136,7 +143,7 @@ def audit(
     format: Format = "table",
     explain: str | None = None,
     repair: Annotated[bool, Parameter(negative=())] = False,
-    slopes: Path | None = None,
+    slopes: _Path | None = None,
 ) -> None:
     """Tell which operations of a learning rule's own program a neural circuit could perform.
 
@@ -179,17 +186,29 @@ def tasks() -> None:
 
 
 def main(arguments: Any = None) -> None:
-    """Run the command line. Bad input ends it with one sentence and exit code 2."""
+    """Run the command line. What is wrong ends it with one sentence and exit code 2, a signal with 128 and its number.
+
+    A reader that goes (as `head` does) is no failure: the computation goes on, and the exit code is 0.
+    """
     os.environ.pop("MPLBACKEND", None)  # a notebook's, perhaps, which matplotlib may refuse to start with: we draw to files
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn of
-    try:
-        app(arguments, exit_on_error=False, print_error=False)
-    except (ValueError, OSError, CycloptsError) as error:
-        sentence = str(error)
-        if isinstance(error, UnusedCliTokensError):
-            sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
-        print("recredit:", *sentence.split(), file=sys.stderr)  # on one line
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished parts are kept; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+    with guarded_output() as out, raised_signals() as came, warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what a user should know is said in a sentence
+        try:
+            try:
+                app(arguments, exit_on_error=False, print_error=False)
+            finally:
+                if out:
+                    out.check()
+        except BaseException as error:
+            if came or isinstance(error, KeyboardInterrupt):  # whatever a signal was turned into on its way here
+                print("\nInterrupted.", *getattr(error, "__notes__", []), file=sys.stderr)
+                sys.exit(128 + (came or [signal.SIGINT])[0])
+            if not isinstance(error, ValueError | OSError | ImportError | RuntimeError | MemoryError | CycloptsError):
+                raise
+            sentence = str(error) if isinstance(error, CycloptsError) else explanation(error)
+            if isinstance(error, UnusedCliTokensError):
+                sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
+            print("recredit:", *sentence.split(), file=sys.stderr)
+            sys.exit(2)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from recredit.cli.compute import compute_runs, console
-from recredit.report.figures import draw_runs
 from recredit.report.tables import losses_table, show
 from recredit.runs.request import request
 from recredit.runs.store import writable_folder, write_dataset
@@ -18,10 +17,12 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     asked = request(config, options, settings)
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
-    folder = writable_folder(asked.out)
+    folder = writable_folder(asked.out, ("run.nc", "loss.png"))
     compute_runs(folder, {f"{name}: {rule}": run for rule, run in asked.runs.items()}, range(asked.seeds), asked.seeds_at_once)
     data = combined(folder, asked.runs, range(asked.seeds))
     write_dataset(folder / "run.nc", data)
+    from recredit.report.figures import draw_runs  # here, so that a refusal need not wait for matplotlib
+
     draw_runs(data, asked.runs, folder / "loss.png")
     final = shown(final_loss(data), task).expand_dims(task=[name])
     show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
@@ -32,4 +33,4 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
         for rule in asked.runs:
             cosine, ratio = (float(data[kind].sel(rule=rule, observer=observer).mean()) for kind in ("cosine", "norm_ratio"))
             console.print(f"{observer}'s gradient beside {rule}'s: mean cosine {cosine:.3f}, norm {ratio:.3g} times as large")
-    console.print(f"Wrote loss.png and run.nc to {folder}.")
+    console.out(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.")

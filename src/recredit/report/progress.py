@@ -22,7 +22,13 @@ class Live:
 
     def __init__(self, console: Console):
         self.console = console
-        columns = [TextColumn("{task.description}"), BarColumn(28), TaskProgressColumn(), _Rate(), TimeRemainingColumn()]
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(28),
+            TaskProgressColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+        ]
         self.bars = Progress(*columns, console=console, speed_estimate_period=30)
         self.tasks: dict[str, int] = {}
         self.left: dict[str, int] = {}
@@ -45,7 +51,7 @@ class Live:
         for cell, steps in self.left.items():
             self.tasks[cell] = self.bars.add_task(cell, total=steps, start=False)
         if len(self.left) > 1:
-            self.tasks[""] = self.bars.add_task("[bold]all", total=sum(self.left.values()))
+            self.tasks[""] = self.bars.add_task("all", total=sum(self.left.values()))
 
     def advance(self, cell: str, steps: int) -> None:
         """Say that a cell has made so many more steps."""

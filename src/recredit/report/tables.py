@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +30,7 @@ def fitted(table: Table, width: int) -> Table | Text:
     needed = [
         max(map(cell_len, "\n".join([str(column.header), *told]).split("\n"))) for column, told in zip(table.columns, cells)
     ]
-    unlimited = Console(width=10_000)
+    unlimited = Console(width=10_000, markup=False, emoji=False)
     borders = unlimited.measure(table).maximum - sum(needed)
     least = [whole if column.no_wrap else min(whole, NARROW) for column, whole in zip(table.columns, needed)]
     if borders + sum(least) <= width:
@@ -44,7 +43,7 @@ def fitted(table: Table, width: int) -> Table | Text:
 
 
 def _plain(cell: Any) -> str:
-    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
+    return cell.plain if isinstance(cell, Text) else str(cell)
 
 
 def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str) -> Table:
@@ -56,7 +55,7 @@ def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps:
         for rule, loss in rules.items():
             lost = seeds - loss["seeds"]
             table.add_row(
-                escape(task), escape(rule), _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else ""
+                Text(task), Text(rule), _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else ""
             )
         table.add_section()
     for column in table.columns[2:]:
@@ -84,10 +83,10 @@ def claims_table(claims: list[dict]) -> Table:
     return table
 
 
-def _verdict(entry: dict[str, Any]) -> str:
+def _verdict(entry: dict[str, Any]) -> Text:
     seeds = min(result["seeds"] for result in entry["comparisons"].values())
     few = f" ({seeds} seed{'s' * (seeds != 1)}: too few)" if seeds < FEWEST else ""
-    return f"[{STYLE[entry['verdict']]}]{entry['verdict']}[/]{few}"
+    return Text.assemble((entry["verdict"], STYLE[entry["verdict"]]), few)
 
 
 def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Table:

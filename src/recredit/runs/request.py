@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recredit.errors import nearest
+from recredit.errors import nearest, user_path
 from recredit.own_files import is_file
 from recredit.runs.settings import RULE_NAMES, Run, files_of, find_rule, whole
 from recredit.tasks import TASKS
@@ -73,7 +73,7 @@ def _checked(table: dict[str, Any]) -> Request:
         raise ValueError(f"the rule needs a name, one of: {', '.join(RULE_NAMES)}.")
     if out is not None and (not isinstance(out, str | Path) or not str(out)):
         raise ValueError(f"out must be the name of a folder, not {out!r}.")
-    return Request(runs, seeds, at_once, Path(out) if out else default_folder(runs))
+    return Request(runs, seeds, at_once, user_path(out) if out else default_folder(runs))
 
 
 def default_folder(runs: Mapping[str, Run]) -> Path:
@@ -195,7 +195,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _at(folder: Path, path: str) -> Path:
-    return folder / Path(path).expanduser()
+    return folder / user_path(path)
 
 
 def _seen_from(folder: Path, given: Any) -> Any:

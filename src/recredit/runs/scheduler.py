@@ -3,6 +3,8 @@
 Several devices inside one process deadlock XLA's thread pool on small machines; processes pinned to cores cannot.
 """
 
+import collections
+import contextlib
 import json
 import os
 import queue
@@ -13,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recredit.runs.failures import ended
 from recredit.runs.settings import Run
-from recredit.runs.store import cell_path, read_cell
+from recredit.runs.store import cell_path, check_writable, read_cell
 
 SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
@@ -48,39 +51,61 @@ class Worker:
         flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
         env = os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "RECREDIT_CORE": str(core)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "recredit.runs.worker"],
+            # -P: what lies in the current folder is no module of ours
+            [sys.executable, "-P", "-W", "ignore", "-m", "recredit.runs.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
             env=env,
             start_new_session=True,  # Ctrl-C is for the pool: it ends the workers
         )
+        self.printed: collections.deque[str] = collections.deque(maxlen=1000)
+        self.listener = threading.Thread(target=lambda: self.printed.extend(self.process.stderr or ()), daemon=True)
+        self.listener.start()
         self.backend = ""
 
     def greet(self) -> None:
-        """Wait until the worker is up, and learn what it computes on."""
+        """Wait until the worker is up, and learn what it computes on. Raises ValueError with its sentence if it fails."""
         self.backend = self.hear()["backend"]
 
     def hear(self) -> dict:
-        """The worker's next line."""
+        """The worker's next line. Raises ValueError if it tells of an error, or is gone."""
         assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a worker process ended unexpectedly (exit status {self.process.wait()}).")
-        return json.loads(line)
+        if not (line := self.process.stdout.readline()):
+            status = self.process.wait()
+            self.listener.join()
+            last = self.printed.pop().strip() if self.printed else ""
+            self.printed.clear()
+            raise ValueError(ended(status, last))
+        if "error" in (answer := json.loads(line)):
+            raise ValueError(answer["error"])
+        return answer
 
     def do(self, job: Job, progress: Progress) -> None:
         """Have one job done. Raises ValueError with the worker's sentence if it fails."""
         assert self.process.stdin
-        message = {"run": job.run.model_dump(), "seeds": job.seeds, "out": str(job.out), "seeds_at_once": job.seeds_at_once}
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
+        message = {
+            "run": job.run.model_dump(),
+            "seeds": job.seeds,
+            "out": str(job.out.absolute()),
+            "seeds_at_once": job.seeds_at_once,
+        }
+        with contextlib.suppress(BrokenPipeError):  # it is gone: what is heard next says so
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
         told = 0
         while "done" not in (answer := self.hear()):
-            if "error" in answer:
-                raise ValueError(answer["error"])
             progress(job, answer["steps"] - told)
             told = answer["steps"]
+
+    def end(self) -> None:
+        """End the process, and print what it printed (a rule of the user's own may)."""
+        self.process.kill()
+        self.process.wait()
+        self.listener.join()
+        print(*self.printed, sep="", end="", file=sys.stderr)
 
 
 def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int, seeds_at_once: int | None) -> list[Job]:
@@ -114,9 +139,10 @@ def compute(
     if not (jobs := plan(folder, runs, seeds, 1, seeds_at_once)):
         expect([])
         return
-    (folder / "cells").mkdir(exist_ok=True)
+    for job in jobs:
+        check_writable(job.out)
     workers: list[Worker] = []
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
 
     def serve(worker: Worker) -> None:
@@ -125,7 +151,7 @@ def compute(
                 worker.do(waiting.get_nowait(), progress)
         except queue.Empty:
             pass
-        except Exception as error:
+        except BaseException as error:
             errors.append(error)
 
     def start(core: int) -> None:
@@ -133,7 +159,7 @@ def compute(
             worker = Worker(core)
             workers.append(worker)  # before the greeting, so that what interrupts it ends the worker
             worker.greet()
-        except Exception as error:
+        except BaseException as error:
             errors.append(error)
 
     try:
@@ -149,10 +175,9 @@ def compute(
             _together(serve, workers)
     finally:
         for worker in workers:
-            worker.process.kill()
-            worker.process.wait()
+            worker.end()
     if errors:
-        raise errors[0] if isinstance(errors[0], ValueError) else ValueError(str(errors[0]))
+        raise errors[0]
 
 
 def _together(do: Callable, items: Sequence) -> None:

@@ -1,5 +1,6 @@
 """Results on disk: netCDF through xarray, written whole or not at all, each file saying what it is."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -18,29 +19,50 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def writable_folder(folder: str | Path) -> Path:
-    """Make a folder, and make sure that files can be written there. Raises ValueError if not."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"cannot write to the folder {folder}: {error.strerror}.") from None
+def writable_folder(folder: Path, files: Iterable[str] = ()) -> Path:
+    """Make a folder and its `cells`, and make sure that these files can be written. Raises ValueError if not."""
+    for each, names in {folder: files, folder / "cells": ("a cell",)}.items():
+        try:
+            each.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise ValueError(f"cannot write to the folder {each}: {why}.") from None
+        for name in names:
+            check_writable(each / name)
     return folder
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one move."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
+def check_writable(file: Path) -> None:
+    """Raise ValueError unless a file of this name can be written; nothing is made, its folder neither."""
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder, where a file is to be written.")
     try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to the folder {file.parent}: {error.strerror}.") from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one move.
+
+    Raises ValueError, with the system's reason, if that fails; nothing half-written is left behind.
+    """
+    name = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        os.close(handle)
         write(Path(name))
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(f"no space left in {path.parent} to write {path.name}.") from None
+        raise ValueError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
 def _umask() -> int:
@@ -51,13 +73,14 @@ def _umask() -> int:
 
 def write_dataset(path: Path, data: xr.Dataset) -> None:
     """Write a dataset as netCDF 4, whole or not at all."""
-    write_whole(path, lambda temporary: data.to_netcdf(temporary, engine="h5netcdf"))
+    # In memory first: on a full disk, HDF5 prints tracebacks of its own, and ends the process later.
+    write_whole(path, lambda temporary: temporary.write_bytes(data.to_netcdf(engine="h5netcdf")))
 
 
 def read_dataset(path: str | Path) -> xr.Dataset:
     """Read a dataset into memory. Raises ValueError if the file is missing or is not netCDF."""
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as data:
+        with xr.open_dataset(Path(path).absolute(), engine="h5netcdf") as data:  # a relative one may look like an address
             return data.load()
     except Exception as error:
         raise ValueError(f"{path} cannot be read as netCDF: {error}") from None
@@ -84,3 +107,14 @@ def read_cell(folder: Path, run: str) -> xr.Dataset | None:
         return None
     together = xr.concat(found, "seed", combine_attrs="drop_conflicts").sortby("seed")
     return together.isel(seed=np.unique(together.seed, return_index=True)[1])
+
+
+def read_seeds(folder: Path, run: str, seeds: Iterable[int]) -> xr.Dataset:
+    """These seeds of a run (its text), which have been computed. Raises ValueError if one of them is gone meanwhile."""
+    data = read_cell(folder, run)
+    missing = sorted({*seeds} - {*(data.seed.values.tolist() if data is not None else ())})
+    if data is None or missing:
+        raise ValueError(
+            f"{folder / 'cells'} has changed meanwhile: seed {missing[0]} is gone; the same command computes it again."
+        )
+    return data.sel(seed=list(seeds))

@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 
 from recredit.runs.settings import Run
-from recredit.runs.store import read_cell
+from recredit.runs.store import read_seeds
 from recredit.studies.final_loss import loss_levels, loss_unit, shown
 from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
@@ -54,11 +54,10 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
     """
     parts, made_with, tasks = [], {}, {}
     for cell, run in cells.items():
-        data = read_cell(folder, run.text())
-        assert data is not None, cell
+        data = read_seeds(folder, run.text(), seeds)
         task, rule = cell.split(": ")
         tasks[task] = run.build_task()
-        part = data[["loss", "loss_at_start", "diverged_at"]].sel(seed=list(seeds)).drop_attrs()
+        part = data[["loss", "loss_at_start", "diverged_at"]].drop_attrs()
         part = part.assign({name: shown(part[name], tasks[task]) for name in ("loss", "loss_at_start")})
         parts.append(part.expand_dims(task=[task], rule=[rule]))
         made_with[cell] = {name: data.attrs.get(name, "differs between seeds") for name in ("versions", "device")}

@@ -1,7 +1,6 @@
 """Recorded: inputs and labels of your own, from a file or from arrays."""
 
 import hashlib
-from pathlib import Path
 from typing import Any, Literal
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from recredit.errors import user_path
 from recredit.network.leaky import Head, LeakyRNN
 from recredit.tasks.task import AbstractTask, File
 
@@ -101,7 +101,7 @@ def read_recording(file: File, head: Literal["linear", "softmax"] = "linear", di
     is given that is not the data's: the file has changed.
     """
     try:
-        with np.load(Path(file), allow_pickle=False) as data:
+        with np.load(user_path(file), allow_pickle=False) as data:
             arrays = {name: data[name] for name in ("inputs", "targets")}
     except KeyError:
         raise ValueError(f"{file} lacks an array: it must hold `inputs` and `targets`.") from None

@@ -1,0 +1,13 @@
+"""Where the command line prints: text as it is, so that [brackets] in a name that a user gives are no markup."""
+
+from rich.console import Console
+
+
+def plain_console(stderr: bool = False) -> Console:
+    """A terminal, or a pipe, that prints what it is given."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+console = plain_console()
+if not console.width:
+    console.width = 80  # COLUMNS=0 leaves room for nothing

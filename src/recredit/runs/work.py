@@ -1,0 +1,56 @@
+"""What a worker process does: take its core, and train one run for some seeds."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from recredit.runs.failures import no_device
+from recredit.runs.settings import Run
+from recredit.runs.store import versions, write_dataset
+from recredit.training.loop import train
+
+
+def take_core() -> str:
+    """JAX's backend; if it is a processor, this process is pinned to its core. Raises ValueError for a JAX without a device."""
+    try:
+        backend = jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(no_device(error)) from None
+    core = os.environ.get("RECREDIT_CORE")
+    if core and backend == "cpu" and hasattr(os, "sched_setaffinity"):
+        for thread in os.listdir("/proc/self/task"):  # JAX's own threads too, which have begun by now
+            os.sched_setaffinity(int(thread), {int(core)})
+    return backend
+
+
+def work(
+    run: Run,
+    seeds: list[int],
+    out: Path,
+    seeds_at_once: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Train one run for some seeds and write its cell."""
+    began = time.perf_counter()
+    rule, network, optimizer, observers = run.build()
+    data = train(
+        rule,
+        run.build_task(),
+        network=network,
+        optimizer=optimizer,
+        seeds=seeds,
+        steps=run.steps,
+        bin_steps=run.bin,
+        streams=run.streams,
+        seeds_at_once=seeds_at_once,
+        observers=observers,
+        progress=progress,
+    )
+    data.attrs |= {"run": run.text(), "versions": json.dumps(versions()), "device": jax.devices()[0].device_kind}
+    data.attrs["seconds"] = time.perf_counter() - began
+    write_dataset(out, data)
+    jax.clear_caches()  # this run's compiled programs, tens of MB each, are not needed again
