@@ -221,6 +221,24 @@ def test_bad_data_are_refused_in_one_sentence(capfd, sentence):
     assert sentence in refused(capfd, *training("--set", "task.file=data.npz", task="recorded"))
 
 
+def test_a_recording_is_played_once_beside_what_simple_guesses_lose_and_other_shapes_are_another_run(capfd):
+    walk = np.random.default_rng(0).normal(size=(240, 2)).cumsum(0) + 50
+    np.savez("data.npz", x=np.sign(walk), y=walk[:, 0])
+    recorded = ["train", "--rule", "rflo", "--task", "recorded", "--seeds", "1", "--out", "out", *SMALL, "task.file=data.npz"]
+    succeeds(*recorded, "task.inputs=x", "task.targets=y")
+    out, data = capfd.readouterr().out, xr.load_dataset("out/run.nc")
+    assert (int(data.step[-1]), data.sizes["step"]) == (240, 120)
+    repeat = 0.5 * (np.diff(walk[:, 0]) ** 2).mean()
+    assert f"{repeat:.4g}  repeat the last label" in out
+    assert f"{0.5 * walk[:, 0].var():.4g}  mean label" in out
+    assert "The recording has targets of root mean square" in out.replace("\n", " ")
+    np.savez("data.npz", x=np.sign(walk), y=walk)
+    succeeds(*recorded, "task.inputs=x", "task.targets=y")
+    again = xr.load_dataset("out/run.nc")
+    assert (data.sizes["output"], again.sizes["output"]) == (1, 2)
+    assert f"{0.5 * (np.diff(walk, axis=0) ** 2).mean():.4g}  repeat the last label" in capfd.readouterr().out  # mean over outputs
+
+
 def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(capfd):
     Path("file").touch()
     assert "cannot write to the folder file/out" in refused(capfd, *training(out="file/out"))

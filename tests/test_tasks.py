@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import re
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from oracles import small_net
 
 from recredit.tasks import TASKS, Add, Mimic, Recorded
@@ -148,22 +151,38 @@ def test_recorded_plays_the_rows_once_in_order():
     task.check(11)
     for given, got in zip((inputs, targets), played(task, [4, 1, 6]), strict=True):
         np.testing.assert_array_equal(got, given)
-    with pytest.raises(ValueError, match="has 11 steps, fewer than the 12 asked for"):
+    with pytest.raises(ValueError, match=r"has 11 steps, fewer than the 12 asked for: .* ask for at most 11 steps"):
         task.check(12)
+    with pytest.raises(ValueError, match=r"fewer than the 2 streams of 6 asked for: .* ask for at most 5 steps"):
+        task.check(6, streams=2)
+    with pytest.raises(ValueError, match="ask for at most 11 streams"):
+        task.check(1, streams=12)
+    assert (task.length(), task.length(2), Add().length(), Mimic().length()) == (11, 5, None, None)
 
 
 GOOD = np.full((4, 2), 0.5)
+DATES = np.array([["2020-01-01"], ["2020-01-02"], ["2020-01-03"], ["2020-01-04"]], "datetime64[D]")
 BAD = {
     "nan at step 1, column 0": (np.array([[0, 0], [np.nan, 1]]), GOOD[:2]),
     "inf at step 0, column 1": (GOOD[:1], np.array([[0, np.inf]])),
     "4 recorded inputs but 3 targets": (GOOD, GOOD[:3]),
-    r"must be a table .*, not \(4,\)": (GOOD[:, 0], GOOD),
+    r"must be a table .*, not \(2, 2, 1\)": (GOOD.reshape(2, 2, 2)[:, :, :1], GOOD),
+    r"must be a table .*, not \(\)": (3.0, GOOD),
     r"at least one entry, not \(0, 2\)": (GOOD[:0], GOOD[:0]),
-    "inputs are not an array of numbers": ("abc", GOOD),
+    "inputs are not an array of numbers: their type is <U3": ("abc", GOOD),
+    "numbers: their type is <U1": ([["1", "2"]] * 4, GOOD),
     "targets are not an array of numbers": (GOOD, [[1, 2], [3]]),
-    "numbers: they are complex": (GOOD * 1j, GOOD),
-    "entries of at least 0 that sum to 1": (GOOD, GOOD + 0.1, "softmax"),
-    "labels that are distributions": (GOOD, GOOD + np.array([-1, 1]), "softmax"),
+    "numbers: their type is complex128": (GOOD * 1j, GOOD),
+    r"numbers: their type is datetime64\[D\]": (DATES, GOOD),
+    r"targets are not an array of numbers: their type is timedelta64\[D\]": (GOOD, DATES - DATES[0]),
+    "numbers: their type is object": ([[None, 1]] * 4, GOOD),
+    r"numbers: their type is \[\('x', '<f8'\)\]": (np.zeros((4, 1), [("x", float)]), GOOD),
+    "inputs are masked at step 2, column 1": (np.ma.masked_array(GOOD, GOOD * [[0, 0], [0, 0], [0, 1], [0, 0]]), GOOD),
+    "targets are masked at step 0, column 1": (GOOD, [np.ma.masked_array([1.0, 2.0], [False, True])] * 4),
+    "entries of at least 0 that sum to 1, .* at step 0 the sum is 1.2": (GOOD, GOOD + 0.1, "softmax"),
+    "labels that are distributions, .* the least entry -0.5": (GOOD, GOOD + np.array([-1, 1]), "softmax"),
+    "two outputs or more, and the recorded targets have one column": (GOOD, [0, 1, 1, 0], "softmax"),
+    "0 everywhere": (GOOD, 0 * GOOD, "softmax"),
 }
 
 
@@ -172,19 +191,110 @@ def test_a_bad_recording_gives_one_clear_sentence(message):
     with pytest.raises(ValueError, match=message) as caught:
         Recorded(*BAD[message])
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(".")
+    assert str(caught.value).endswith((".", "?"))
 
 
-def test_a_recording_is_read_from_a_file(tmp_path):
+@pytest.mark.parametrize("kind", [pd.DataFrame, xr.DataArray, np.ma.masked_array, lambda x: x.tolist(), jnp.asarray])
+def test_tables_of_any_library_are_read_and_their_gaps_refused(kind):
+    np.testing.assert_array_equal(Recorded(kind(GOOD), kind(GOOD)).inputs, GOOD)
+    with pytest.raises(ValueError, match="hold nan at step 3, column 0"):
+        Recorded(kind(np.where([[0], [0], [0], [1]] * np.array([[1, 0]]), np.nan, GOOD)), GOOD)
+
+
+def test_tables_with_missing_values_are_refused():
+    for gaps in (pd.array([1, None, 2, 3], "Int64"), pd.DataFrame({"a": pd.array([1, None, 2, 3], "Int64")})):
+        with pytest.raises(ValueError, match=r"(are masked|hold nan) at step 1, column 0|their type is object"):
+            Recorded(gaps, GOOD)
+
+
+def test_numbers_beyond_the_precision_are_refused_and_not_rounded_to_infinity():
+    with jax.enable_x64(False):
+        with pytest.raises(
+            ValueError, match=r"targets hold 1e\+300, beyond the 3.4e\+38 that float32 holds, at step 1, column 1"
+        ):
+            Recorded(GOOD, np.where([[0, 0], [0, 1], [1, 1], [0, 0]], 1e300, 0))
+        assert Recorded(GOOD, 1e38 * GOOD).targets.dtype == np.float32
+    assert Recorded(GOOD, 1e300 * GOOD).targets.max() == 0.5e300
+
+
+def test_one_dimension_is_one_column_and_truth_is_one():
+    task = Recorded(np.arange(4), [True, False, False, True])
+    np.testing.assert_array_equal(task.inputs, [[0], [1], [2], [3]])
+    np.testing.assert_array_equal(task.targets, [[1], [0], [0], [1]])
+    assert (task.n_in, task.n_out) == (1, 1)
+    one_hot = Recorded(GOOD, np.eye(2, dtype=int)[[0, 1, 1, 0]], "softmax")
+    np.testing.assert_array_equal(one_hot.targets[:, 0], [1, 0, 0, 1])
+
+
+def test_the_digest_sees_values_and_shapes_and_not_the_precision():
+    rows = np.random.default_rng(0).normal(size=(6, 4))
+    digests = [Recorded(rows, y).digest() for y in (rows, rows + 1e-12, rows[:, :3], rows[:, 0])]
+    digests += [Recorded(rows[:, :3], rows).digest(), Recorded(rows.reshape(12, 2), rows.reshape(12, 2)).digest()]
+    assert len(set(digests)) == 6
+    assert all(re.fullmatch("[0-9a-f]{16}", digest) for digest in digests)
+    with jax.enable_x64(False):
+        assert Recorded(rows, rows).digest() == digests[0]
+
+
+def test_a_recording_is_read_from_a_file(tmp_path, monkeypatch):
     np.savez(tmp_path / "good.npz", inputs=GOOD, targets=GOOD)
-    np.savez(tmp_path / "lacks.npz", inputs=GOOD)
-    (tmp_path / "text.npz").write_text(json.dumps([1]))
+    np.savez(tmp_path / "named.npz", x=GOOD, y=2 * GOOD)
+    np.savez(tmp_path / "objects.npz", inputs=np.array([{}]), targets=GOOD)
+    np.save(tmp_path / "one.npy", GOOD)
+    for name in ("text.npz", "table.csv", "cells.mat"):
+        (tmp_path / name).write_text(json.dumps([1]))
     read = TASKS["recorded"]
     np.testing.assert_array_equal(read(str(tmp_path / "good.npz"), "softmax").targets, GOOD)
+    np.testing.assert_array_equal(read(str(tmp_path / "named.npz"), inputs="x", targets="y").targets, 2 * GOOD)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.testing.assert_array_equal(read("~/named.npz", inputs="y", targets="x").inputs, 2 * GOOD)
     for name, message in {
-        "lacks": "must hold `inputs` and `targets`",
-        "text": "is not a NumPy .npz file",
-        "none": "No such file",
+        "named.npz": 'no array "inputs"; its arrays: x, y. Name the two that are meant, as in task.inputs=x task.targets=y.',
+        "text.npz": "is not a NumPy .npz file",
+        "objects.npz": "is not a NumPy .npz file of arrays of numbers",
+        "none.npz": "No such file",
+        "one.npy": "x = np.load('one.npy'); np.savez('one.npz', inputs=x[:, :-1], targets=x[:, -1:])",
+        "table.csv": "x = np.loadtxt('table.csv', delimiter=',')",
+        "cells.mat": "x = scipy.io.loadmat('cells.mat')",
     }.items():
-        with pytest.raises(ValueError, match=message):
-            read(str(tmp_path / f"{name}.npz"))
+        with pytest.raises(ValueError, match=re.escape(message)):
+            read(str(tmp_path / name))
+    with pytest.raises(ValueError, match=re.escape('no array "z"; its arrays: x, y.')):
+        read(str(tmp_path / "named.npz"), inputs="x", targets="z")
+
+
+def test_the_levels_of_a_recording_are_the_losses_of_these_guesses():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(50, 2)).cumsum(0)
+    levels = Recorded(y, y).floors()
+    assert levels["repeat the last label"] == pytest.approx(
+        np.mean([0.5 * ((y[t] - y[t - 1]) ** 2).sum() for t in range(1, 50)])
+    )
+    assert levels["mean label"] == pytest.approx(0.5 * y.var(0).sum())
+    assert levels["repeat the last label"] < levels["mean label"] / 5
+    assert Recorded(y[:1], y[:1]).floors() == {"mean label": 0}
+
+    sticky = np.eye(3)[[0] * 30 + [1] * 30 + [0] * 10]  # a label is followed by itself but for two changes
+    levels = Recorded(sticky[:, :1], sticky, "softmax").floors()
+    assert levels["mean label"] == pytest.approx(-(40 * np.log(4 / 7) + 30 * np.log(3 / 7)) / 70)
+    stays = 38 * np.log(38 / 39) + np.log(1 / 39) + 29 * np.log(29 / 30) + np.log(1 / 30)
+    assert levels["guess from the last label"] == pytest.approx(-stays / 69)
+
+    half = sticky.copy()
+    half[::2] = 0  # no label: no loss
+    masked = Recorded(sticky[:, :1], half, "softmax").floors()
+    assert masked["mean label"] == pytest.approx(levels["mean label"] / 2)
+
+
+def test_advice_is_given_for_numbers_far_from_one_only():
+    rng = np.random.default_rng(0)
+    near, labels = rng.normal(size=(100, 3)), np.eye(3)[rng.integers(0, 3, 100)]
+    assert Recorded(near, near).advice() is None
+    assert Recorded(near < -2, labels, "softmax").advice() is None  # rare spikes are 0 or 1 all the same
+    assert Recorded(0 * near, near).advice() is None
+    far = Recorded(near * [1, 30, 1], near * 1e-3).advice()
+    assert re.match(
+        r"The recording has inputs of root mean square \d+(\.\d)? in column 1 and targets of at most 0.00\d+, and", far
+    )
+    assert far.endswith("standardise it, for example (x - x.mean(0)) / x.std(0).")
+    assert "inputs of root mean square 1e+03 in column 2" in Recorded(near + np.array([0, 0, 1000]), near).advice()

@@ -28,7 +28,9 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
     console.print(f"Loss: {loss_unit(task)}.")
     for what, level in loss_levels(task).items():
-        console.print(f"  {level:.4f}  {what}", style="dim")
+        console.print(f"  {level:.4g}  {what}", style="dim")
+    if advice := task.advice():
+        console.print(advice)
     for observer in any_run.observers:
         for rule in asked.runs:
             cosine, ratio = (float(data[kind].sel(rule=rule, observer=observer).mean()) for kind in ("cosine", "norm_ratio"))

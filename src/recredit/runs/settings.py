@@ -60,14 +60,14 @@ class Run(pydantic.BaseModel):
         rate = parts["optimizer"]["learning_rate"]
         if isinstance(rate, int | float):
             check_range("the learning rate", rate, least=0)
-        steps = parts["steps"] = whole("steps", parts.get("steps", 1_000_000))
+        task = make(TASKS, parts["task"])
+        streams = parts["streams"] = whole("streams", parts.get("streams", 1))
+        steps = parts["steps"] = whole("steps", parts.get("steps", task.length(streams) or 1_000_000))
         parts["bin"] = whole("bin", parts.get("bin", min(10_000, max(1, steps // 100))))
-        parts["streams"] = whole("streams", parts.get("streams", 1))
         parts["sources"] = {name: rule.digest for name, rule in own.items()}
         parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
         rule, network, optimizer, observers = run.build()
-        task = run.build_task()
         Trainer((rule, *observers.values()), task, network, optimizer, run.streams).check(run.steps)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest

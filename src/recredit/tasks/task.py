@@ -52,9 +52,17 @@ class AbstractTask(eqx.Module):
     def check(self, steps: int, streams: int = 1) -> None:
         """Raise ValueError if `streams` parallel streams of `steps` network steps each cannot hold this task."""
 
+    def length(self, streams: int = 1) -> int | None:
+        """How many network steps each of `streams` parallel streams can play at most; None: without end."""
+        return None
+
     @abstractmethod
     def floors(self) -> dict[str, float]:
         """Known levels of the loss, by what a learner that reaches it has learned; {} where none is known."""
+
+    def advice(self) -> str | None:
+        """A sentence for whoever reads the results, on what in the data makes them hard to learn; None: nothing is known."""
+        return None
 
     def digest(self) -> str | None:
         """What of the data belongs to a run's identity: a short fingerprint, for a task whose settings do not say it all.
