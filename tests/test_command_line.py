@@ -234,9 +234,9 @@ def test_a_recording_is_played_once_beside_what_simple_guesses_lose_and_other_sh
     assert "The recording has targets of root mean square" in out.replace("\n", " ")
     np.savez("data.npz", x=np.sign(walk), y=walk)
     succeeds(*recorded, "task.inputs=x", "task.targets=y")
-    again = xr.load_dataset("out/run.nc")
+    again = xr.load_dataset("out/run.nc")  # and its levels are means over both outputs
     assert (data.sizes["output"], again.sizes["output"]) == (1, 2)
-    assert f"{0.5 * (np.diff(walk, axis=0) ** 2).mean():.4g}  repeat the last label" in capfd.readouterr().out  # mean over outputs
+    assert f"{0.5 * (np.diff(walk, axis=0) ** 2).mean():.4g}  repeat the last label" in capfd.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(capfd):
