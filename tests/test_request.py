@@ -1,5 +1,6 @@
 """What a command asks for, put together from a TOML file, options and settings; and rules of the user's own in it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from recredit.runs.work import work
 
 ADD = 'task = "add"\nsteps = 200\n'
 OWN = """
+import importlib
 import jax.numpy as jnp
 import beside
+importlib.import_module("spoken")
 from recredit import AbstractRule
 class Mine(AbstractRule):
     depth: int = 1
@@ -42,11 +45,12 @@ def asked(*settings, file="", **options):
 
 
 def own(place, gain=1):
-    """A rule's file in a folder, with two modules beside it."""
+    """A rule's file in a folder, with three modules beside it: imported, inside a function, and by a name."""
     Path(place).mkdir(parents=True, exist_ok=True)
     Path(place, "own.py").write_text(OWN)
     Path(place, "beside.py").write_text(f"GAIN = {gain}")
-    Path(place, "inside.py").write_text("")
+    Path(place, "inside.py").touch()
+    Path(place, "spoken.py").touch()
     return Path(place)
 
 
@@ -173,13 +177,21 @@ def test_the_source_of_an_own_rule_is_its_identity_and_its_place_is_not():
     own("b/c")
     assert text("b/c") == first
     assert text("b/c", "rule.depth=2") != first
-    for file in ("own.py", "beside.py", "inside.py"):
-        own("b/c")
-        Path("b/c", file).write_text(Path("b/c", file).read_text() + "\n# another")
+    for file in ("own.py", "beside.py", "inside.py", "spoken.py"):
+        before = Path("b/c", file).read_text()
+        Path("b/c", file).write_text(before + "\n# another")
         assert text("b/c") != first, file
-    own("b/c")
+        Path("b/c", file).write_text(before)
     assert text("b/c") == first
-    assert not [*Path().rglob("__pycache__")]
+
+
+def test_a_module_beside_a_rule_is_taken_as_it_is_even_if_changed_within_a_second(monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for gain in (1, 2):
+        own("a", gain)
+        os.utime("a/beside.py", (1e9, 1e9))  # by which Python would take its bytecode for current
+        run = asked(rule=("a/own.py",)).runs["Mine"]
+        assert gain == vars(sys.modules[run.files["Mine"]])["beside"].GAIN
 
 
 def test_an_own_rule_is_trained_with_its_settings_by_a_worker_that_refuses_a_changed_file():

@@ -24,6 +24,7 @@ def _catalogue(title: str, registry: Registry) -> None:
 def list_rules() -> None:
     """Print the rules, and the building blocks that their settings name."""
     _catalogue("Learning rules", RULES)
+    console.print("A rule of your own goes by its file wherever a rule is named: path/to/file.py:MyRule.", style="dim")
     for kind, registry in BLOCKS.values():
         _catalogue(f"Building blocks: {kind}", registry)
 
