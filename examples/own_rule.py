@@ -29,9 +29,7 @@ class Broadcast(AbstractRule):
 def final_losses(steps: int = 50_000, seeds: int = 4) -> dict[str, float]:
     """Mean loss over the last tenth of training, by rule."""
     rules = {"fixed_w": RULES["fixed_w"](), "rflo": RULES["rflo"](), "broadcast": Broadcast()}
-    curves = {
-        name: train(rule, TASKS["add"](), seeds=seeds, steps=steps, bin_steps=steps // 10).loss for name, rule in rules.items()
-    }
+    curves = {name: train(rule, TASKS["add"](), seeds=seeds, steps=steps, bin=steps // 10).loss for name, rule in rules.items()}
     return {name: float(loss.isel(step=-1).mean()) for name, loss in curves.items()}
 
 

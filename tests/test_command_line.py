@@ -143,7 +143,7 @@ RULE_FILES = {
         "def update", "def updated"
     ): "Mine in own.py is no learning rule: a subclass of recredit.AbstractRule with init and update",
     RULE.replace("Rule):", "Rule):\n    depth: int"): "rule Mine needs the setting depth.",
-    RULE + "    def __check_init__(self):\n        1 / 0": "rule Mine cannot be made: ZeroDivisionError: division by zero.",
+    RULE + "    def __check_init__(self):\n        1 / 0": "Mine cannot be made: ZeroDivisionError: division by zero.",
 }
 
 

@@ -128,7 +128,7 @@ def test_products_through_the_weights_equal_products_with_the_jacobian(name):
 @cache
 def trained(rule, steps=400, rate=1e-5, n=16, seeds=2):
     network, optimizer = Network(n=n, alpha=1.0), optax.sgd(rate)
-    return train(rule, Add(hold=1), network=network, optimizer=optimizer, seeds=seeds, steps=steps, bin_steps=steps)
+    return train(rule, Add(hold=1), network=network, optimizer=optimizer, seeds=seeds, steps=steps, bin=steps)
 
 
 def test_slow_learning_makes_the_exact_rules_agree():

@@ -5,6 +5,8 @@ import importlib
 import inspect
 import json
 import runpy
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -25,7 +27,8 @@ LAYERS = [
     {"blocks"},
     {"contract"},
     {"rules", "tasks"},
-    {"registry", "own_files"},
+    {"own_files"},
+    {"registry"},
     {"training", "audit"},
     {"runs"},
     {"studies"},
@@ -67,15 +70,22 @@ def test_the_audit_knows_only_the_network_and_the_contract():
     assert {name for module in modules for name in imports(FILES[module])} <= {"audit", "network", "rule", "contract"}
 
 
-def test_every_public_name_resolves_and_no_other_does():
-    tree = ast.parse(FILES["__init__"].read_text())
-    told = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname]
-    assert {alias.name for alias in told} == {*recredit._HOME, "audit"}
+def test_public_names_resolve_and_are_all_that_is_shown_and_bound():
+    bound = {}
+    exec("from recredit import *", bound)
+    assert bound.keys() - {"__builtins__"} == set(recredit.__all__) == set(dir(recredit)) - {"__version__"}
+    for name in recredit.__all__:
+        home = importlib.import_module(recredit._HOME[name])
+        assert getattr(recredit, name) is bound[name] is (home if name == "audit" else getattr(home, name))
     assert callable(recredit.audit)  # a package that can be called
-    for name, module in recredit._HOME.items():
-        assert getattr(recredit, name) is getattr(importlib.import_module(f"recredit.{module}"), name)
+    assert {"train", "audit", "Trainer", "RULES", "TASKS", "Network", "AbstractRule", "AbstractTask"} < bound.keys()
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = recredit.Nothing
+
+
+def test_recredit_is_imported_and_shown_without_jax():
+    script = "import sys, recredit; assert recredit.__version__ and dir(recredit); print('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def undocumented(kind):

@@ -10,7 +10,7 @@ import resource
 from recredit import RULES, TASKS, train
 peaks = []
 watch = lambda done: peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-train(RULES["rflo"](), TASKS["add"](), seeds=2, steps=1_000_000, bin_steps=10_000, progress=watch)
+train(RULES["rflo"](), TASKS["add"](), seeds=2, steps=1_000_000, bin=10_000, progress=watch)
 print(peaks[1], peaks[-1])
 """
 

@@ -32,13 +32,13 @@ def by_hand(trainer, seed, steps):
 
 
 def train_small(rule, **settings):
-    return train(rule, settings.pop("task", TASK), network=NETWORK, **{"steps": 12, "optimizer": SGD, **settings})
+    return train(rule, settings.pop("task", TASK), network=NETWORK, **{"steps": 12, "bin": 12, "optimizer": SGD, **settings})
 
 
 def test_bins_are_the_means_of_every_step_made_by_hand(monkeypatch):
     monkeypatch.setattr(loop, "SEGMENT", 4)  # the first bin is two compiled calls
     rules, told = (UORO(), RFLO(), FixedW()), []
-    data = train_small(rules[0], seeds=[0, 3], bin_steps=8, observers={"a": rules[1], "b": rules[2]}, progress=told.append)
+    data = train_small(rules[0], seeds=[0, 3], bin=8, observers={"a": rules[1], "b": rules[2]}, progress=told.append)
     assert data.step.values.tolist() == [8, 12]
     assert told == [4, 8, 12]
     for seed in (0, 3):
@@ -68,7 +68,7 @@ def test_seeds_are_paired_across_rules(task):
 
 
 def test_fixed_w_keeps_the_recurrent_weights_it_started_with():
-    early, late = (train_small(FixedW(), seeds=2, steps=steps, bin_steps=3) for steps in (3, 12))
+    early, late = (train_small(FixedW(), seeds=2, steps=steps, bin=3) for steps in (3, 12))
     start = Trainer((FixedW(),), TASK, NETWORK, SGD).start(1).net
     np.testing.assert_array_equal(late.W, early.W)
     np.testing.assert_allclose(late.W.sel(seed=1), start.W, rtol=0, atol=1e-15)
@@ -96,8 +96,8 @@ def test_observers_do_not_touch_the_driver_and_stochastic_ones_draw_their_own_no
 
 
 def test_alignment_is_averaged_over_the_steps_that_have_a_gradient():
-    every = train_small(RTRL(), seeds=1, bin_steps=1, observers={"late": EBPTT(window=4)}).cosine[0, 0]
-    whole = train_small(RTRL(), seeds=1, bin_steps=12, observers={"late": EBPTT(window=4)}).cosine[0, 0]
+    every = train_small(RTRL(), seeds=1, bin=1, observers={"late": EBPTT(window=4)}).cosine[0, 0]
+    whole = train_small(RTRL(), seeds=1, bin=12, observers={"late": EBPTT(window=4)}).cosine[0, 0]
     assert every.notnull().values.tolist() == [False, False, False, True] * 3
     np.testing.assert_allclose(whole, every.mean(), rtol=1e-12)
 
@@ -132,7 +132,7 @@ class Loud(AbstractTask):
 
 
 def test_a_seed_that_diverges_is_marked_and_leaves_the_others_alone():
-    settings = {"task": Loud(), "bin_steps": 4}
+    settings = {"task": Loud(), "bin": 4}
     runs = [train_small(RFLO(), seeds=seeds, **settings) for seeds in (range(4), range(4, 8))]
     starts = [Trainer((RFLO(),), Loud(), NETWORK, SGD).start(seed) for seed in range(8)]
     loud = np.array([bool(start.stream) for start in starts])
@@ -147,7 +147,7 @@ def test_a_seed_that_diverges_is_marked_and_leaves_the_others_alone():
 
 
 def test_a_huge_learning_rate_is_marked_at_the_first_loss_that_is_not_finite():
-    data = train_small(RFLO(), task=Mimic(2, 2), seeds=2, bin_steps=1, optimizer=optax.sgd(1e60))
+    data = train_small(RFLO(), task=Mimic(2, 2), seeds=2, bin=1, optimizer=optax.sgd(1e60))
     first = np.isfinite(data.loss.values).argmin(axis=1)
     assert first.min() > 0
     np.testing.assert_array_equal(data.diverged_at, first)
@@ -192,10 +192,10 @@ def test_data_that_are_not_finite_are_named_by_their_steps(monkeypatch, spoiled)
 
 BAD = {
     "steps must be a whole number": {"steps": 0},
-    "the bin must be a whole number": {"bin_steps": 0},
+    "the bin must be a whole number": {"bin": 0},
     "the number of seeds must be": {"seeds": 0},
     "seeds must be different whole numbers of at least 0": {"seeds": [1, 1]},
-    r"not \[-1\]": {"seeds": [-1]},
+    "a seed must be a whole number of at least 0, not -1": {"seeds": [-1]},
     "lag reaches back 2 network steps": {"steps": 2},
 }
 

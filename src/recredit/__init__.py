@@ -4,50 +4,26 @@ Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a 
 that tells which of a rule's operations a neural circuit could perform.
 """
 
+import ast
 import importlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from recredit.audit import audit as audit
-    from recredit.audit.verdicts import Audit as Audit
-    from recredit.blocks.feedback import FEEDBACKS as FEEDBACKS
-    from recredit.blocks.feedback import AbstractFeedback as AbstractFeedback
-    from recredit.blocks.feedback import ExactFeedback as ExactFeedback
-    from recredit.blocks.feedback import RandomFeedback as RandomFeedback
-    from recredit.blocks.jacobian import JACOBIANS as JACOBIANS
-    from recredit.blocks.jacobian import AbstractJacobian as AbstractJacobian
-    from recredit.blocks.jacobian import ExactJacobian as ExactJacobian
-    from recredit.blocks.jacobian import LearnedJacobian as LearnedJacobian
-    from recredit.blocks.jacobian import ThroughWeights as ThroughWeights
-    from recredit.network import Network as Network
-    from recredit.network.leaky import LeakyRNN as LeakyRNN
-    from recredit.rule import AbstractRule as AbstractRule
-    from recredit.rule import Clock as Clock
-    from recredit.rule import Step as Step
-    from recredit.rules import RULES as RULES
-    from recredit.tasks import TASKS as TASKS
-    from recredit.tasks import AbstractTask as AbstractTask
-    from recredit.training.loop import train as train
-    from recredit.training.step import Trainer as Trainer
+__version__ = "0.1.0"
 
-_HOMES = {
-    "audit.verdicts": ("Audit",),
-    "blocks.feedback": ("FEEDBACKS", "AbstractFeedback", "ExactFeedback", "RandomFeedback"),
-    "blocks.jacobian": ("JACOBIANS", "AbstractJacobian", "ExactJacobian", "LearnedJacobian", "ThroughWeights"),
-    "network": ("LeakyRNN", "Network"),
-    "rule": ("AbstractRule", "Clock", "Step"),
-    "rules": ("RULES",),
-    "tasks": ("TASKS", "AbstractTask"),
-    "training.loop": ("train",),
-    "training.step": ("Trainer",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+# The public names, and where each is at home, are listed once: in the stub beside this file, which type checkers read.
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
+_HOME = {each.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for each in node.names}
+__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: JAX takes a second to import, and `recredit --help` does without it.
-    if name == "audit":  # the package, which can be called
-        return importlib.import_module("recredit.audit")
     if name not in _HOME:
         raise AttributeError(f"module 'recredit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"recredit.{_HOME[name]}"), name)
+    home = importlib.import_module(_HOME[name])
+    return home if name == "audit" else getattr(home, name)  # audit is a package that can be called
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

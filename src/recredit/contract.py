@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from recredit.errors import check_count
+from recredit.errors import brief, check_count, check_instance
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step
 
@@ -54,21 +54,16 @@ def example_step(net: LeakyRNN) -> Step:
 
 
 def check_rule(rule: Any, name: str) -> None:
-    """Raise ValueError unless `rule` is a rule whose fields hold no arrays."""
-    check_instance("rule", rule, AbstractRule)
+    """Raise TypeError unless `rule` is a rule, ValueError if its fields hold arrays."""
+    if isinstance(rule, str):
+        raise TypeError(f'the rule must be an AbstractRule, not a name; write recredit.RULES["{brief(rule)[1:-1]}"]().')
+    check_instance("the rule", rule, AbstractRule)
     for path, leaf in jax.tree_util.tree_flatten_with_path(rule)[0]:
         if eqx.is_array_like(leaf) and np.ndim(leaf) > 0:
             field = jax.tree_util.keystr(path).lstrip(".")
             raise ValueError(f"{name}'s field {field} is an array: a rule's arrays must live in its state.")
     check_count(f"{name}'s delay", rule.delay, 0)
     check_count(f"{name}'s period", rule.period)
-
-
-def check_instance(what: str, given: Any, kind: type) -> None:
-    """Raise ValueError unless `given` is an instance of the abstract class `kind`, one of recredit's public names."""
-    if not isinstance(given, kind):
-        shown = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
-        raise ValueError(f"{shown} is not a {what}: it must be an instance of a subclass of recredit.{kind.__name__}.")
 
 
 def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:

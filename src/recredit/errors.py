@@ -1,45 +1,140 @@
 """Checks at the boundary: one sentence that says what was given, what is allowed, and the nearest valid name."""
 
+import dataclasses
 import difflib
+import inspect
 import math
+import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+MOST = 2**31 - 1  # what a 32-bit step counter holds
+MOST_SEEDS = 100_000
+LARGEST, SMALLEST = 3.4028235e38, 1.1754944e-38  # numbers of 32 bits
+T = TypeVar("T")
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """' Did you mean "x"?' for the closest allowed name, or ''."""
-    close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name)[:100], list(allowed), n=1, cutoff=0.5)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def brief(given: object) -> str:
+    """What was given as a sentence shows it: on one line, and not at length."""
+    if inspect.isclass(given) or inspect.isroutine(given):
+        return f"the {'class' if inspect.isclass(given) else 'function'} {given.__name__}"
+    try:
+        text = " ".join(repr(given).split())
+    except Exception:  # a number of too many digits, or an object whose own repr fails
+        text = f"this {type(given).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def plain(given: Any) -> Any:
+    """A Python number in place of a NumPy or JAX scalar, an array without axes or another real number; all else as it is."""
+    if getattr(given, "ndim", None) == 0 and hasattr(given, "item"):
+        try:
+            given = given.item()
+        except TypeError:  # a value that JAX traces has none yet
+            return given
+    return float(given) if isinstance(given, numbers.Real) and not isinstance(given, int | float) else given
 
 
 def check_choice(what: str, given: object, allowed: Iterable[str]) -> None:
     """Raise ValueError unless `given` is one of `allowed`."""
     allowed = list(allowed)
-    if given not in allowed:
-        raise ValueError(f'{what} "{given}" is unknown; allowed: {", ".join(allowed)}.{nearest(str(given), allowed)}')
+    if not isinstance(given, str) or given not in allowed:
+        shown = f'"{brief(given)[1:-1]}"' if isinstance(given, str) else brief(given)
+        raise ValueError(f"{what} {shown} is unknown; allowed: {', '.join(allowed)}.{nearest(str(given), allowed)}")
 
 
-MOST = 2**31 - 1  # what a 32-bit step counter holds
+def check_count(what: str, given: object, least: int = 1, most: int = MOST) -> int:
+    """The whole number that is given, as an int: any real number without a fraction, NumPy's, JAX's and 1e6 too.
+
+    Raises ValueError unless it lies between `least` and `most`.
+    """
+    number = plain(given)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, not {brief(number)}.")
+    if number > most:
+        raise ValueError(f"{what} must be at most {most:,}, not {brief(number)}.")
+    return number
 
 
-def check_count(what: str, given: object, least: int = 1) -> None:
-    """Raise ValueError unless `given` is a whole number of at least `least`, and one that 32 bits hold."""
-    if isinstance(given, int) and given > MOST:
-        raise ValueError(f"{what} must be at most {MOST:,}, not {given:,}.")
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, not {given!r}.")
+def check_optional_count(what: str, given: object) -> int | None:
+    """`check_count` of what may also be None."""
+    return None if given is None else check_count(what, given)
 
 
 def check_range(
-    what: str, given: float, *, above: float | None = None, least: float | None = None, most: float = math.inf
-) -> None:
-    """Raise ValueError unless `given` is a finite number with above < given (or least <= given) <= most."""
-    low, bracket = (above, "(") if above is not None else (least if least is not None else -math.inf, "[")
-    number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-    if not number or given > most or given < low or (bracket == "(" and given == low):
+    what: str, given: object, *, above: float | None = None, least: float | None = None, most: float = math.inf
+) -> float:
+    """The real number that is given, as a float: of Python's, NumPy's or JAX's kind.
+
+    Raises ValueError unless it is finite, in 32 bits too, and above < given (or least <= given) <= most.
+    """
+    number = plain(given)
+    low, bracket = (above + SMALLEST, "(") if above is not None else (-math.inf if least is None else least, "[")
+    if not isinstance(number, int | float) or isinstance(number, bool) or not low <= number <= most or abs(number) == math.inf:
         end = "]" if math.isfinite(most) else ")"
-        raise ValueError(f"{what} must lie in {bracket}{low:g}, {most:g}{end}, not {given!r}.")
+        raise ValueError(
+            f"{what} must lie in {bracket}{low if above is None else above:g}, {most:g}{end}, not {brief(number)}."
+        )
+    if abs(number) > LARGEST:
+        raise ValueError(f"{what} must be a number that 32 bits hold, at most {LARGEST:.2g}, not {brief(number)}.")
+    return float(number)
+
+
+def check_instance(what: str, given: T, kind: type) -> T:
+    """What is given. Raises TypeError unless it is an instance of `kind`."""
+    if isinstance(given, kind):
+        return given
+    raise TypeError(f"{what} must be {_article(kind.__name__)}, not {brief(given)}{way_out(given, kind)}.")
+
+
+def way_out(given: Any, kind: type, *makers: Any) -> str:
+    """'; write RFLO()' where a class, or another function that makes what is asked for, is given in place of what it makes."""
+    makes = (inspect.isclass(given) and issubclass(given, kind)) or any(given is maker for maker in makers)
+    return f"; write {given.__name__}(...)" if makes else ""
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIOU' else 'a'} {noun}"
+
+
+def check_fields(module: Any) -> None:
+    """Check a dataclass's fields that are choices, truth values or modules themselves against their annotations.
+
+    Raises ValueError for an unknown choice, TypeError for any other thing. Numbers have checks of their own.
+    """
+    for field in dataclasses.fields(module):
+        what, given = f"{type(module).__name__}'s {field.name}", getattr(module, field.name)
+        if get_origin(field.type) is Literal:
+            check_choice(what, given, get_args(field.type))
+        elif field.type is bool or (isinstance(field.type, type) and dataclasses.is_dataclass(field.type)):
+            check_instance(what, given, field.type)
+
+
+def check_seeds(given: Any) -> list[int]:
+    """The seeds meant by a count (seeds 0, 1, ...) or by any sequence or array of seeds.
+
+    Raises ValueError unless they are one to 100,000 different whole numbers of at least 0 and below 2^31.
+    """
+    number = plain(given)
+    if isinstance(number, numbers.Number) or number is None:
+        return list(range(check_count("the number of seeds", number, most=MOST_SEEDS)))
+    if isinstance(number, str | bytes | Mapping) or not hasattr(number, "__len__"):
+        raise ValueError(f"seeds must be a count, or the seeds themselves in a list, not {brief(given)}.")
+    check_count("the number of seeds", len(number), most=MOST_SEEDS)
+    seeds = [check_count("a seed", seed, 0) for seed in number]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different whole numbers of at least 0 and below 2^31, not {brief(seeds)}.")
+    return seeds
 
 
 def user_path(given: str | Path) -> Path:

@@ -1,7 +1,7 @@
-"""Names turned into objects: rules, tasks, optimisers and building blocks, with their settings checked."""
+"""Names turned into objects: rules, tasks, networks, optimisers and building blocks, with their settings checked."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 import optax
@@ -9,13 +9,22 @@ import pydantic
 
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
-from recredit.errors import check_choice, nearest
+from recredit.errors import brief, check_choice, check_range, nearest, plain, way_out
+from recredit.network import Network
+from recredit.own_files import is_file, last_line, load
+from recredit.rule import AbstractRule
+from recredit.rules import RULES
+from recredit.tasks import TASKS, AbstractTask
 
 Registry = Mapping[str, Callable[..., Any]]
 BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractFeedback: ("feedback", FEEDBACKS),
     AbstractJacobian: ("jacobian", JACOBIANS),
 }
+
+
+NETWORKS: Registry = {"leaky": Network}
+RULE_NAMES = [*RULES, "path/to/file.py:MyRule"]
 
 
 def optimizers() -> Registry:
@@ -38,7 +47,7 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     """
     table = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
     if not isinstance(table.get("name"), str):
-        given_was = "" if given is None else f"; given was {given!r}"
+        given_was = "" if given is None else f"; given was {brief(given)}"
         raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.")
     check_choice(what, table["name"], registry)
     parameters = _parameters(registry[table["name"]])
@@ -60,27 +69,28 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
 
 
 def _parameters(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    found = dict(inspect.signature(make_it).parameters)
-    if any(isinstance(p.annotation, str) for p in found.values()):  # a file that postpones its annotations
-        kinds = get_type_hints(make_it)
-        return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in found.items()}
-    return found
+    try:
+        kinds = get_type_hints(make_it, include_extras=True)  # a class's fields; its signature has what converters take
+    except NameError:  # a file of the user's own that imports names for the type checker only
+        kinds = {}
+    return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in inspect.signature(make_it).parameters.items()}
 
 
 def _value(what: str, kind: Any, given: Any) -> Any:
     if kind in BLOCKS:
         name, registry = BLOCKS[kind]
         return complete(name, registry, _describe(registry, given) if isinstance(given, kind) else given)
+    given = plain(given)
     if given is None or isinstance(given, bool | int | float | str):
         try:
             return pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(
                 given, strict=isinstance(given, bool)
             )
         except pydantic.ValidationError as error:
-            raise ValueError(f"{what} cannot be {given!r}: {error.errors()[0]['msg'].lower()}.") from None
+            raise ValueError(f"{what} cannot be {brief(given)}: {error.errors()[0]['msg'].lower()}.") from None
         except pydantic.PydanticSchemaGenerationError:
             return given
-    raise ValueError(f"{what} cannot be {given!r}: it must be a number, a word or true/false.")
+    raise ValueError(f"{what} cannot be {brief(given)}: it must be a number, a word or true/false.")
 
 
 def _is_block(kind: Any, value: Any) -> bool:
@@ -101,8 +111,104 @@ def block_name(kind: Any, value: Any) -> Any:
 
 
 def make(registry: Registry, table: Mapping[str, Any]) -> Any:
-    """The object that a completed table describes."""
+    """The object that a completed table describes. Raises ValueError, one sentence, however a user's own class may fail."""
     make_it = registry[table["name"]]
     kinds = {key: p.annotation for key, p in _parameters(make_it).items()}
     settings = {key: value for key, value in table.items() if key != "name"}
-    return make_it(**{k: make(BLOCKS[kinds[k]][1], v) if isinstance(v, Mapping) else v for k, v in settings.items()})
+    blocks = {k: make(BLOCKS[kinds[k]][1], v) for k, v in settings.items() if isinstance(v, Mapping)}
+    try:
+        return make_it(**{**settings, **blocks})
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{table['name']} cannot be made: {last_line(error)}.") from None
+
+
+def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:
+    """The object of a `kind` that is meant: given itself, by its name, or by a table {name, settings...}.
+
+    Raises ValueError for an unknown name or a setting that does not fit, TypeError for any other thing.
+    """
+    if isinstance(given, kind):
+        return given
+    if isinstance(given, str | Mapping):
+        return make(registry, complete(what, registry, given))
+    raise TypeError(
+        f'the {what} must be a name, a table such as {{"name": "{next(iter(registry))}"}} or an object of the class '
+        f"{kind.__name__}, not {brief(given)}{way_out(given, kind, *registry.values())}."
+    )
+
+
+def find_rule(name: str) -> tuple[str, Callable[..., AbstractRule]]:
+    """What a rule is called, and what makes it; `name` is a name of the registry or path/to/file.py:MyRule.
+
+    Raises ValueError if there is no such rule.
+    """
+    if is_file(name):
+        own = load(name)
+        return own.name, own.kind
+    check_choice("rule", name, RULE_NAMES)
+    return name, RULES[name]
+
+
+def resolve_rule(given: Any) -> AbstractRule:
+    """The learning rule that is meant, as `resolve` has it; its name may be path/to/file.py:MyRule."""
+    registry, table = RULES, {"name": given} if isinstance(given, str) else given
+    if isinstance(table, Mapping) and isinstance(table.get("name"), str):
+        name, make_it = find_rule(table["name"])
+        registry, table = {**RULES, name: make_it}, {**table, "name": name}
+    return resolve("rule", AbstractRule, registry, table)
+
+
+def resolve_task(given: Any) -> AbstractTask:
+    """The task that is meant, as `resolve` has it."""
+    return resolve("task", AbstractTask, TASKS, given)
+
+
+def resolve_network(given: Any) -> Network:
+    """The network that is meant, as `resolve` has it; a table needs no name. None: the paper's."""
+    table = {} if given is None else given
+    return resolve("network", Network, NETWORKS, {"name": "leaky", **table} if isinstance(table, Mapping) else table)
+
+
+def resolve_optimizer(given: Any) -> optax.GradientTransformation:
+    """The optimiser that is meant: as `resolve` has it, or SGD, at a rate that is given as a number. None: SGD at 1e-4."""
+    rate = 1e-4 if given is None else plain(given)
+    if isinstance(rate, int | float) and not isinstance(rate, bool):
+        given = {"learning_rate": rate}
+    if isinstance(given, str | Mapping):
+        return make(optimizers(), complete_optimizer(given))
+    return resolve("optimizer", optax.GradientTransformation, optimizers(), given)
+
+
+def complete_optimizer(given: Any) -> dict[str, Any]:
+    """`complete` for an optimiser: SGD if no name is given, at a learning rate of 1e-4 if none is."""
+    table = {"name": given} if isinstance(given, str) else given
+    table = {"name": "sgd", "learning_rate": 1e-4, **table} if isinstance(table, Mapping) else table
+    complete_table = complete("optimizer", optimizers(), table)
+    check_range("the learning rate", complete_table["learning_rate"], least=0)
+    return complete_table
+
+
+def resolve_observers(given: Any) -> dict[str, AbstractRule]:
+    """Observers by name: from a table of rules, or a list of rules, which go by the names given or their classes' names.
+
+    Raises ValueError for two of one name, and as `resolve_rule` does.
+    """
+    if given is None:
+        named = []
+    elif isinstance(given, Mapping):
+        named = [(name, resolve_rule(rule)) for name, rule in given.items()]
+    elif isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        rules = [(each, resolve_rule(each)) for each in given]
+        named = [(each if isinstance(each, str) else type(rule).__name__, rule) for each, rule in rules]
+    else:
+        raise TypeError(f'observers must be a list of rules, or a table such as {{"exact": "rtrl"}}, not {brief(given)}.')
+    if unnamed := [name for name, _ in named if not isinstance(name, str) or not name]:
+        raise TypeError(f"an observer's name must be a word, not {brief(unnamed[0])}.")
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f'observers must have different names, not {", ".join(names)}; give a table such as {{"exact": "rtrl"}}.'
+        )
+    return dict(named)

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from recredit.errors import check_fields
 from recredit.network import LeakyRNN
 
 State = Any  # a pytree of arrays, the rule's own
@@ -38,6 +39,9 @@ class AbstractRule(eqx.Module):
 
     The read-out weights W_out and b_out follow the delta rule in the training loop, the same for every rule.
     """
+
+    def __check_init__(self):
+        check_fields(self)
 
     @property
     def delay(self) -> int:

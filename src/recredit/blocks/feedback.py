@@ -7,12 +7,16 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from recredit.errors import check_fields
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 
 
 class AbstractFeedback(eqx.Module):
     """Turns the read-out's error (n_out,) into the immediate credit c_bar (n,)."""
+
+    def __check_init__(self):
+        check_fields(self)
 
     @abstractmethod
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:

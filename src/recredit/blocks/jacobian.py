@@ -1,19 +1,23 @@
 """Building block: how a rule gets at the network's Jacobian J = (1 - alpha) I + alpha diag(D) W_rec."""
 
 from abc import abstractmethod
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.errors import check_choice, check_range
+from recredit.errors import check_fields, check_range
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 
 
 class AbstractJacobian(eqx.Module):
     """Products with J, forwards (J a) and backwards (c J), at the voltages v of any one step."""
+
+    def __check_init__(self):
+        check_fields(self)
 
     @abstractmethod
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:
@@ -81,18 +85,13 @@ class LearnedJacobian(AbstractJacobian):
     Source: Marschall et al. 2019, Eq. 3.
     """
 
-    rate: float = 1e-3
+    rate: float = eqx.field(default=1e-3, converter=partial(check_range, "the learned Jacobian's rate", least=0))
     """Learning rate of Eq. 3; the published program's 1e-3. 0: the synapses stay as they start. Stable in the mean below
     2 / lambda_max(E[f f^T])."""
     init_from: JacobianInit = "W_rec"
     """What the synapses start as: W_rec, the published program's; "leaky": (1 - alpha) I + alpha W_rec; or "zero"."""
     regressors: Regressors = "r"
     """What f holds: "r", the paper's firing rates; "r1" = [r; 1]; "r_hat" = [r; x; 1]."""
-
-    def __check_init__(self):
-        check_range("the learned Jacobian's rate", self.rate, least=0)
-        check_choice("the learned Jacobian's init_from", self.init_from, get_args(JacobianInit))
-        check_choice("the learned Jacobian's regressors", self.regressors, get_args(Regressors))
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Float[Array, "n k"]:
         eye = jnp.eye(net.n, dtype=net.W.dtype)

@@ -8,13 +8,12 @@ from recredit.audit import audit
 from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
 from recredit.own_files import last_line
-from recredit.registry import Registry, complete
+from recredit.registry import Registry, complete, find_rule, make
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.runs.request import assign, given_once, parse
-from recredit.runs.settings import find_rule, make_rule
 from recredit.runs.store import check_writable
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
@@ -53,7 +52,7 @@ def run_audit(
     audits = []
     with plain_console(stderr=True).status("") as status:
         for name, registry, settings_of in made:
-            rule = make_rule(registry, settings_of)
+            rule = make(registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
             audits.append(_audited(rule, called))
@@ -84,7 +83,7 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
     console = plain_console()
     with plain_console(stderr=True).status("") as status:
         for name, registry, settings in made:
-            make_rule(registry, settings)
+            make(registry, settings)
 
             def told(done: int, whole: int, name: str = name) -> None:
                 status.update(f"Mending {name}: {done} of {whole} combinations")

@@ -8,19 +8,24 @@ Marschall, Cho & Savin 2019, p. 1-2. With n units, n_in inputs, n_out outputs an
     z^t     = W_out r^t + b_out                        (n_out,)
 """
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from recredit.errors import check_choice, check_count, check_range
+from recredit.errors import brief, check_count, check_fields, check_range
 
 Activation = Literal["tanh", "relu", "sigmoid", "identity"]
 Head = Literal["softmax", "linear"]
 
 _PHI = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "identity": lambda v: v}
+
+
+_ALPHA = partial(check_range, "alpha", above=0, most=1)
 
 
 class LeakyRNN(eqx.Module):
@@ -37,7 +42,7 @@ class LeakyRNN(eqx.Module):
     """Read-out weights, learned by the delta rule."""
     b_out: Float[Array, " n_out"]
     """Biases of the read-out, learned by the delta rule."""
-    alpha: float = eqx.field(static=True)
+    alpha: float = eqx.field(static=True, converter=_ALPHA)
     """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = eqx.field(static=True)
     """phi, by name; the paper's tanh."""
@@ -45,16 +50,15 @@ class LeakyRNN(eqx.Module):
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
 
     def __check_init__(self):
-        check_range("alpha", self.alpha, above=0, most=1)
-        check_choice("activation", self.activation, get_args(Activation))
-        check_choice("head", self.head, get_args(Head))
-        n, m, (n_out, n_read) = *self.W.shape, self.W_out.shape
-        if m < n + 2 or n_read != n or self.b_out.shape != (n_out,):
+        check_fields(self)
+        shapes: list[tuple[int, ...]] = [getattr(array, "shape", ()) for array in (self.W, self.W_out, self.b_out)]
+        W, W_out, b_out = shapes
+        if [*map(len, shapes)] != [2, 2, 1] or W[1] < W[0] + 2 or W_out != (*b_out, W[0]):
             raise ValueError(
-                f"the network's sizes disagree: W is {self.W.shape}, W_out {self.W_out.shape}, b_out {self.b_out.shape}; "
-                "they must be (n, n + n_in + 1), (n_out, n) and (n_out,)."
+                f"the network's sizes disagree: W is {W}, W_out {W_out}, b_out {b_out}; "
+                "they must be arrays (n, n + n_in + 1), (n_out, n) and (n_out,)."
             )
-        if self.head == "softmax" and n_out == 1:
+        if self.head == "softmax" and b_out == (1,):
             raise ValueError(
                 "a softmax head with one output has the loss 0 for every network and label; "
                 'take two outputs, with labels (y, 1 - y), or the head "linear".'
@@ -71,9 +75,11 @@ class LeakyRNN(eqx.Module):
         Raises ValueError for a size below 1, an alpha outside (0, 1], an unknown activation or head, or a softmax head with
         one output.
         """
-        n, n_in, n_out = sizes
-        for name, size in zip(("n", "n_in", "n_out"), sizes, strict=True):
-            check_count(name, size)
+        if not isinstance(sizes, Sequence) or len(sizes) != 3:
+            raise ValueError(f"sizes must be three whole numbers (n, n_in, n_out), not {brief(sizes)}.")
+        if not isinstance(key, jax.Array) or not (key.shape == () or (key.shape == (2,) and key.dtype == jnp.uint32)):
+            raise TypeError(f"the key must be one of JAX's, as jax.random.key(0) makes it, not {brief(key)}.")
+        n, n_in, n_out = map(check_count, ("n", "n_in", "n_out"), sizes)
         k_rec, k_in, k_out = jax.random.split(key, 3)
         W_rec = jnp.linalg.qr(jax.random.normal(k_rec, (n, n)))[0]
         W_in = jax.random.normal(k_in, (n, n_in)) / jnp.sqrt(n_in)
@@ -161,17 +167,16 @@ class LeakyRNN(eqx.Module):
 class Network(eqx.Module):
     """What the learner is made of; input and output sizes and the head come from the task."""
 
-    n: int = 32
+    n: int = eqx.field(default=32, converter=partial(check_count, "n"))
     """Number of recurrent units; the paper's 32."""
-    alpha: float = 0.5
+    alpha: float = eqx.field(default=0.5, converter=_ALPHA)
     """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = "tanh"
     """phi, by name; the paper's tanh."""
 
     def __check_init__(self):
         check_count("n", self.n)
-        check_range("alpha", self.alpha, above=0, most=1)
-        check_choice("activation", self.activation, get_args(Activation))
+        check_fields(self)
 
     def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> LeakyRNN:
         """Draw the initial network for a task of these sizes and this head."""

@@ -16,6 +16,7 @@ Biased by the bootstrap and the linear class. Table 1 prints (3) without the fac
   David and Kavukcuoglu, Koray}, booktitle={ICML}, year={2017}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -45,9 +46,9 @@ class DNIState(eqx.Module):
 class DNI(AbstractRule):
     """A linear prediction of future credit from rates and label, learned by bootstrapping."""
 
-    rate: float = 1e-3
+    rate: float = eqx.field(default=1e-3, converter=partial(check_range, "DNI's rate", least=0))
     """Learning rate of A; the published program's 1e-3."""
-    refresh: int = 1
+    refresh: int = eqx.field(default=1, converter=partial(check_count, "DNI's refresh"))
     """Steps between copies of A to A_frozen; 1, as the paper has no frozen copy (published program: 5)."""
     squash: bool = False
     """Send phi(u) in place of u through the Jacobian, so that only firing rates pass through synapses (DNI(b))."""
@@ -55,10 +56,6 @@ class DNI(AbstractRule):
     """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
-
-    def __check_init__(self):
-        check_range("DNI's rate", self.rate, least=0)
-        check_count("DNI's refresh", self.refresh)
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> DNIState:
         k_A, k_jacobian, k_feedback = jax.random.split(key, 3)

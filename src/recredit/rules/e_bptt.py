@@ -11,6 +11,7 @@ summed, not averaged.
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -40,7 +41,7 @@ class EBPTTState(eqx.Module):
 class EBPTT(AbstractRule):
     """Backpropagation over windows that do not overlap: one gradient every `window` steps."""
 
-    window: int = 10
+    window: int = eqx.field(default=10, converter=partial(check_count, "E-BPTT's window"))
     """Length of a window and steps between two gradients, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
     """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
@@ -48,9 +49,6 @@ class EBPTT(AbstractRule):
     """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
-
-    def __check_init__(self):
-        check_count("E-BPTT's window", self.window)
 
     @property
     def period(self) -> int:

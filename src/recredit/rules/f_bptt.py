@@ -11,6 +11,7 @@ Biased by truncation only.
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -39,7 +40,7 @@ class FBPTTState(eqx.Module):
 class FBPTT(AbstractRule):
     """Backpropagation over a window that slides by one step: future-facing, `window` - 1 steps late."""
 
-    window: int = 10
+    window: int = eqx.field(default=10, converter=partial(check_count, "F-BPTT's window"))
     """How many losses each weight's credit takes in, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
     """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
@@ -47,9 +48,6 @@ class FBPTT(AbstractRule):
     """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
-
-    def __check_init__(self):
-        check_count("F-BPTT's window", self.window)
 
     @property
     def delay(self) -> int:

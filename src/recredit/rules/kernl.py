@@ -16,6 +16,7 @@ kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
   author={Roth, Christopher and Kanitscheider, Ingmar and Fiete, Ila}, booktitle={ICLR}, year={2019}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -45,19 +46,16 @@ class KeRNLState(eqx.Module):
 class KeRNL(AbstractRule):
     """Eligibility traces with learned time scales, and a sensitivity matrix learned from a perturbed copy of the network."""
 
-    rate: float = 5e-6
+    rate: float = eqx.field(default=5e-6, converter=partial(check_range, "KeRNL's rate", least=0))
     """eta sigma^2, the learning rate in units of the noise's variance; the published 5 x (1e-3)^2."""
-    sigma: float = 1e-3
+    sigma: float = eqx.field(default=1e-3, converter=partial(check_range, "KeRNL's sigma", above=0))
     """Standard deviation of the noise that perturbs the copy's firing rates; the published program's."""
-    inverse_timescale: float = 0.8
+    inverse_timescale: float = eqx.field(
+        default=0.8, converter=partial(check_range, "KeRNL's inverse_timescale", least=0, most=1)
+    )
     """Where every unit's a starts, per step; a trace keeps 1 - a of itself a step. The published program's."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
-
-    def __check_init__(self):
-        check_range("KeRNL's rate", self.rate, least=0)
-        check_range("KeRNL's sigma", self.sigma, above=0)
-        check_range("KeRNL's inverse_timescale", self.inverse_timescale, least=0, most=1)
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KeRNLState:
         zero = jnp.zeros(net.n, net.W.dtype)

@@ -10,6 +10,7 @@ to RTRL while T reaches back to the first step (the product of Jacobians in Eq. 
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -37,15 +38,12 @@ class PBPTTState(eqx.Module):
 class PBPTT(AbstractRule):
     """Backpropagation of each step's loss over the last `window` steps: past-facing, without delay."""
 
-    window: int = 10
+    window: int = eqx.field(default=10, converter=partial(check_count, "P-BPTT's window"))
     """How far back each loss is followed, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
     """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
-
-    def __check_init__(self):
-        check_count("P-BPTT's window", self.window)
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PBPTTState:
         n, m = net.W.shape

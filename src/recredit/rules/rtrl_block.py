@@ -19,6 +19,7 @@ n^3 m.
   pages={243--248}, year={1992}}
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -28,7 +29,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from recredit.blocks.buffers import put
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
-from recredit.errors import check_count
+from recredit.errors import check_optional_count
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock, Step
 
@@ -50,16 +51,12 @@ class RTRLBlockState(eqx.Module):
 class RTRLBlock(AbstractRule):
     """RTRL's exact gradient in a fraction of its time: the influence advances every `block` steps (None: n / 4, 16 or more)."""
 
-    block: int | None = None
+    block: int | None = eqx.field(default=None, converter=partial(check_optional_count, "RTRL's block"))
     """Steps between two advances of M; None: n / 4, at least 16, near the least time from n = 32 to 512."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
-
-    def __check_init__(self):
-        if self.block is not None:
-            check_count("RTRL's block", self.block)
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLBlockState:
         n, m = net.W.shape

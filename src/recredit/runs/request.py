@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recredit.errors import nearest, user_path
+from recredit.errors import MOST_SEEDS, check_count, check_optional_count, nearest, user_path
 from recredit.own_files import is_file
-from recredit.runs.settings import RULE_NAMES, Run, files_of, find_rule, whole
+from recredit.registry import RULE_NAMES, find_rule
+from recredit.runs.settings import Run, files_of
 from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
@@ -66,8 +67,8 @@ def _checked(table: dict[str, Any]) -> Request:
         if not re.fullmatch(r"[\w.-]+", label):  # it goes into the names of files, and into tables with markup
             raise ValueError(f"{label!r} cannot be a rule's label: it may hold letters, digits, dots, - and _.")
     rules, out = table.pop("rule"), table.pop("out", None)
-    seeds, at_once = whole("the number of seeds", table.pop("seeds", 20)), table.pop("seeds_at_once", None)
-    at_once = None if at_once is None else whole("the number of seeds at once", at_once)
+    seeds = check_count("the number of seeds", table.pop("seeds", 20), most=MOST_SEEDS)
+    at_once = check_optional_count("the number of seeds at once", table.pop("seeds_at_once", None))
     runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
     if not runs:
         raise ValueError(f"the rule needs a name, one of: {', '.join(RULE_NAMES)}.")

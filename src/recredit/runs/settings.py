@@ -2,24 +2,22 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import optax
 import pydantic
 
-from recredit.errors import check_choice, check_count, check_range
+from recredit.errors import check_count
 from recredit.network import Network
-from recredit.own_files import OwnRule, is_file, last_line, load
-from recredit.registry import Registry, complete, make, optimizers
+from recredit.own_files import OwnRule, is_file, load
+from recredit.registry import NETWORKS, complete, complete_optimizer, find_rule, make, optimizers
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
 from recredit.tasks.task import File
+from recredit.training.loop import default_bin, default_steps
 from recredit.training.step import Trainer
-
-NETWORKS: Registry = {"leaky": Network}
-RULE_NAMES = [*RULES, "path/to/file.py:MyRule"]
 
 
 class Run(pydantic.BaseModel):
@@ -56,14 +54,11 @@ class Run(pydantic.BaseModel):
         if not isinstance(network, Mapping):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
         parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network})
-        parts["optimizer"] = complete("optimizer", optimizers(), _with_rate(parts.get("optimizer", "sgd")))
-        rate = parts["optimizer"]["learning_rate"]
-        if isinstance(rate, int | float):
-            check_range("the learning rate", rate, least=0)
+        parts["optimizer"] = complete_optimizer(parts.get("optimizer", {}))
         task = make(TASKS, parts["task"])
-        streams = parts["streams"] = whole("streams", parts.get("streams", 1))
-        steps = parts["steps"] = whole("steps", parts.get("steps", task.length(streams) or 1_000_000))
-        parts["bin"] = whole("bin", parts.get("bin", min(10_000, max(1, steps // 100))))
+        streams = parts["streams"] = check_count("the number of streams", parts.get("streams", 1))
+        steps = parts["steps"] = check_count("steps", parts.get("steps", default_steps(task, streams)))
+        parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
         parts["sources"] = {name: rule.digest for name, rule in own.items()}
         parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
@@ -81,8 +76,8 @@ class Run(pydantic.BaseModel):
         """Rule, network, optimiser and observers of this run. Raises ValueError if a rule's own file has changed."""
         own = {name: load(f"{file}:{name}", self.sources[name]).kind for name, file in self.files.items()}
         rules = {**RULES, **own}
-        observers = {label: make_rule(rules, table) for label, table in self.observers.items()}
-        return make_rule(rules, self.rule), make(NETWORKS, self.network), make(optimizers(), self.optimizer), observers
+        observers = {label: make(rules, table) for label, table in self.observers.items()}
+        return make(rules, self.rule), make(NETWORKS, self.network), make(optimizers(), self.optimizer), observers
 
     def text(self) -> str:
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
@@ -90,38 +85,9 @@ class Run(pydantic.BaseModel):
         return json.dumps(table, sort_keys=True)
 
 
-def find_rule(name: str) -> tuple[str, Callable[..., AbstractRule]]:
-    """What a rule is called, and what makes it; `name` is a name of the registry or path/to/file.py:MyRule.
-
-    Raises ValueError if there is no such rule.
-    """
-    if is_file(name):
-        own = load(name)
-        return own.name, own.kind
-    check_choice("rule", name, RULE_NAMES)
-    return name, RULES[name]
-
-
-def make_rule(registry: Registry, table: Mapping[str, Any]) -> AbstractRule:
-    """The rule that a completed table describes. Raises ValueError, one sentence, whatever goes wrong in a rule's own file."""
-    try:
-        return make(registry, table)
-    except ValueError:
-        raise
-    except Exception as error:
-        raise ValueError(f"rule {table['name']} cannot be made: {last_line(error)}.") from None
-
-
 def files_of(task: str) -> list[str]:
     """The settings of a task that are paths of files."""
     return [key for key, p in inspect.signature(TASKS[task]).parameters.items() if p.annotation == File]
-
-
-def whole(what: str, given: Any) -> int:
-    """A count: a whole number of at least 1, which may be written as 1e6. Raises ValueError for any other."""
-    count = int(given) if isinstance(given, float) and given.is_integer() else given
-    check_count(what, count)
-    return int(count)
 
 
 def _complete_rule(given: Any, own: dict[str, OwnRule]) -> dict[str, Any]:
@@ -138,8 +104,3 @@ def _complete_rule(given: Any, own: dict[str, OwnRule]) -> dict[str, Any]:
     filled = complete("rule", {**RULES, found.name: found.kind}, {**table, "name": found.name})
     # A default that JSON cannot say is in the source, whose digest counts.
     return {key: value for key, value in filled.items() if value is None or isinstance(value, bool | int | float | str | dict)}
-
-
-def _with_rate(given: Any) -> Any:
-    table = {"name": given} if isinstance(given, str) else given
-    return {"name": "sgd", "learning_rate": 1e-4, **table} if isinstance(table, Mapping) else table

@@ -44,7 +44,7 @@ def work(
         optimizer=optimizer,
         seeds=seeds,
         steps=run.steps,
-        bin_steps=run.bin,
+        bin=run.bin,
         streams=run.streams,
         seeds_at_once=seeds_at_once,
         observers=observers,

@@ -19,7 +19,6 @@ from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
-BINS = 100  # the paper: 10^6 steps in bins of 10^4
 
 
 def runs(variant: Variant, steps: int) -> dict[str, Run]:
@@ -38,9 +37,8 @@ def runs(variant: Variant, steps: int) -> dict[str, Run]:
     }
     t1, t2 = (2, 4) if published else (3, 5)
     tasks: dict[str, dict[str, Any]] = {"Add": {"name": "add", "t1": t1, "t2": t2}, "Mimic": {"name": "mimic"}}
-    bin_steps = max(1, steps // BINS)
     return {
-        f"{task}: {rule}": Run.create({"rule": rules[rule], "task": tasks[task], "steps": steps, "bin": bin_steps})
+        f"{task}: {rule}": Run.create({"rule": rules[rule], "task": tasks[task], "steps": steps})
         for task in tasks
         for rule in rules
     }

@@ -8,14 +8,15 @@ Source: Marschall et al. 2019, after Pitis 2016. The published program's lags ar
 
 import itertools
 import math
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.errors import check_choice, check_count
+from recredit.errors import check_count
 from recredit.network.leaky import Head, LeakyRNN
 from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
 
@@ -28,11 +29,11 @@ class Add(AbstractTask):
     Lags count task steps, of `hold` network steps each. No wrap-around: coins before the first step are drawn too.
     """
 
-    t1: int = 3
+    t1: int = eqx.field(default=3, converter=partial(check_count, "Add's lag t1", least=0))
     """Lag of the coin that raises the label by 0.5, in task steps; the paper's 3."""
-    t2: int = 5
+    t2: int = eqx.field(default=5, converter=partial(check_count, "Add's lag t2", least=0))
     """Lag of the coin that lowers the label by 0.25, in task steps; the paper's 5."""
-    hold: int = 2
+    hold: int = eqx.field(default=2, converter=partial(check_count, "Add's hold"))
     """Network steps that each task step lasts; the published program's 2."""
     labels: Labels = "deterministic"
     """The chances (y, 1 - y) themselves, or a one-hot draw from them at each task step ("sampled")."""
@@ -42,12 +43,6 @@ class Add(AbstractTask):
     """The label y and 1 - y."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
     """Cross-entropy: the label is a distribution."""
-
-    def __check_init__(self):
-        check_count("the task's lag t1", self.t1, 0)
-        check_count("the task's lag t2", self.t2, 0)
-        check_count("the task's hold", self.hold)
-        check_choice("labels", self.labels, get_args(Labels))
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PRNGKeyArray:
         return key

@@ -6,6 +6,7 @@ coins is held for `hold` network steps.
 Source: Marschall et al. 2019, p. 4, with the published program's sizes.
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.errors import check_count, check_range
+from recredit.errors import check_count, check_optional_count, check_range
 from recredit.network.leaky import Head, LeakyRNN
 from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
 
@@ -32,26 +33,20 @@ class Mimic(AbstractTask):
     Parallel streams share the target, each with coins of its own.
     """
 
-    n_in: int = 32
+    n_in: int = eqx.field(default=32, converter=partial(check_count, "Mimic's n_in"))
     """Number of coins, the network's inputs; the published program's 32."""
-    n_out: int = 32
+    n_out: int = eqx.field(default=32, converter=partial(check_count, "Mimic's n_out"))
     """Number of outputs; the published program's 32."""
-    n_target: int | None = None
+    n_target: int | None = eqx.field(default=None, converter=partial(check_optional_count, "Mimic's n_target"))
     """Units of the target network; None: as many as the learner has."""
-    p: float = 0.5
+    p: float = eqx.field(default=0.5, converter=partial(check_range, "Mimic's p", least=0, most=1))
     """Chance that a coin shows 1; 0.5, a fair coin."""
-    hold: int = 2
+    hold: int = eqx.field(default=2, converter=partial(check_count, "Mimic's hold"))
     """Network steps that each draw of the coins lasts; the published program's 2."""
     head: Head = eqx.field(default="linear", init=False, static=True)
     """Squared error: the target's outputs are real numbers."""
 
     BIAS_SD = 0.1  # of the target's recurrent and read-out biases
-
-    def __check_init__(self):
-        for name, size in {"n_in": self.n_in, "n_out": self.n_out, "n_target": self.n_target, "hold": self.hold}.items():
-            if size is not None:
-                check_count(f"Mimic's {name}", size)
-        check_range("Mimic's p", self.p, least=0, most=1)
 
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> MimicState:
         k_coin, k_net, k_rec, k_out = jax.random.split(key, 4)

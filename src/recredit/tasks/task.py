@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.contract import check_instance, check_same, example_key, kind_of, trace_function
-from recredit.errors import check_choice, check_count
+from recredit.contract import check_same, example_key, kind_of, trace_function
+from recredit.errors import check_choice, check_count, check_fields, check_instance
 from recredit.network.leaky import Head, LeakyRNN
 
 File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
@@ -30,6 +30,9 @@ class AbstractTask(eqx.Module):
     """Number of outputs, two or more with a softmax head."""
     head: eqx.AbstractVar[Head]
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
+
+    def __check_init__(self):
+        check_fields(self)
 
     @abstractmethod
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:
@@ -73,8 +76,8 @@ class AbstractTask(eqx.Module):
 
 
 def check_task(task: Any) -> None:
-    """Raise ValueError unless `task` is a task whose sizes and head can be a network's."""
-    check_instance("task", task, AbstractTask)
+    """Raise TypeError unless `task` is a task, ValueError if its sizes or head cannot be a network's."""
+    check_instance("the task", task, AbstractTask)
     name = f"the task {type(task).__name__}"
     check_count(f"{name}'s n_in", task.n_in)
     check_count(f"{name}'s n_out", task.n_out)

@@ -1,6 +1,9 @@
 """Online training: scan over time, vmap over seeds."""
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, SupportsFloat
 
 import equinox as eqx
 import jax
@@ -11,8 +14,9 @@ import xarray as xr
 from jaxtyping import Array, Float, Int
 
 from recredit.contract import check_finite, names_of
-from recredit.errors import check_count
+from recredit.errors import MOST_SEEDS, brief, check_count, check_seeds
 from recredit.network import Network
+from recredit.registry import resolve_network, resolve_observers, resolve_optimizer, resolve_rule, resolve_task
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask
 from recredit.training.described import described
@@ -23,6 +27,7 @@ from recredit.training.untrained import AT_START, loss_at_start
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
 CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
 Progress = Callable[[int], None]
+Named = str | Mapping[str, Any]  # a name, or a table {name, settings...}
 
 
 def _start(trainer: Trainer, seeds: Int[Array, " seeds"], steps: int) -> tuple[Learner, Float[Array, " seeds"]]:
@@ -47,17 +52,17 @@ def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length:
 
 
 def train(
-    rule: AbstractRule,
-    task: AbstractTask,
+    rule: AbstractRule | Named,
+    task: AbstractTask | Named,
     *,
-    network: Network = Network(),
-    optimizer: optax.GradientTransformation | None = None,
-    seeds: int | Sequence[int] = 20,
-    steps: int = 1_000_000,
-    bin_steps: int = 10_000,
-    streams: int = 1,
-    seeds_at_once: int | None = None,
-    observers: Mapping[str, AbstractRule] | None = None,
+    network: Network | Mapping[str, Any] | None = None,
+    optimizer: optax.GradientTransformation | Named | SupportsFloat | None = None,
+    seeds: SupportsFloat | Sequence[SupportsFloat] | np.ndarray | Array | xr.DataArray = 20,
+    steps: SupportsFloat | None = None,
+    bin: SupportsFloat | None = None,
+    streams: SupportsFloat = 1,
+    seeds_at_once: SupportsFloat | None = None,
+    observers: Mapping[str, AbstractRule | Named] | Sequence[AbstractRule | Named] | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
@@ -65,13 +70,18 @@ def train(
     On a processor, small networks train faster, some rules by a quarter, with `recredit.runs.scheduler.FAST` in XLA_FLAGS
     before JAX starts, as the command line's workers have it.
 
-    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `optimizer`: any optax optimiser (None: SGD at 1e-4).
-    `bin_steps`: network steps over which the loss is averaged (the last bin may be shorter). `streams`: how many data streams
-    share a seed's weights, each with its own rates, learning states and data; at each step their gradients are averaged and one
-    update is made, and what is returned is of their mean loss and mean gradients. `seeds_at_once`: how many seeds are
-    vectorised together, the others after them (None: as many as fit the cache). `observers`: further rules that see
-    the same steps without touching weights or randomness. `progress` is called with the number of steps done, the mean over
-    the seeds.
+    `rule`, `task`: a name, "dni"; a table of a name and settings, {"name": "dni", "jacobian": "learned"}; or the object itself.
+    A rule's name may be that of your own, "path/to/file.py:MyRule". `network`: its settings in a table, {"n": 64}, or a
+    `Network`. `optimizer`: a name or table likewise, {"name": "adam", "learning_rate": 1e-3}; a number, the learning rate of
+    SGD; or any optax optimiser (None: SGD at 1e-4). `observers`: further rules, in a list or by names of your own in a table,
+    that see the same steps without touching weights or randomness.
+
+    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `steps`: network steps (None: 1,000,000, or all of a recording).
+    `bin`: network steps over which the loss is averaged, the last bin may be shorter (None: 10,000, or a hundredth of a shorter
+    run). `streams`: how many data streams share a seed's weights, each with its own rates, learning states and data; at each
+    step their gradients are averaged and one update is made, and what is returned is of their mean loss and mean gradients.
+    `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many as fit the cache). `progress`
+    is called with the number of steps done, the mean over the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
@@ -80,45 +90,67 @@ def train(
     averaged over the steps at which neither gradient is zero (nan: none). Every variable says what it is. Memory does not grow
     with `steps`, but for the bins.
 
-    Raises ValueError for counts below 1, a task that does not fit the stream, or a task whose data are not finite.
+    Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
+    task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
     """
-    check_count("steps", steps)
-    check_count("the bin", bin_steps)
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    check_count("the number of seeds", len(chosen))
-    if len(set(chosen)) < len(chosen) or min(chosen) < 0 or max(chosen) >= 2**31:
-        raise ValueError(f"seeds must be different whole numbers of at least 0 and below 2^31, not {chosen}.")
-    observers = dict(observers or {})
-    trainer = Trainer((rule, *observers.values()), task, network, optimizer or optax.sgd(1e-4), streams)
-    trainer.check(steps, min(steps, bin_steps, SEGMENT))
-    if seeds_at_once is None:
-        seeds_at_once = fitting_seeds(trainer)
-    check_count("the number of seeds at once", seeds_at_once)
+    chosen = check_seeds(seeds)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of the number of steps done, not {brief(progress)}.")
+    watching = resolve_observers(observers)
+    rules = resolve_rule(rule), *watching.values()
+    trainer = Trainer(rules, resolve_task(task), resolve_network(network), resolve_optimizer(optimizer), streams)
+    steps = default_steps(trainer.task, trainer.streams) if steps is None else check_count("steps", steps)
+    bin = default_bin(steps) if bin is None else check_count("the bin", bin)
+    trainer.check(steps, min(steps, bin, SEGMENT))
+    size = learner_size(trainer)
+    at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
+    check_memory(min(at_once, len(chosen)) * size, -(-steps // bin) * len(chosen) * (1 + 2 * len(watching)) * 8)
 
     segment, parts, before = fast_segment(), [], 0
-    for group in np.array_split(chosen, -(-len(chosen) // seeds_at_once)):
+    for group in np.array_split(chosen, -(-len(chosen) // at_once)):
 
         def tell(done: int, before: int = before, size: int = len(group)) -> None:
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(_train_together(trainer, segment, group, steps, bin_steps, tell))
+        parts.append(_train_together(trainer, segment, group, steps, bin, tell))
         before += len(group)
     data = xr.concat(parts, "seed")
-    data = data.assign_coords(observer=list(observers)) if observers else data.drop_vars(["cosine", "norm_ratio"])
-    return described(data, task.head)
+    data = data.assign_coords(observer=list(watching)) if watching else data.drop_vars(["cosine", "norm_ratio"])
+    return described(data, trainer.task.head)
 
 
-def fitting_seeds(trainer: Trainer) -> int:
-    """How many seeds to vectorise together: on a processor as many as fit its cache, at least one; on a GPU all."""
-    if jax.default_backend() != "cpu":
-        return 2**31 - 1
-    leaves = jax.tree.leaves(jax.eval_shape(trainer.start, 0))
-    return max(1, CACHE // sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+def default_steps(task: AbstractTask, streams: int) -> int:
+    """Network steps of a run for which nobody asked for a number: all that the task's data have, or the paper's 1,000,000."""
+    return task.length(streams) or 1_000_000
+
+
+def default_bin(steps: int) -> int:
+    """Network steps over which the loss of a run of `steps` is averaged: 10,000, as in the paper, or a hundredth."""
+    return min(10_000, max(1, steps // 100))
+
+
+def learner_size(trainer: Trainer) -> int:
+    """Bytes of one seed's learner."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(trainer.start, 0)))
+
+
+def fitting_seeds(size: int) -> int:
+    """How many seeds to vectorise together, of learners of `size` bytes: on a processor as many as fit its cache, at least one;
+    on a GPU all."""
+    return max(1, CACHE // size) if jax.default_backend() == "cpu" else MOST_SEEDS
+
+
+def check_memory(learners: int, bins: int) -> None:
+    """Raise ValueError if the learners or the bins, so many bytes of each, could never fit this machine's memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    for size, ways in ((learners, "network.n, streams or seeds_at_once"), (bins, "the number of seeds, or take longer bins")):
+        if size > memory:
+            raise ValueError(f"this run needs {size / 1e9:,.0f} GB where this machine has {memory / 1e9:,.0f}: lower {ways}.")
 
 
 def _train_together(
-    trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin_steps: int, progress: Progress
+    trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin: int, progress: Progress
 ) -> xr.Dataset:
     """Train some seeds, vectorised together."""
     learners, at_start = eqx.filter_jit(_start)(trainer, jnp.asarray(seeds), min(steps, AT_START))
@@ -127,7 +159,7 @@ def _train_together(
         check_finite(type(rule).__name__, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
     diverged_at = np.full(len(seeds), -1)
     bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", "cosine", "norm_ratio", "comparable")}
-    ends = [min(first + bin_steps, steps) for first in range(0, steps, bin_steps)]
+    ends = [min(first + bin, steps) for first in range(0, steps, bin)]
     for begin, end in zip([0, *ends], ends, strict=False):
         total = dict.fromkeys(bins, np.zeros(()))
         for first in range(begin, end, SEGMENT):

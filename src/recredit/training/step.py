@@ -1,5 +1,6 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from recredit.contract import check_rule, check_steps, example_key, random_key, trace_rule
-from recredit.errors import check_count
+from recredit.errors import check_count, check_fields
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
@@ -54,11 +55,11 @@ class Trainer(eqx.Module):
     """What the learners are made of."""
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     """What turns gradients into steps of W, W_out and b_out."""
-    streams: int = eqx.field(static=True, default=1)
+    streams: int = eqx.field(static=True, default=1, converter=partial(check_count, "the number of streams"))
     """Data streams that share a seed's weights; 1, as in the paper."""
 
     def __check_init__(self):
-        check_count("the number of streams", self.streams)
+        check_fields(self)
         for rule in self.rules:
             check_rule(rule, type(rule).__name__)
         check_task(self.task)
