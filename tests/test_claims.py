@@ -1,6 +1,7 @@
 """The claims, judged on final losses made up so that the answer is known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import scipy.stats
 import xarray as xr
 
 from recredit.studies.claims import CLAIMS, compare, judge
+from recredit.studies.final_loss import averaged, final_loss
 
 # Final losses for which each of the paper's sentences is true, in the paper's order.
 TRUE = {"fixed-W": 0.60, "BPTT": 0.46, "RTRL": 0.46, "RFLO": 0.50, "DNI": 0.49, "DNI(b)": 0.51}
@@ -114,3 +116,11 @@ def test_one_seed_gives_no_interval_and_no_verdict():
 
 def test_six_seeds_that_all_agree_are_enough_and_five_are_not():
     assert [compare(np.arange(1.0, n + 1))["verdict"] for n in (5, 6)] == ["inconclusive", "supported"]
+
+
+@pytest.mark.parametrize("variant", ["written", "published"])
+def test_the_reproduced_curves_are_judged_as_their_page_says(variant):
+    folder = Path(__file__).parent.parent / "reproduce" / f"fig1-{variant}"
+    curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
+    assert averaged(curves.step) == "the last 100,000 of 1,000,000 steps"
+    assert json.loads(json.dumps(judge(final_loss(curves)))) == json.loads((folder / "claims.json").read_text())

@@ -16,6 +16,7 @@ import xarray as xr
 from recredit.cli.main import main
 from recredit.studies import fig1
 
+README = (Path(__file__).parent.parent / "README.md").read_text()
 RUN = {"--rule": "rflo", "--task": "add", "--steps": "200"}
 SMALL = ["--set", "network.n=4"]
 
@@ -258,6 +259,34 @@ def test_help_does_without_jax(arguments):
     assert process.returncode == (2 if arguments == ["trian"] else 0)
 
 
+def assert_says_what_it_is(data):
+    """Every variable and coordinate has its meaning and, but for words, its unit; attributes are text, as every tool reads."""
+    for name, variable in data.variables.items():
+        assert variable.attrs["long_name"], name
+        assert variable.attrs.get("units") or variable.dtype.kind in "UTO", name
+        assert all(isinstance(value, str) for value in variable.attrs.values())
+    assert {"title", "runs", "versions", "device", "precision"} <= data.attrs.keys()
+    assert all(isinstance(value, str) for value in data.attrs.values())
+    n, n_in = data.sizes["unit"], data.sizes["source"] - data.sizes["unit"] - 1
+    names = [f"unit {i}" for i in range(n)] + [f"input {i}" for i in range(n_in)] + ["bias"]
+    assert data.source.values.tolist() == names
+    assert data.kind.values.tolist() == ["recurrent"] * n + ["input"] * n_in + ["bias"]
+    assert (data.unit.values.tolist(), data.output.values.tolist()) == (list(range(n)), list(range(data.sizes["output"])))
+    assert data.attrs["precision"] == str(data.W.dtype)
+    assert (data.seconds > 0).all()
+
+
+def test_the_readme_s_line_makes_a_table_of_the_losses(monkeypatch):
+    line = next(line.strip() for line in README.splitlines() if "to_dataframe" in line)
+    loss = xr.DataArray([[[1.0, 2.0], [3.0, 4.0]]], dims=("rule", "seed", "step"), name="loss")
+    loss = loss.assign_coords(rule=["rflo"], seed=[0, 1], step=[100, 200])
+    Path("results/add-rflo").mkdir(parents=True)
+    loss.to_netcdf("results/add-rflo/run.nc", engine="h5netcdf")
+    frame = eval(line, {"xr": xr})
+    assert frame.index.names == ["rule", "seed", "step"]
+    assert frame.loss[("rflo", 1, 100)] == 3
+
+
 def cells(folder):
     return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}
 
@@ -277,6 +306,8 @@ def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(ca
     assert [xr.load_dataset(folder / "cells" / name).seed.values.tolist() for name in after.keys() - before.keys()] == [[2]]
     assert more.seed.values.tolist() == [0, 1, 2]
     xr.testing.assert_equal(more.sel(seed=[0, 1]), first)
+    assert_says_what_it_is(more)
+    assert "observer" not in more.variables
     assert capfd.readouterr().err == ""
 
 
@@ -288,6 +319,7 @@ def test_several_rules_one_of_them_ones_own_are_paired_in_one_table_figure_and_f
     assert data.observer.values.tolist() == ["uoro", "Mine"]
     assert data.loss.dims == ("rule", "seed", "step")
     assert data.cosine.dims == ("rule", "seed", "observer", "step")
+    assert_says_what_it_is(data)
     assert {name: run["rule"]["name"] for name, run in json.loads(data.attrs["runs"]).items()} == {
         name: name for name in ("rflo", "fixed_w", "Mine")
     }

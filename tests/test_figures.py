@@ -1,8 +1,10 @@
 """Figures and tables, read back: the curves are the data, bin by bin, and what a reader must know is said in words."""
 
 import importlib
+import io
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from recredit.cli import compute
+from recredit.cli import console
 from recredit.report import figures
+from recredit.report.progress import Live
 from recredit.report.tables import catalogue_table, claims_table, losses_table, show
 from recredit.runs.settings import Run
+from recredit.studies import fig1
 from recredit.studies.claims import CLAIMS, judge
 from recredit.studies.final_loss import averaged, diverged, final_loss, summary
 
@@ -78,6 +82,20 @@ def test_a_run_figure_says_what_was_run_and_how_it_is_drawn(drawn):
     assert figures.COLOURS[0] not in colours  # Fig. 1's baseline
     labels = [label for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis) for label in axis.get_ticklabels()]
     assert all(figure.bbox.fully_containsx(x) for label in labels for x in label.get_window_extent().intervalx)
+
+
+def test_fig1_shows_the_curves_of_its_file_as_they_are(monkeypatch, tmp_path):
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    file = Path(__file__).parent.parent / "reproduce" / "fig1-written" / "curves.nc"
+    curves = xr.load_dataset(file, engine="h5netcdf")
+    figures.draw_fig1(curves, tmp_path)
+    for axes, task in zip(kept[0].axes, ("Add", "Mimic"), strict=True):
+        lines = {line.get_label(): line for line in axes.lines}
+        for rule in curves.rule.values:
+            np.testing.assert_allclose(lines[rule].get_ydata(), curves.loss.sel(task=task, rule=rule).mean("seed"), rtol=1e-13)
+            np.testing.assert_array_equal(lines[rule].get_xdata(), curves.step - 5000)
+    assert "mean ± s.e.m. of 20 seeds, in bins of 10,000 steps, not smoothed" in words(kept[0])
 
 
 def test_observers_have_a_panel_of_their_own(drawn):
@@ -178,9 +196,9 @@ def test_a_loss_far_above_the_untrained_networks_counts_as_diverged():
 
 
 def printed(table, width):
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show(console, table)
-    return console.export_text()
+    terminal = Console(width=width, record=True, file=io.StringIO())
+    show(terminal, table)
+    return terminal.export_text()
 
 
 def judged(seeds):
@@ -206,14 +224,26 @@ def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width):
 
 def test_no_columns_at_all_are_taken_for_eighty(monkeypatch):
     monkeypatch.setenv("COLUMNS", "0")
-    assert importlib.reload(compute).console.width == 80
+    assert importlib.reload(console).console.width == 80
     monkeypatch.undo()
-    importlib.reload(compute)
+    importlib.reload(console)
 
 
 def test_a_table_of_claims_says_when_there_are_too_few_seeds_for_any():
     few, enough = printed(claims_table(judged(4)), 200), printed(claims_table(judged(6)), 200)
-    assert few.count("inconclusive (4 seeds: too few)") == len(CLAIMS)
-    assert "with fewer than 6 seeds p cannot fall below 0.05" in few
+    assert few.count("4 seeds: too few") == len(CLAIMS)
+    assert "With fewer than 6 seeds no p can be below 0.05, and so no claim supported." in few
+    assert "claim:" not in printed(claims_table(judged(4)), 80)  # a table still
     assert "too few" not in enough.lower()
     assert "supported" in enough
+
+
+def test_the_bar_of_all_cells_grows_by_what_each_costs():
+    live = Live(Console(file=io.StringIO()))
+    live.expect([("cheap", 100, 1.0), ("dear", 100, 9.0), ("cheap", 100, 1.0)])
+    whole = live.bars.tasks[-1]
+    live.advance("cheap", 200)
+    assert (whole.description, whole.percentage) == ("all", pytest.approx(100 * 2 / 11))
+    live.advance("dear", 50)
+    assert whole.percentage == pytest.approx(100 * 6.5 / 11)
+    assert all(fig1.seconds(cell, 10**6) > fig1.seconds(cell, 1) > 0 for cell in fig1.runs("written", 400))

@@ -373,5 +373,5 @@ def test_a_worker_trains_as_many_streams_as_the_run_says(tmp_path):
     written = xr.load_dataset(tmp_path / "cell.nc")
     assert json.loads(written.attrs["run"])["streams"] == 3
     expected = train(EBPTT(), Mimic(), network=NETWORK, seeds=2, steps=40, bin=20, streams=3)
-    xr.testing.assert_equal(written, expected)
+    xr.testing.assert_equal(written.drop_vars("seconds"), expected)
     assert differ(expected.loss, train(EBPTT(), Mimic(), network=NETWORK, seeds=2, steps=40, bin=20).loss)

@@ -1,6 +1,6 @@
 """Compute runs with progress in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -13,8 +13,17 @@ from recredit.runs.settings import Run
 jax.config.update("jax_platforms", "cpu")  # this process prepares and draws; the device is the workers'
 
 
-def compute_runs(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds_at_once: int | None) -> None:
-    """Compute what is missing of these runs in a folder, and show how it goes."""
+def compute_runs(
+    folder: Path,
+    runs: dict[str, Run],
+    seeds: Sequence[int],
+    seeds_at_once: int | None,
+    cost: Callable[[str, int], float] = lambda cell, steps: steps,
+) -> None:
+    """Compute what is missing of these runs in a folder, and show how it goes.
+
+    `cost`: what so many steps of a cell cost beside others, from which the time left of all is told.
+    """
     with Live(console) as live:
         try:
             compute(
@@ -22,7 +31,9 @@ def compute_runs(folder: Path, runs: dict[str, Run], seeds: Sequence[int], seeds
                 runs,
                 seeds,
                 seeds_at_once,
-                lambda jobs: live.expect((job.cell, job.run.steps * len(job.seeds)) for job in jobs),
+                lambda jobs: live.expect(
+                    (job.cell, steps, cost(job.cell, steps)) for job in jobs for steps in [job.run.steps * len(job.seeds)]
+                ),
                 lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
             )
         except KeyboardInterrupt as interrupt:

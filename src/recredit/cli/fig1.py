@@ -29,7 +29,7 @@ def run_fig1(
     folder = writable_folder(out or Path("results") / _name(scale, variant, size), WRITTEN)
     chosen = range(size["seeds"])
     console.out(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
-    compute_runs(folder, cells, chosen, seeds_at_once)
+    compute_runs(folder, cells, chosen, seeds_at_once, fig1.seconds)
     data = fig1.curves(folder, variant, cells, chosen)
     final = final_loss(data)
     judged = claims.judge(final)

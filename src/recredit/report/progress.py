@@ -14,7 +14,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if not speed else f"{speed:,.0f} steps/s", style="dim")
+        return Text("" if not speed or not task.fields["counts_steps"] else f"{speed:,.0f} steps/s", style="dim")
 
 
 class Live:
@@ -32,6 +32,7 @@ class Live:
         self.bars = Progress(*columns, console=console, speed_estimate_period=30)
         self.tasks: dict[str, int] = {}
         self.left: dict[str, int] = {}
+        self.cost: dict[str, float] = {}  # of one step of a cell, beside the others'
         self.began: dict[str, float] = {}
         self.lock = threading.Lock()
 
@@ -44,14 +45,17 @@ class Live:
         if self.console.is_terminal:
             self.bars.stop()
 
-    def expect(self, work: Iterable[tuple[str, int]]) -> None:
-        """Say what is to come: (cell, network steps of all its seeds) pairs."""
-        for cell, steps in work:
+    def expect(self, work: Iterable[tuple[str, int, float]]) -> None:
+        """Say what is to come: (cell, network steps of all its seeds, what they cost beside other cells') each."""
+        costs: dict[str, float] = {}
+        for cell, steps, cost in work:
             self.left[cell] = self.left.get(cell, 0) + steps
+            costs[cell] = costs.get(cell, 0) + cost
         for cell, steps in self.left.items():
-            self.tasks[cell] = self.bars.add_task(cell, total=steps, start=False)
+            self.tasks[cell] = self.bars.add_task(cell, total=steps, start=False, counts_steps=True)
+            self.cost[cell] = costs[cell] / steps
         if len(self.left) > 1:
-            self.tasks[""] = self.bars.add_task("all", total=sum(self.left.values()))
+            self.tasks[""] = self.bars.add_task("all", total=sum(costs.values()), counts_steps=False)
 
     def advance(self, cell: str, steps: int) -> None:
         """Say that a cell has made so many more steps."""
@@ -59,9 +63,9 @@ class Live:
             if cell not in self.began:
                 self.began[cell] = time.monotonic()
                 self.bars.start_task(self.tasks[cell])  # pyright: ignore[reportArgumentType]
-            for name in (cell, ""):
+            for name, done in {cell: steps, "": steps * self.cost[cell]}.items():
                 if name in self.tasks:
-                    self.bars.advance(self.tasks[name], steps)  # pyright: ignore[reportArgumentType]
+                    self.bars.advance(self.tasks[name], done)  # pyright: ignore[reportArgumentType]
             self.left[cell] -= steps
             if self.left[cell] == 0 and not self.console.is_terminal:
                 self.console.print(f"{cell}: done, {time.monotonic() - self.began[cell]:.0f} s")

@@ -70,7 +70,7 @@ FEWEST = 6  # seeds: of five that all agree the two-sided Wilcoxon p is 0.0625
 
 
 def claims_table(claims: list[dict]) -> Table:
-    """The paper's claims and their verdicts; where too few seeds are left to support one, how many they are."""
+    """The paper's claims and their verdicts; where too few seeds are left for any, how many they are."""
     table = Table("claim", title="The paper's claims, tested over paired seeds")
     tasks = list(dict.fromkeys(entry["task"] for entry in claims))
     for task in tasks:
@@ -79,14 +79,14 @@ def claims_table(claims: list[dict]) -> Table:
     for claim in dict.fromkeys(entry["claim"] for entry in claims):
         table.add_row(claim, *(cells[claim, task] for task in tasks))
     if any("too few" in cell for cell in cells.values()):
-        table.caption = f"Too few: with fewer than {FEWEST} seeds p cannot fall below 0.05, whatever they show."
+        table.caption = f"With fewer than {FEWEST} seeds no p can be below 0.05, and so no claim supported."
     return table
 
 
 def _verdict(entry: dict[str, Any]) -> Text:
     seeds = min(result["seeds"] for result in entry["comparisons"].values())
-    few = f" ({seeds} seed{'s' * (seeds != 1)}: too few)" if seeds < FEWEST else ""
-    return Text.assemble((entry["verdict"], STYLE[entry["verdict"]]), few)
+    few = entry["verdict"] == "inconclusive" and seeds < FEWEST
+    return Text(f"{seeds} seed{'s' * (seeds != 1)}: too few" if few else entry["verdict"], STYLE[entry["verdict"]])
 
 
 def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Table:

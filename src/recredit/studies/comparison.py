@@ -18,5 +18,7 @@ def combined(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -> xr.
     together = xr.concat(parts, "rule", combine_attrs="drop_conflicts", join="exact")
     together.rule.attrs = {"long_name": "learning rule"}
     together.attrs.pop("run", None)
+    task = next(iter(runs.values())).task["name"]
+    together.attrs["title"] = f"{', '.join(runs)} on {task}: losses and final weights of networks trained online by recredit"
     together.attrs["runs"] = json.dumps({label: run.model_dump() for label, run in runs.items()})
     return together

@@ -17,8 +17,12 @@ from recredit.runs.store import read_seeds
 from recredit.studies.final_loss import loss_levels, loss_unit, shown
 from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
+from recredit.training.described import MEANING, describe_variables
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
+# Roughly what a million steps of one seed take a core at n = 32, and what each part takes to start: seconds.
+SECONDS = {"fixed-W": 0.15, "BPTT": 0.8, "RTRL": 5.5, "RFLO": 0.5, "DNI": 1.1, "DNI(b)": 1.1}
+START = 3
 
 
 def runs(variant: Variant, steps: int) -> dict[str, Run]:
@@ -42,6 +46,11 @@ def runs(variant: Variant, steps: int) -> dict[str, Run]:
         for task in tasks
         for rule in rules
     }
+
+
+def seconds(cell: str, steps: int) -> float:
+    """Roughly how long so many steps of a cell take a core: how much of the whole they are."""
+    return START + SECONDS[cell.split(": ")[1]] * steps / 1_000_000
 
 
 def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequence[int]) -> xr.Dataset:
@@ -69,19 +78,20 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
         "runs": json.dumps({cell: run.model_dump() for cell, run in cells.items()}),
         "made_with": json.dumps(made_with),
     }
-    meaning = {
-        "loss": "loss, mean of each bin, in the unit of its task",
-        "loss_at_start": "loss of the untrained network, mean over the first steps, in the unit of its task",
-        "diverged_at": "first step, counted from 0, whose loss is not finite; -1: none",
-        "task": "task",
-        "rule": "learning rule",
-        "seed": "seed of the initial weights, the data and the rule's own randomness",
-        "step": "last network step of the bin",
-        "unit": "unit of the task's loss",
-    }
-    for name, long_name in meaning.items():
-        together[name].attrs = {"long_name": long_name}
+    describe(together)
     return together
+
+
+def describe(data: xr.Dataset) -> None:
+    """Give every variable of the curves its meaning and unit."""
+    own = {
+        "loss": ("loss, mean of each bin over its steps", "see the coordinate unit"),
+        "loss_at_start": ("loss of the untrained network, mean over the first steps", "see the coordinate unit"),
+        "task": ("task", ""),
+        "rule": ("learning rule", ""),
+        "unit": ("unit of the task's loss", ""),
+    }
+    describe_variables(data, MEANING | own)
 
 
 def _title(name: str, task: AbstractTask) -> str:

@@ -1,5 +1,7 @@
 """What a run's dataset says of itself: the meaning and unit of each variable, the names of the rows and columns of W."""
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -37,8 +39,13 @@ def described(data: xr.Dataset, head: Head) -> xr.Dataset:
         "loss": (f"{what}, mean of each bin over its steps and all streams", units),
         "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", units),
     }
+    describe_variables(data, meaning)
+    data.attrs["precision"] = str(jnp.zeros(()).dtype)
+    return data
+
+
+def describe_variables(data: xr.Dataset, meaning: Mapping[str, tuple[str, str]]) -> None:
+    """Give each variable its `long_name` and `units` (none if ""), in place of what it said before."""
     for name, variable in data.variables.items():
         long_name, units = meaning[str(name)]
         variable.attrs = {"long_name": long_name} | ({"units": units} if units else {})
-    data.attrs["precision"] = str(jnp.zeros(()).dtype)
-    return data
