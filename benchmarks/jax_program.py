@@ -29,7 +29,7 @@ class Program:
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)
-        self.learners = eqx.filter_jit(loop._start)(trainer, jnp.arange(self.seeds))
+        self.learners, _ = eqx.filter_jit(loop._start)(trainer, jnp.arange(self.seeds), 1)
         segment, self.first = loop.fast_segment(), 0
         begin = time.perf_counter()
         compiled = segment.lower(trainer, self.learners, jnp.array(0), self.steps).compile()

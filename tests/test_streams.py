@@ -19,7 +19,6 @@ from recredit.runs.settings import Run
 from recredit.runs.work import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
 from recredit.training.loop import _segment, _start, train
-from recredit.training.measured import compare
 from recredit.training.step import Learner, Trainer, rule_key, weights, with_weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
@@ -49,7 +48,7 @@ def one_of(learner, stream):
         is_leaf=lambda leaf: isinstance(leaf, Clock),
     )
     kept = jax.tree.map(lambda leaf: leaf[stream], learner.stream)
-    return Learner(learner.net, learner.r[stream], learner.optimizer, states, kept, learner.key[stream])
+    return Learner(learner.net, learner.r[stream], learner.optimizer, states, kept, learner.key[stream], learner.pairs)
 
 
 def by_hand(trainer, learner, inputs, targets):
@@ -209,7 +208,7 @@ def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
 
 def test_mimic_has_one_target_for_all_streams_of_a_seed_and_another_for_the_next_seed():
     trainer = Trainer((RFLO(),), Mimic(3, 2), NETWORK, ADAM, 3)
-    learners = eqx.filter_jit(_start)(trainer, jnp.arange(2))
+    learners, _ = eqx.filter_jit(_start)(trainer, jnp.arange(2), 1)
     target = learners.stream.target
     assert target.W.shape == (2, 3, 4, 8)
     for array in (target.W, target.W_out, target.b_out):
@@ -250,7 +249,7 @@ def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
     loops = {}
     for streams in (1, 3):
         trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM, streams)
-        learners = eqx.filter_eval_shape(_start, trainer, jnp.arange(2))
+        learners, _ = eqx.filter_eval_shape(_start, trainer, jnp.arange(2), 1)
         after, _ = eqx.filter_eval_shape(_segment, trainer, learners, jnp.array(0), 5)
         for each in (learners, after):
             assert all(clock.steps.shape == () for clock in clocks(each.states))
@@ -280,10 +279,13 @@ def test_a_run_of_streams_is_their_mean_loss_and_the_alignment_of_their_mean_gra
     for seed in (0, 3):
         learner = trainer.start(seed)
         final, losses, grads = by_hand(trainer, learner, *data(trainer, learner, 12))
-        cosine, ratio, _ = np.stack([compare([*map(jnp.array, each)])[:, 0] for each in grads.swapaxes(0, 1)], axis=1)
+        driver, observer = (np.reshape(each, (12, -1)) for each in grads)
+        norms = np.linalg.norm(driver, axis=1), np.linalg.norm(observer, axis=1)
+        every = losses, (driver * observer).sum(1) / (norms[0] * norms[1]), *norms
+        loss, cosine, *norm = (np.array([each[:8].mean(), each[8:].mean()]) for each in every)
         here = run.sel(seed=seed)
-        for told, each in ((here.loss, losses), (here.cosine[0], cosine), (here.norm_ratio[0], ratio)):
-            np.testing.assert_allclose(told, [each[:8].mean(), each[8:].mean()], rtol=1e-9)
+        for told, each in ((here.loss, loss), (here.cosine[0], cosine), (here.norm_ratio[0], norm[1] / norm[0])):
+            np.testing.assert_allclose(told, each, rtol=1e-9)
         for which, array in final.items():
             np.testing.assert_allclose(here[which], array, rtol=0, atol=1e-10)
 

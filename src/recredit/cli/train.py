@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recredit.cli.compute import compute_runs, console
-from recredit.report.tables import losses_table, show
+from recredit.report.tables import alignment_line, losses_table, show
 from recredit.runs.request import request
 from recredit.runs.store import writable_folder, write_dataset
 from recredit.studies.comparison import combined
@@ -33,6 +33,5 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
         console.print(advice)
     for observer in any_run.observers:
         for rule in asked.runs:
-            cosine, ratio = (float(data[kind].sel(rule=rule, observer=observer).mean()) for kind in ("cosine", "norm_ratio"))
-            console.print(f"{observer}'s gradient beside {rule}'s: mean cosine {cosine:.3f}, norm {ratio:.3g} times as large")
+            console.print(alignment_line(data.sel(rule=rule, observer=observer), rule, observer), markup=False)
     console.out(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import xarray as xr
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -44,6 +45,20 @@ def fitted(table: Table, width: int) -> Table | Text:
 
 def _plain(cell: Any) -> str:
     return cell.plain if isinstance(cell, Text) else str(cell)
+
+
+def alignment_line(data: xr.Dataset, driver: str, observer: str) -> str:
+    """How an observer's gradients lay to the driver's over a run, in words; `data` is of these two alone, (seed, step)."""
+    compared, lost = int(data.compared.sum()), int(data.not_finite.sum())
+    mean = {name: float((data[name] * data.compared).sum()) / max(compared, 1) for name in ("cosine", "norm_ratio")}
+    found = f"mean cosine {mean['cosine']:.3f}, norm {mean['norm_ratio']:.3g} times as large"
+    if not compared:
+        found = "no step has a gradient of both to compare"
+    if lost:
+        first = int(data.not_finite_at.where(data.not_finite_at >= 0).min())
+        left = f"{lost:,} of {compared + lost:,} comparisons are left out"
+        found += f"; {left}, since one of the two was not finite, from step {first:,} on"
+    return f"{observer}'s gradient beside {driver}'s: {found}"
 
 
 def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str) -> Table:

@@ -10,9 +10,13 @@ from recredit.network.leaky import Head
 from recredit.training.untrained import AT_START
 
 LOSS = {"softmax": ("cross-entropy", "nat"), "linear": ("half the summed squared error", "1")}
+PAIRED = "both of the step, or summed over the steps, that they belong to"
 MEANING = {
-    "cosine": ("cosine of the observer's gradient with the driver's, mean of each bin", "1"),
-    "norm_ratio": ("norm of the observer's gradient over the driver's, mean of each bin", "1"),
+    "cosine": (f"cosine of the observer's gradient with the driver's, {PAIRED}, mean of each bin", "1"),
+    "norm_ratio": (f"mean norm of the observer's gradient over that of the driver's, {PAIRED}, in each bin", "1"),
+    "compared": ("how often the two gradients were compared in each bin: both finite, neither 0", "1"),
+    "not_finite": ("how often, in each bin, the two were not compared since one of them was not finite", "1"),
+    "not_finite_at": ("first step, counted from 0, at which one of the two gradients is not finite; -1: none", "network step"),
     "diverged_at": ("first step, counted from 0, whose loss is not finite; -1: none", "network step"),
     "W": ("weights onto the recurrent units after the last step", "1"),
     "W_out": ("weights of the read-out after the last step", "1"),

@@ -86,9 +86,13 @@ def train(
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
     the untrained network over the first `AT_START` steps; `diverged_at` (seed), the first step whose loss was not a finite
-    number or -1; and with observers `cosine` and `norm_ratio` (seed, observer, step), of gradients told at the same step,
-    averaged over the steps at which neither gradient is zero (nan: none). Every variable says what it is. Memory does not grow
-    with `steps`, but for the bins.
+    number or -1. With observers also, each (seed, observer, step), `cosine` of the observer's gradient with the driver's,
+    averaged over the bin; `norm_ratio`, the mean norm of the observer's gradient over that of the driver's; `compared`, how
+    often the two were compared in the bin; `not_finite`, how often they were not since one of them was not finite; and
+    `not_finite_at` (seed, observer), the first step of these or -1. Two gradients are compared at the step that both belong to,
+    or, where one of the rules gives sums of several steps, both summed over the same steps (`training.measured`); if neither is
+    0, in the bin in which the later of the two was given. Every variable says what it is. Memory does not grow with `steps`,
+    but for the bins.
 
     Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
     task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
@@ -104,7 +108,7 @@ def train(
     trainer.check(steps, min(steps, bin, SEGMENT))
     size = learner_size(trainer)
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
-    check_memory(min(at_once, len(chosen)) * size, -(-steps // bin) * len(chosen) * (1 + 2 * len(watching)) * 8)
+    check_memory(min(at_once, len(chosen)) * size, -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8)
 
     segment, parts, before = fast_segment(), [], 0
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):
@@ -116,7 +120,7 @@ def train(
         parts.append(_train_together(trainer, segment, group, steps, bin, tell))
         before += len(group)
     data = xr.concat(parts, "seed")
-    data = data.assign_coords(observer=list(watching)) if watching else data.drop_vars(["cosine", "norm_ratio"])
+    data = data.assign_coords(observer=list(watching)) if watching else data.drop_dims("observer")
     return described(data, trainer.task.head)
 
 
@@ -149,6 +153,11 @@ def check_memory(learners: int, bins: int) -> None:
             raise ValueError(f"this run needs {size / 1e9:,.0f} GB where this machine has {memory / 1e9:,.0f}: lower {ways}.")
 
 
+def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """over / under; nan where `under` is 0."""
+    return np.divide(over, under, out=np.full(under.shape, np.nan), where=under > 0)
+
+
 def _train_together(
     trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin: int, progress: Progress
 ) -> xr.Dataset:
@@ -157,8 +166,9 @@ def _train_together(
     for rule, state in zip(trainer.rules, learners.states, strict=True):
         arrays = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
         check_finite(type(rule).__name__, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
-    diverged_at = np.full(len(seeds), -1)
-    bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", "cosine", "norm_ratio", "comparable")}
+    diverged_at, not_finite_at = np.full(len(seeds), -1), np.full((len(seeds), len(trainer.rules) - 1), -1)
+    sums = ("cosine", "driver_norm", "observer_norm", "compared", "not_finite")
+    bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", *sums)}
     ends = [min(first + bin, steps) for first in range(0, steps, bin)]
     for begin, end in zip([0, *ends], ends, strict=False):
         total = dict.fromkeys(bins, np.zeros(()))
@@ -172,23 +182,30 @@ def _train_together(
                     f"the task gave labels below 0 between steps {first} and {first + length}; a softmax head's are at least 0."
                 )
             diverged_at = np.where(diverged_at < 0, measured.diverged_at, diverged_at)
-            for name in bins:
-                total[name] = total[name] + np.asarray(getattr(measured, name), float)
+            not_finite_at = np.where(not_finite_at < 0, measured.comparison.not_finite_at, not_finite_at)
+            total["loss"] = total["loss"] + np.asarray(measured.loss, float)
+            for name in sums:
+                total[name] = total[name] + np.asarray(getattr(measured.comparison, name), float)
             progress(first + length)
-        bins["loss"].append(total["loss"] / (end - begin))
-        for name in ("cosine", "norm_ratio"):
-            some = total["comparable"] > 0
-            bins[name].append(np.divide(total[name], total["comparable"], out=np.full(some.shape, np.nan), where=some))
+        for name, parts in bins.items():
+            parts.append(total[name])
 
     final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
-    alignment = {name: (("seed", "observer", "step"), np.stack(bins[name], axis=-1)) for name in ("cosine", "norm_ratio")}
+    by_bin = {name: np.stack(parts, axis=-1) for name, parts in bins.items()}
+    alignment = {
+        "cosine": ratio(by_bin["cosine"], by_bin["compared"]),
+        "norm_ratio": ratio(by_bin["observer_norm"], by_bin["driver_norm"]),
+        "compared": by_bin["compared"].astype(int),
+        "not_finite": by_bin["not_finite"].astype(int),
+    }
     return xr.Dataset(
         {
-            "loss": (("seed", "step"), np.stack(bins["loss"], axis=-1)),
+            "loss": (("seed", "step"), by_bin["loss"] / np.diff([0, *ends])),
             "loss_at_start": ("seed", np.asarray(at_start)),
             "diverged_at": ("seed", diverged_at),
         }
-        | alignment
+        | {name: (("seed", "observer", "step"), array) for name, array in alignment.items()}
+        | {"not_finite_at": (("seed", "observer"), not_finite_at)}
         | {name: (final[name], np.asarray(array)) for name, array in weights(learners.net).items()},
         coords={"seed": seeds, "step": ends},
     )

@@ -1,22 +1,101 @@
-"""What is measured along a run, kept as sums so that memory does not grow with the steps."""
+"""What is measured along a run, kept as sums so that memory does not grow with the steps.
 
-from typing import Any
+An observer's gradient is compared with the driver's at the step that both belong to. Rules are late by different delays, and
+some give sums: so the gradient of the one that is less late waits for the other's, and where one gives sums, both are summed
+from one step that ends a window of both to the next. What is left is a difference of the rules: a past-facing and a
+future-facing one (RTRL and F-BPTT) share out the same total among the steps of a run in two ways, and agree in sums alone.
+"""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from recredit.blocks.buffers import put
+from recredit.rule import AbstractRule
+
+
+class Pair(eqx.Module):
+    """What is kept to compare an observer's gradient with the driver's at the step that both belong to."""
+
+    waiting: Float[Array, "lag n m"]
+    """A ring buffer: of the rule that is less late, the gradients for which the other's are still to come."""
+    sums: Float[Array, "two n m"] | None
+    """Where a rule gives sums of several steps: both rules' sums since the last step at which both gave theirs."""
+
+    @classmethod
+    def start(cls, driver: AbstractRule, observer: AbstractRule, W: Float[Array, "n m"]) -> "Pair":
+        lag, summed = abs(driver.delay - observer.delay), max(driver.period, observer.period) > 1
+        return cls(jnp.zeros((lag, *W.shape), W.dtype), jnp.zeros((2, *W.shape), W.dtype) if summed else None)
+
+    def add(
+        self, rules: tuple[AbstractRule, AbstractRule], t: Int[Array, ""], G: tuple[Float[Array, "n m"], Float[Array, "n m"]]
+    ) -> tuple["Pair", "Comparison"]:
+        """One more step of the driver and the observer."""
+        (driver, observer), waiting, sums = rules, self.waiting, self.sums
+        if lag := len(waiting):
+            early = 0 if driver.delay < observer.delay else 1
+            oldest, waiting = waiting[t % lag], put(waiting, t % lag, G[early])
+            G = (oldest, G[1]) if early == 0 else (G[0], oldest)
+        step = t - max(driver.delay, observer.delay)
+        due = step >= 0
+        if sums is not None:
+            for rule in rules:
+                due &= (step + rule.delay + 1) % rule.period == 0
+            G = (sums[0] + G[0], sums[1] + G[1])
+            sums = jnp.where(due, 0, jnp.stack(G))
+        return Pair(waiting, sums), compare(*G, due, step)
+
+
+class Comparison(eqx.Module):
+    """An observer's gradients beside the driver's, summed over steps; the arrays may have an axis for several observers."""
+
+    cosine: Float[Array, "*observers"]
+    """Of the two gradients, where they are compared: where one is due, both are finite, and neither is 0."""
+    driver_norm: Float[Array, "*observers"]
+    """The norm of the driver's gradient, where they are compared."""
+    observer_norm: Float[Array, "*observers"]
+    """The norm of the observer's gradient, where they are compared."""
+    compared: Int[Array, "*observers"]
+    """How often they are compared."""
+    not_finite: Int[Array, "*observers"]
+    """How often one of them was due and not finite."""
+    not_finite_at: Int[Array, "*observers"]
+    """The step that the first of these belongs to; -1: none."""
+
+    def __add__(self, later: "Comparison") -> "Comparison":
+        total = jax.tree.map(jnp.add, self, later)
+        at = jnp.where(self.not_finite_at < 0, later.not_finite_at, self.not_finite_at)
+        return eqx.tree_at(lambda each: each.not_finite_at, total, at)
+
+
+def compare(
+    driver: Float[Array, "n m"], observer: Float[Array, "n m"], due: Bool[Array, ""], step: Int[Array, ""]
+) -> Comparison:
+    """Two gradients beside each other, if they are `due`; `step` is the one that they belong to."""
+    norms = jnp.linalg.norm(driver), jnp.linalg.norm(observer)
+    finite = jnp.isfinite(norms[0]) & jnp.isfinite(norms[1])
+    both = due & finite & (norms[0] > 0) & (norms[1] > 0)
+    safe = [jnp.where(both, norm, 1) for norm in norms]
+    cosine = jnp.sum(driver / safe[0] * (observer / safe[1]))
+    lost = due & ~finite
+    return Comparison(
+        jnp.where(both, cosine, 0),
+        jnp.where(both, norms[0], 0),
+        jnp.where(both, norms[1], 0),
+        both.astype(int),
+        lost.astype(int),
+        jnp.where(lost, step, -1),
+    )
 
 
 class Measured(eqx.Module):
     """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
 
     loss: Float[Array, ""]
-    cosine: Float[Array, " observers"]
-    """Of each observer's gradient with the driver's."""
-    norm_ratio: Float[Array, " observers"]
-    """The norm of each observer's gradient over the driver's."""
-    comparable: Float[Array, " observers"]
-    """The number of steps at which neither the observer's gradient nor the driver's was zero: only these are compared."""
+    """The sum of the steps' losses."""
+    comparison: Comparison
+    """Of each observer with the driver."""
     diverged_at: Int[Array, ""]
     """The first step whose loss is not a finite number; -1: none."""
     finite_data: Bool[Array, ""]
@@ -26,30 +105,16 @@ class Measured(eqx.Module):
 
     @classmethod
     def nothing(cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""]) -> "Measured":
-        zeros = jnp.zeros(observers)
-        return cls(jnp.zeros(()), zeros, zeros, zeros, jnp.array(-1), finite_data, has_loss)
+        zero, count = jnp.zeros(observers), jnp.zeros(observers, int)
+        comparison = Comparison(zero, zero, zero, count, count, count - 1)
+        return cls(jnp.zeros(()), comparison, jnp.array(-1), finite_data, has_loss)
 
-    def add(self, t: Any, loss: Float[Array, ""], grads: list[Float[Array, "n m"]]) -> "Measured":
-        """One more step; `grads` of the driver first, then of each observer."""
-        cosine, norm_ratio, comparable = compare(grads)
+    def add(self, t: Int[Array, ""], loss: Float[Array, ""], comparisons: list[Comparison]) -> "Measured":
+        """One more step, and each observer's comparison."""
         return Measured(
             self.loss + loss,
-            self.cosine + cosine,
-            self.norm_ratio + norm_ratio,
-            self.comparable + comparable,
+            self.comparison + jax.tree.map(lambda *each: jnp.stack(each), *comparisons) if comparisons else self.comparison,
             jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
             self.finite_data,
             self.has_loss,
         )
-
-
-def compare(grads: list[Float[Array, "n m"]]) -> Float[Array, "3 observers"]:
-    """Each observer's cosine with the driver, the ratio of their norms, and 1; all 0 where one of the two gradients is zero."""
-    driver, norms = grads[0], [jnp.linalg.norm(G) for G in grads]
-    rows = [jnp.zeros((0, 3))]
-    for G, norm in zip(grads[1:], norms[1:], strict=True):
-        both = (norms[0] > 0) & (norm > 0)
-        scale = jnp.where(both, norms[0], 1)
-        cosine = jnp.sum(driver * G) / (scale * jnp.where(both, norm, 1))
-        rows.append(jnp.where(both, jnp.array([[cosine, norm / scale, 1.0]]), 0))
-    return jnp.concatenate(rows).T

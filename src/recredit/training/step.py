@@ -1,5 +1,6 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from recredit.errors import check_count, check_fields
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
-from recredit.training.measured import Measured
+from recredit.training.measured import Measured, Pair
 from recredit.training.precompute import split
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
@@ -38,6 +39,8 @@ class Learner(eqx.Module):
     """The task's state."""
     key: Key[Array, "*streams"]
     """The rules' own randomness."""
+    pairs: tuple[Pair, ...] = ()
+    """What is kept to compare each observer's gradient with the driver's."""
 
 
 class Trainer(eqx.Module):
@@ -90,7 +93,8 @@ class Trainer(eqx.Module):
         net = self.create(k_net)
         r = net.phi(jax.random.normal(k_r, (net.n,)))
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
-        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules)
+        pairs = tuple(Pair.start(self.rules[0], observer, net.W) for observer in self.rules[1:])
+        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules, pairs)
         if self.streams == 1:
             return learner
 
@@ -99,7 +103,7 @@ class Trainer(eqx.Module):
             return r, states, self.task.stream(learner.stream, number, self.streams), stream_key(k_rules, number)
 
         begun = jax.vmap(begin, out_axes=(0, seed_axes(states), 0, 0))(jnp.arange(self.streams))
-        return Learner(net, begun[0], learner.optimizer, *begun[1:])
+        return Learner(net, begun[0], learner.optimizer, *begun[1:], pairs)
 
     def step(
         self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
@@ -130,7 +134,7 @@ class Trainer(eqx.Module):
         loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
         updates, optimizer = self.optimizer.update({"W": grads[0], **readout}, learner.optimizer, weights(net))
         net = with_weights(net, optax.apply_updates(weights(net), updates))
-        return Learner(net, r, optimizer, states, learner.stream, learner.key), loss, grads
+        return Learner(net, r, optimizer, states, learner.stream, learner.key, learner.pairs), loss, grads
 
     def chunk(
         self, stream: Any, first: Any, length: int
@@ -147,8 +151,11 @@ class Trainer(eqx.Module):
 
         def one_step(early, late):
             (t, key), (learner, measured, x, target) = early, late
-            learner, loss, grads = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
-            return learner, measured.add(t, loss, grads)
+            learner, loss, (G, *others) = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
+            watched = zip(learner.pairs, self.rules[1:], others, strict=True)
+            compared = [pair.add((self.rules[0], rule), t, (G, other)) for pair, rule, other in watched]
+            learner = replace(learner, pairs=tuple(pair for pair, _ in compared))
+            return learner, measured.add(t, loss, [comparison for _, comparison in compared])
 
         finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
         total = Measured.nothing(len(self.rules) - 1, finite, learner.net.has_loss(targets))
