@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.metadata import version
 from pathlib import Path
 
+from recredit import __version__
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Operation
 from recredit.report.audit_tables import MARKS, MEANINGS, PAPER, TITLE, differences, facts, paper_text, shown_file
@@ -113,7 +113,7 @@ def as_html(audits: Sequence[Audit]) -> str:
 </head>
 <body>
 <h1>{TITLE}</h1>
-<p>Read off the rules' own programs by recredit {version("recredit")}. A mark leads to its evidence.</p>
+<p>Read off the rules' own programs by recredit {__version__}. A mark leads to its evidence.</p>
 <div class="matrix"><table><thead><tr><th>rule</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 <p>{marks}; <span class="differs">shaded</span>: differs from {escape(PAPER)}.</p>
 <h2>The criteria</h2>

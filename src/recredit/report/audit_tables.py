@@ -4,7 +4,6 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from recredit import __version__
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit
 from recredit.report.tables import fitted
@@ -131,7 +131,7 @@ def explain(audit: Audit, width: int) -> Group:
 def as_json(audits: Sequence[Audit]) -> str:
     """Everything that the audits found, and the paper's verdicts beside it."""
     told = {
-        "made_with": f"recredit {version('recredit')}",
+        "made_with": f"recredit {__version__}",
         "criteria": CRITERIA,
         "audits": [asdict(audit) | {"paper": [asdict(each) for each in compare(audit)]} for audit in audits],
     }

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from recredit import __version__
+
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
-    packages = ("recredit", "jax", "jaxlib", "equinox", "optax", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    packages = ("jax", "jaxlib", "equinox", "optax", "numpy")
+    return {"python": platform.python_version(), "recredit": __version__} | {name: version(name) for name in packages}
 
 
 def writable_folder(folder: Path, files: Iterable[str] = ()) -> Path:

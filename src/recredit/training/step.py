@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from recredit.contract import check_rule, check_steps, example_key, random_key, trace_rule
-from recredit.errors import check_count, check_fields
+from recredit.errors import brief, check_count, check_fields
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
@@ -63,6 +63,8 @@ class Trainer(eqx.Module):
 
     def __check_init__(self):
         check_fields(self)
+        if not isinstance(self.rules, tuple) or not self.rules:
+            raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(self.rules)}.")
         for rule in self.rules:
             check_rule(rule, type(rule).__name__)
         check_task(self.task)
