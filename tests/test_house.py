@@ -21,7 +21,7 @@ FILES = {".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__
 
 # From the bottom up: a module imports from its own room and from those above its line, never from below.
 LAYERS = [
-    {"errors"},
+    {"errors", "__version__"},
     {"network"},
     {"rule"},
     {"blocks"},
