@@ -78,6 +78,8 @@ BAD = {
     "learning rate": (training("--set", "optimizer.learning_rate=-1"), "learning rate must lie in [0, inf), not -1"),
     "observers": (training("--set", "observers=3"), "each rule needs a name"),
     "seeds": (training(seeds="0"), "number of seeds must be a whole number of at least 1, not 0"),
+    "too many seeds": (training(seeds="1e9"), "the number of seeds must be at most 100,000, not 1000000000"),
+    "too many seeds of the figure": (["fig1", "--seeds", "1e9"], "the number of seeds must be at most 100,000, not 1000000000"),
     "half a seed": (training(seeds="2.5"), '"2.5" is not a whole number'),
     "steps": (training(steps="0"), "steps must be a whole number of at least 1, not 0"),
     "bin": (training(bin="0"), "bin must be a whole number of at least 1, not 0"),

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console
-from recredit.errors import check_count
+from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.tables import claims_table, losses_table, show
 from recredit.runs.store import writable_folder, write_dataset, write_whole
 from recredit.studies import claims, fig1
@@ -21,13 +21,11 @@ def run_fig1(
     """Compute what is missing of Fig. 1, then write the figure, the curves and the claims."""
     began = time.monotonic()
     size = fig1.SCALES[scale] | {k: v for k, v in {"seeds": seeds, "steps": steps}.items() if v is not None}
-    for name, count in size.items():
-        check_count(f"the number of {name}", count)
-    if seeds_at_once is not None:
-        check_count("the number of seeds at once", seeds_at_once)
+    chosen = check_seeds(size["seeds"])
+    check_count("the number of steps", size["steps"])
+    check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
     folder = writable_folder(out or Path("results") / _name(scale, variant, size), WRITTEN)
-    chosen = range(size["seeds"])
     console.out(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
     compute_runs(folder, cells, chosen, seeds_at_once, fig1.seconds)
     data = fig1.curves(folder, variant, cells, chosen)
