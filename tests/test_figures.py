@@ -192,6 +192,9 @@ def test_a_loss_far_above_the_untrained_networks_counts_as_diverged():
     assert diverged(data).values.tolist() == [[False, True, True, True]]
     silent = data.assign(loss_at_start=0 * data.loss_at_start)  # no label in the first steps: nothing to hold it against
     assert diverged(silent).values.tolist() == [[False, False, True, True]]
+    assert diverged(data, [0.5, 0.72]).values.tolist() == [
+        [False, False, True, True]
+    ]  # a level beyond what was seen at the start
     assert summary(final_loss(data.expand_dims(task=["t"])))["t"]["rflo"]["seeds"] == 1
 
 

@@ -24,7 +24,7 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     from recredit.report.figures import draw_runs  # here, so that a refusal need not wait for matplotlib
 
     draw_runs(data, asked.runs, folder / "loss.png")
-    final = shown(final_loss(data), task).expand_dims(task=[name])
+    final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
     show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
     console.print(f"Loss: {loss_unit(task)}.")
     for what, level in loss_levels(task).items():

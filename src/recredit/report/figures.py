@@ -21,6 +21,7 @@ from recredit.runs.settings import Run
 from recredit.runs.store import write_whole
 from recredit.studies.final_loss import DIVERGED_MEANS, bin_steps, diverged, loss_levels, loss_unit, shown
 
+Look = dict[str, Any]  # of a line: its colour and style
 # Okabe & Ito's colours, told apart by every kind of sight; grey for the baseline that does not learn.
 COLOURS = ["#7f7f7f", "#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9"]
 STYLES = ["-", "-", (0, (4, 1.5)), "-", "-", "-", "-", "-"]  # BPTT and RTRL often lie on each other
@@ -32,7 +33,7 @@ CHOSEN = [
 LETTERS = "abcdefgh"
 
 
-def _draw_line(axes: Axes, values: xr.DataArray, look: dict[str, Any], label: str) -> None:
+def _draw_line(axes: Axes, values: xr.DataArray, look: Look, label: str) -> None:
     """Mean and standard error over seeds of (seed, step), each bin as it is, in its middle; nan: a seed without a value."""
     count = values.notnull().sum("seed")
     middle = (values.step - bin_steps(values.step) / 2).values
@@ -46,24 +47,23 @@ def _draw_line(axes: Axes, values: xr.DataArray, look: dict[str, Any], label: st
     axes.plot(middle, mean, **look, linewidth=1.6, label=label)
 
 
-def _draw_losses(axes: Axes, data: xr.Dataset, floors: dict[str, float], looks: Iterable[dict[str, Any]]) -> None:
-    """The loss of each rule (rule, seed, step) over the seeds that did not diverge, and the known levels as lines."""
-    lost = diverged(data).transpose("rule", "seed").values
-    loss = data.loss.transpose("rule", "seed", "step")
-    for values, gone, look in zip(loss, lost, looks, strict=False):
+def _draw_losses(axes: Axes, loss: xr.DataArray, lost: xr.DataArray, floors: dict[str, float], looks: Iterable[Look]) -> None:
+    """The loss of each rule (rule, seed, step) over the seeds that are not `lost`, and the known levels as lines."""
+    loss, lost = loss.transpose("rule", "seed", "step"), lost.transpose("rule", "seed")
+    for values, gone, look in zip(loss, lost.values, looks, strict=False):
         if gone.all():
             axes.plot([], [], **look, label=str(values.rule.values))
         else:
             _draw_line(axes, values[~gone], look, str(values.rule.values))
-    _finish(axes, data.step)
-    note = [f"{rule}: {gone.sum()} of {len(gone)} seeds diverged" for rule, gone in zip(data.rule.values, lost) if gone.any()]
+    _finish(axes, loss.step)
+    note = [f"{gone.rule.item()}: {gone.values.sum()} of {gone.size} seeds diverged" for gone in lost if gone.any()]
     axes.set_xlabel("\n".join(["network steps", *note]))
     if lost.all():
         words = textwrap.fill(f"Every seed diverged: {DIVERGED_MEANS}.", 50)
         axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="0.4")
         axes.set_yticks([])
         return
-    drawn = loss.where(~diverged(data)).mean("seed")
+    drawn = loss.where(~lost).mean("seed")
     heights = [float(drawn.min()), float(drawn.max()), *floors.values()]
     if max(heights) > 5 * min(heights) > 0:
         axes.set_yscale("log")
@@ -113,7 +113,8 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     panels = figure.subplots(1, data.sizes["task"])
     for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
-        _draw_losses(axes, data.sel(task=task), floors[task], LOOKS)
+        of_task = data.sel(task=task)
+        _draw_losses(axes, of_task.loss, diverged(of_task, floors[task].values()), floors[task], LOOKS)
         axes.set_ylabel(str(data.unit.sel(task=task).values))
         axes.set_title(f"{letter})  {titles[task]}", loc="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
@@ -134,11 +135,11 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     title, caption = textwrap.fill(_settings(run.task), 90), textwrap.fill(_caption(data, runs), 125)
     figure = Figure(layout="constrained")
     panels = figure.subplots(2 if aligned else 1, 1, squeeze=False)[:, 0]
-    losses = data.assign({name: shown(data[name], task) for name in ("loss", "loss_at_start")})
-    _draw_losses(panels[0], losses, loss_levels(task), itertools.cycle(CHOSEN))
+    lost = diverged(data, task.floors().values())
+    _draw_losses(panels[0], shown(data.loss, task), lost, loss_levels(task), itertools.cycle(CHOSEN))
     panels[0].set_ylabel(loss_unit(task))
     if aligned:
-        _draw_alignment(panels[1], data)
+        _draw_alignment(panels[1], data.cosine.where(~lost))
     lines = sum(_draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
     figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -164,17 +165,17 @@ def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
     return f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
-def _draw_alignment(axes: Axes, data: xr.Dataset) -> None:
-    """The cosine of each observer's gradient with that of the rule that drives, over the seeds that did not diverge."""
-    cosine = data.cosine.where(~diverged(data)).transpose("rule", "observer", "seed", "step")
-    looks = itertools.islice(itertools.cycle(CHOSEN), data.sizes["rule"], None)  # other colours than the losses have
+def _draw_alignment(axes: Axes, cosine: xr.DataArray) -> None:
+    """The cosine (rule, observer, seed, step) of each observer's gradient with that of the rule that drives."""
+    cosine = cosine.transpose("rule", "observer", "seed", "step")
+    looks = itertools.islice(itertools.cycle(CHOSEN), cosine.sizes["rule"], None)  # other colours than the losses have
     for values, look in zip([each for of_rule in cosine for each in of_rule], looks, strict=False):
         label = f"{values.observer.values} beside {values.rule.values}"
         _draw_line(axes, values, look, label if values.notnull().any() else f"{label}: never comparable")
     axes.axhline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     axes.set_ylabel("cosine of the gradients")
     axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)
-    _finish(axes, data.step)
+    _finish(axes, cosine.step)
 
 
 def _settings(table: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What studies share: the unit in which a task's loss is shown, the loss at the end of a run, and when a run has diverged."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import xarray as xr
 
 from recredit.tasks import AbstractTask
 
-DIVERGED = 10  # times the loss at the start: a loss at the end above it counts as divergence, finite or not
-DIVERGED_MEANS = f"a loss that is not finite, or at the end more than {DIVERGED} times that of the untrained network"
+DIVERGED = 10  # times the untrained network's loss and the task's known levels: beyond it a loss counts as divergence
+DIVERGED_MEANS = (
+    f"a loss that is not finite, or at the end more than {DIVERGED} times that of the untrained network "
+    "and of every known level"
+)
 
 
 def shown(loss: Any, task: AbstractTask) -> Any:
@@ -26,15 +30,16 @@ def loss_levels(task: AbstractTask) -> dict[str, float]:
     return {what: shown(level, task) for what, level in task.floors().items()}
 
 
-def final_loss(data: xr.Dataset) -> xr.DataArray:
+def final_loss(data: xr.Dataset, levels: Iterable[float] = ()) -> xr.DataArray:
     """The loss at the end, over the steps that `averaged` names (..., seed); nan for a seed that `diverged`."""
-    return _end(data).where(~diverged(data))
+    return _end(data).where(~diverged(data, levels))
 
 
-def diverged(data: xr.Dataset) -> xr.DataArray:
-    """Which seeds diverged: a loss that is not finite, or one at the end above `DIVERGED` times the untrained network's."""
-    end = _end(data)
-    return (data.diverged_at >= 0) | ~np.isfinite(end) | ((end > DIVERGED * data.loss_at_start) & (data.loss_at_start > 0))
+def diverged(data: xr.Dataset, levels: Iterable[float] = ()) -> xr.DataArray:
+    """Which seeds diverged, as `DIVERGED_MEANS` says; `levels`: the task's known ones, in the unit of the data's loss."""
+    end, start = _end(data), data.loss_at_start
+    usual = start.clip(min=max(levels, default=0))
+    return (data.diverged_at >= 0) | ~np.isfinite(end) | ((end > DIVERGED * usual) & (start > 0))
 
 
 def averaged(step: xr.DataArray) -> str:
