@@ -315,20 +315,16 @@ def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(ca
 
 def test_several_rules_one_of_them_ones_own_are_paired_in_one_table_figure_and_file(capfd):
     Path("own.py").write_text(RULE.replace("step.error.sum() * net.W", "0 * net.W"))
-    succeeds(*training("--rule", "fixed_w", "own.py:Mine", "--observe", "uoro", "own.py:Mine", seeds="2"))
-    told, data = capfd.readouterr().out, xr.load_dataset("results/add-rflo-fixed_w-Mine/run.nc")
-    assert data.rule.values.tolist() == ["rflo", "fixed_w", "Mine"]
-    assert data.observer.values.tolist() == ["uoro", "Mine"]
+    succeeds(*training("--rule", "own.py:Mine", "--observe", "own.py:Mine", rule="fixed_w", seeds="2"))
+    told, data = capfd.readouterr().out, xr.load_dataset("results/add-fixed_w-Mine/run.nc")
+    assert (data.rule.values.tolist(), data.observer.values.tolist()) == (["fixed_w", "Mine"], ["Mine"])
     assert data.loss.dims == ("rule", "seed", "step")
     assert data.cosine.dims == ("rule", "seed", "observer", "step")
-    assert_says_what_it_is(data)
-    assert {name: run["rule"]["name"] for name, run in json.loads(data.attrs["runs"]).items()} == {
-        name: name for name in ("rflo", "fixed_w", "Mine")
-    }
-    assert all(re.search(rf"add.*{name}.*\d\.\d+.*\d\.\d+", told) for name in ("rflo", "fixed_w", "Mine"))
+    assert [run["rule"]["name"] for run in json.loads(data.attrs["runs"]).values()] == ["fixed_w", "Mine"]
+    assert all(re.search(rf"add.*{name}.*\d\.\d+.*\d\.\d+", told) for name in ("fixed_w", "Mine"))
     for name in ("loss", "W", "W_out"):  # a gradient of 0 in the same seeds is fixed-W
         np.testing.assert_array_equal(data[name].sel(rule="Mine"), data[name].sel(rule="fixed_w"))
-        assert not np.array_equal(data[name].sel(rule="rflo"), data[name].sel(rule="fixed_w"))
+    assert Path("results/add-fixed_w-Mine/loss.png").stat().st_size > 10_000
 
 
 def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
@@ -336,6 +332,7 @@ def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
         raise ValueError(f"{folder}.")
 
     monkeypatch.setattr("recredit.cli.fig1.compute_runs", stop)
+    monkeypatch.setattr("recredit.studies.fig1.runs", lambda *_: {})
     folders = {
         (): "fig1-written",
         ("--scale", "quick"): "fig1-written-quick",

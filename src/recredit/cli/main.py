@@ -119,7 +119,7 @@ def train(
     seeds
         Number of seeds (default 20).
     steps
-        Number of network steps (default 1,000,000).
+        Number of network steps (default 1,000,000, or as many as a recording has).
     bin
         Network steps over which the loss is averaged (default 10,000, or a hundredth of a shorter run).
     streams
