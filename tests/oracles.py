@@ -23,7 +23,7 @@ def small_net(n=4, n_in=2, n_out=3, alpha=0.5, activation="tanh", head="softmax"
 def drawn_weights(sizes, seed):
     """W, W_out and b_out, with biases."""
     k_net, k_b, k_out = jax.random.split(jax.random.key(seed), 3)
-    net = LeakyRNN.create(sizes, k_net, alpha=1.0, head="softmax")
+    net = LeakyRNN.create(sizes, k_net, alpha=1.0, head="linear")
     b_rec, b_out = (0.1 * jax.random.normal(key, (size,)) for key, size in ((k_b, net.n), (k_out, net.n_out)))
     return net.W.at[:, -1].set(b_rec), net.W_out, b_out
 
