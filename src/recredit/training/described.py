@@ -22,7 +22,7 @@ MEANING = {
     "W_out": ("weights of the read-out after the last step", "1"),
     "b_out": ("biases of the read-out after the last step", "1"),
     "seed": ("seed of the initial weights, the data and the rule's own randomness", "1"),
-    "step": ("last network step of the bin", "network step"),
+    "step": ("network steps done at the end of the bin", "network step"),
     "observer": ("rule that sees the same steps and changes nothing", ""),
     "unit": ("recurrent unit", "1"),
     "output": ("output of the network", "1"),
