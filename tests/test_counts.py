@@ -71,7 +71,8 @@ def moved(now, kept, tolerance):
 def test_a_step_costs_what_it_did_and_grows_as_it_should(name):
     kept = json.loads(FILE.read_text())
     small, large = (counts(RULES[name](), n) for n in (N, 2 * N))
-    assert not moved(small, kept["counts"][name], kept["tolerance"])
+    if jax.__version_info__ >= (0, 10, 2):  # before, XLA counts fewer bytes of the rules with a window
+        assert not moved(small, kept["counts"][name], kept["tolerance"])
     assert EXPONENT[name] - 0.35 < grown(small, large) < EXPONENT[name] + 0.05
     for now in (small, large):
         assert now["largest"] <= now["allowed"]  # no array, even within a fusion, is larger than W or the largest of the state

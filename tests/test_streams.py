@@ -138,8 +138,8 @@ def test_stream_0_is_the_only_stream_and_the_others_differ_in_rates_data_and_noi
     same(data(one, alone), [array[:, 0] for array in played])
     for array in (learner.r, jax.random.key_data(learner.key), *(jnp.moveaxis(array, 1, 0) for array in played)):
         assert len(np.unique(np.asarray(array).reshape(4, -1), axis=0)) == 4
-    seeds = [four.start(seed) for seed in range(40)]
-    coins = np.concatenate([data(four, seed)[0][:: getattr(TASKS[task], "hold", 1), :, 0] for seed in seeds])
+    inputs = jax.jit(jax.vmap(lambda seed: data(four, four.start(seed))[0]))(jnp.arange(40))
+    coins = np.concatenate(inputs[:, :: getattr(TASKS[task], "hold", 1), :, 0])
     between = np.corrcoef(np.concatenate([coins[1:], coins[:-1]], axis=1).T)  # also of one stream with another's next coin
     assert abs(between - np.eye(8)).max() < 5 / np.sqrt(len(coins))
 

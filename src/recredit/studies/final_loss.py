@@ -1,5 +1,6 @@
 """What studies share: the unit in which a task's loss is shown, the loss at the end of a run, and when a run has diverged."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -68,7 +69,8 @@ def _end(data: xr.Dataset) -> xr.DataArray:
 def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:
     """Mean, standard error and number of seeds that did not diverge, of each task and rule; None where undefined."""
     seeds = final.count("seed")
-    mean, error = final.mean("seed"), final.std("seed", ddof=1) / np.sqrt(seeds)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a mean of no seed, a spread of one
+        mean, error = final.mean("seed"), final.std("seed", ddof=1) / np.sqrt(seeds)
 
     def number(value: xr.DataArray) -> float | None:
         return float(value) if np.isfinite(value) else None
