@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from recredit.runs import work
+
 MAIN = "from recredit.cli.main import main; main()"
 
 
@@ -25,3 +27,14 @@ def recredit(*arguments, **environment):
 def test_a_notebooks_backend_and_an_unwritable_home_are_no_concern_of_figures_that_go_to_files():
     foreign = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPLCONFIGDIR": "/proc/none"}
     assert recredit("audit", "fixed_w", "--slopes", "out.png", **foreign)[::2] == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are not pinned here")
+def test_a_thread_that_has_just_ended_does_not_end_its_worker(monkeypatch):
+    (core, *_), threads = os.sched_getaffinity(0), os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*threads(path), "4194305"])  # no process has such a number
+    monkeypatch.setenv("RECREDIT_CORE", str(core))
+    pinned = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, _: pinned.append(os.sched_getaffinity(thread)))
+    assert work.take_core() == "cpu"
+    assert pinned

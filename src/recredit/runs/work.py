@@ -1,5 +1,6 @@
 """What a worker process does: take its core, and train one run for some seeds."""
 
+import contextlib
 import json
 import os
 import time
@@ -24,7 +25,8 @@ def take_core() -> str:
     core = os.environ.get("RECREDIT_CORE")
     if core and backend == "cpu" and hasattr(os, "sched_setaffinity"):
         for thread in os.listdir("/proc/self/task"):  # JAX's own threads too, which have begun by now
-            os.sched_setaffinity(int(thread), {int(core)})
+            with contextlib.suppress(ProcessLookupError):  # a thread that has ended since
+                os.sched_setaffinity(int(thread), {int(core)})
     return backend
 
 
