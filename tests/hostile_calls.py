@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import recredit
@@ -46,6 +46,17 @@ NO_NUMBERS += [RULES, TASKS["add"], optax.adam, RULES["uoro"](), TASKS["add"](),
 NUMBERS = [2.5, -1, 0, float("nan"), float("inf"), -float("inf"), 1e39, -1e39, 1e-60, 2**31, 10**30, 10**400, 10**5000, np.nan]
 NUMBERS += [np.int64(-3), np.float32("inf"), Fraction(1, 3), np.array(2.5), jnp.array(-1), np.longdouble(3), np.uint8(2), 3.0]
 WRONG = st.sampled_from(NO_NUMBERS + NUMBERS) | st.text(max_size=5) | st.floats() | st.integers(-3, 3)
+
+NESTED = WRONG | st.one_of(
+    WRONG.map(lambda wrong: {"name": wrong}),
+    WRONG.map(lambda wrong: {"name": "dni", "jacobian": wrong, "rate": 0.1}),
+    WRONG.map(lambda wrong: {"name": "add", "t1": wrong}),
+    WRONG.map(lambda wrong: {"n": wrong}),
+    WRONG.map(lambda wrong: {"learning_rate": wrong}),
+    WRONG.map(lambda wrong: {"name": "adam", "b1": wrong}),
+    WRONG.map(lambda wrong: [wrong]),
+    WRONG.map(lambda wrong: [1, wrong]),
+)
 
 COUNT = [1, 2, np.int64(2), 3.0, np.array(2)]
 RATE = [0.1, 1, np.float32(0.1), Fraction(1, 10), 0]
@@ -120,7 +131,9 @@ def calls(draw):
         code = getattr(function, "__code__", None) or function.__init__.__code__
         known = {name: known[name] for name in code.co_varnames[: code.co_argcount] if name in known}
     wrong = draw(st.sets(st.sampled_from(sorted(known)), max_size=2)) if known else set()
-    return what, {name: draw(WRONG if name in wrong else st.sampled_from(right)) for name, right in known.items()}
+    arguments = {name: draw(NESTED if name in wrong else st.sampled_from(right)) for name, right in known.items()}
+    assume(arguments.get("steps", 1) is not None)  # right, and a million steps
+    return what, arguments
 
 
 def check(call):
