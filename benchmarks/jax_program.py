@@ -4,9 +4,9 @@ import time
 from functools import partial
 
 import costs
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from grad_rule import GradBPTT
 
@@ -16,6 +16,7 @@ from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks.add import Add
 from recredit.training import loop
+from recredit.training.programs import program_of
 from recredit.training.step import Trainer
 
 OVERHEAD = 2e-7  # seconds a step of one seed that is not arithmetic, about
@@ -29,13 +30,14 @@ class Program:
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)
-        self.learners, _ = eqx.filter_jit(loop._start)(trainer, jnp.arange(self.seeds), 1)
-        segment, self.first = loop.fast_segment(), 0
+        start, arrays = program_of(loop._start, trainer, np.arange(self.seeds), 1)
+        (self.learners, _), self.first = start(*arrays), 0
+        segment, self.arrays = loop.fast_segment(trainer, self.learners, 0, self.steps)
         begin = time.perf_counter()
-        compiled = segment.lower(trainer, self.learners, jnp.array(0), self.steps).compile()
+        self.run = segment.lower(*self.arrays).compile()
         compile_s = time.perf_counter() - begin
-        self.run = partial(compiled, trainer)
-        memory = segment.lower(trainer, self.learners, jnp.array(0), FEW).compile().compiled.memory_analysis()
+        few, arrays = loop.fast_segment(trainer, self.learners, 0, FEW)
+        memory = few.lower(*arrays).compile().memory_analysis()
         peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
         learner = jax.eval_shape(trainer.start, 0)
         self.about = {
@@ -47,7 +49,8 @@ class Program:
         }
 
     def call(self) -> None:
-        self.learners, measured = jax.block_until_ready(self.run(self.learners, jnp.array(self.first), self.steps))
+        trainer, _, _, none = self.arrays
+        self.learners, measured = jax.block_until_ready(self.run(trainer, self.learners, np.array(self.first), none))
         self.first += self.steps
         if not jnp.isfinite(measured.loss).all():
             raise FloatingPointError("the loss is not finite.")

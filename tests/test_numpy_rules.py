@@ -12,7 +12,7 @@ from oracles import small_net, stream
 
 from recredit.network import Network
 from recredit.rules import RULES
-from recredit.tasks.add import Add
+from recredit.tasks import Recorded
 from recredit.training.step import Learner, Trainer, rule_key, weights
 
 pytestmark = pytest.mark.equations
@@ -64,9 +64,9 @@ def test_the_baseline_learns_what_the_library_learns(name, head):
     net = small_net(**SIZES[head], alpha=0.4, head=head)
     r, inputs, targets = stream(net, STEPS)
     key, rule = jax.random.key(2), RULES[name]()
-    trainer = Trainer((rule,), Add(), Network(), optax.sgd(RATE))
+    trainer = Trainer((rule,), Recorded(inputs, targets, head), Network(net.n, net.alpha), optax.sgd(RATE))
     state = rule.init(net, rule_key(key, 0, 0))
-    learner = Learner(net, r, trainer.optimizer.init(weights(net)), (state,), None, key)
+    learner = Learner(net, r, trainer.optimizer.init(weights(net), key), (state,), None, key)
     after, losses = jax.lax.scan(lambda now, x: trainer.step(now, *x)[:2], learner, (jnp.arange(STEPS), inputs, targets))
 
     rng = Replay(draws(name, net, state, [rule_key(key, 0, t + 1) for t in range(STEPS)]))

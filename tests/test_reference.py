@@ -45,7 +45,8 @@ def test_trajectory_of_the_authors_program(run, rule):
     if run.endswith("random_feedback"):
         state = eqx.tree_at(lambda s: s.feedback, state, jnp.array(DATA["W_FB"]))
     trainer = Trainer((rule,), Recorded(DATA["X"], DATA["Y"], "softmax"), Network(n=8), optax.sgd(float(DATA["lr"])))
-    learner = Learner(net, jnp.zeros(8), trainer.optimizer.init(weights(net)), (state,), None, jax.random.key(0))
+    key = jax.random.key(0)
+    learner = Learner(net, jnp.zeros(8), trainer.optimizer.init(weights(net), key), (state,), None, key)
     step, losses, grads = jax.jit(lambda *sample: trainer.step(*sample)), [], []
     for t, (x, y) in enumerate(zip(DATA["X"], DATA["Y"], strict=True)):
         learner, loss, (G,) = step(learner, t, jnp.array(x), jnp.array(y))

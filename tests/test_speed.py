@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,11 +30,11 @@ ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 def test_a_segment_is_its_steps_one_by_one(name, length, monkeypatch):
     monkeypatch.setattr(one_step, "DRAWN", 4)
     made = Trainer((RULES[name](),), ADD, SMALL, SGD)
-    after, measured = jax.jit(made.segment, static_argnums=2)(made.start(3), jnp.array(0), length)
+    after, measured = eqx.filter_jit(made.segment)(made.start(3), jnp.array(0), length)
     _, inputs, targets = made.chunk(made.start(3).stream, jnp.array(0), length)
-    step, learner, loss = jax.jit(made.step), made.start(3), 0.0
+    step, learner, loss = eqx.filter_jit(made.step), made.start(3), 0.0
     for t in range(length):
-        learner, lost, _ = step(learner, t, inputs[t], targets[t])
+        learner, lost, _ = step(learner, jnp.array(t), inputs[t], targets[t])
         loss += lost
     np.testing.assert_allclose(measured.loss, loss, rtol=1e-12)
     for one, other in zip(jax.tree.leaves(after), jax.tree.leaves(learner), strict=True):

@@ -51,9 +51,13 @@ def one_of(learner, stream):
     return Learner(learner.net, learner.r[stream], learner.optimizer, states, kept, learner.key[stream], learner.pairs)
 
 
+def parts(arrays):
+    return [{"W": arrays["W"]}, {name: arrays[name] for name in ("W_out", "b_out")}]
+
+
 def by_hand(trainer, learner, inputs, targets):
-    """The final weights, and each step's loss and gradients, with a plain loop over the streams."""
-    net, memory, optimizer, keys = learner.net, learner.optimizer, trainer.optimizer, learner.key
+    """The final weights, and each step's loss and gradients, with a plain loop over streams and Adam for W and the rest."""
+    net, keys, memory = learner.net, learner.key, [ADAM.init(part) for part in parts(weights(learner.net))]
     alone = [one_of(learner, s) for s in range(trainer.streams)]
     rates, states = [each.r for each in alone], [list(each.states) for each in alone]
 
@@ -68,9 +72,9 @@ def by_hand(trainer, learner, inputs, targets):
         return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
 
     @jax.jit
-    def learn(net, memory, gradient):
-        updates, memory = optimizer.update(gradient, memory, weights(net))
-        return with_weights(net, optax.apply_updates(weights(net), updates)), memory
+    def learn(weights, memory, gradient):
+        updates, memory = ADAM.update(gradient, memory, weights)
+        return optax.apply_updates(weights, updates), memory
 
     losses, grads = [], []
     for t in range(len(inputs)):
@@ -79,7 +83,11 @@ def by_hand(trainer, learner, inputs, targets):
             rates[s], *heard, states[s] = go(net, rates[s], states[s], t + 1, keys[s], inputs[t, s], targets[t, s])
             told.append(heard)
         loss, readout, each = jax.tree.map(lambda *arrays: sum(arrays) / len(arrays), *told)
-        net, memory = learn(net, memory, {"W": each[0], **readout})
+        now = parts(weights(net))
+        for i, gradient in enumerate(parts({"W": each[0], **readout})):
+            if i or (t + 1) % trainer.rules[0].period == 0:
+                now[i], memory[i] = learn(now[i], memory[i], gradient)
+        net = with_weights(net, now[0] | now[1])
         losses.append(float(loss))
         grads.append(np.stack(each))
     return weights(net), np.array(losses), np.stack(grads, axis=1)
@@ -104,9 +112,8 @@ def test_one_stream_is_the_run_without_streams_to_the_last_bit(task):
 
 @pytest.mark.parametrize("name", RULES)
 def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
-    rule = RULES[name]()
-    trainer = Trainer((rule,), TASK, NETWORK, ADAM)
-    learner = trainer.start(3)
+    trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM)
+    rule, learner = trainer.rules[0], trainer.start(3)
     assert learner.r.shape == (4,)
     assert learner.key.shape == learner.stream.shape == ()
     state = jax.eval_shape(rule.init, learner.net, learner.key)
@@ -120,9 +127,8 @@ def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
         loss, error = net.loss_and_error(net.readout(r), target)
         G, state = rule.update(net, Step(learner.r, r_hat, v, r, error, target), learner.states[0], rule_key(learner.key, 0, 1))
         gradient = {"W": G, "W_out": jnp.outer(error, r), "b_out": error}
-        updates, memory = ADAM.update(gradient, learner.optimizer, weights(net))
-        net = with_weights(net, optax.apply_updates(weights(net), updates))
-        return Learner(net, r, memory, (state,), learner.stream, learner.key), loss, [G]
+        after, memory = trainer.optimizer.step(0, gradient, learner.optimizer, weights(net), loss)
+        return Learner(with_weights(net, after), r, memory, (state,), learner.stream, learner.key), loss, [G]
 
     programs = [str(jax.make_jaxpr(f)(learner, x, target)) for f in (plain, lambda s, x, y: trainer.step(s, 0, x, y))]
     assert programs[0] == programs[1]

@@ -99,7 +99,8 @@ def check_instance(what: str, given: T, kind: type) -> T:
 
 def way_out(given: Any, kind: type, *makers: Any) -> str:
     """'; write RFLO()' where a class, or another function that makes what is asked for, is given in place of what it makes."""
-    makes = (inspect.isclass(given) and issubclass(given, kind)) or any(given is maker for maker in makers)
+    forms = [form for maker in makers for form in (maker, inspect.unwrap(maker))]
+    makes = (inspect.isclass(given) and issubclass(given, kind)) or any(given is form for form in forms)
     return f"; write {given.__name__}(...)" if makes else ""
 
 

@@ -1,11 +1,11 @@
 """Online training: scan over time, vmap over seeds."""
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsFloat
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask
 from recredit.training.described import described
 from recredit.training.measured import Measured
+from recredit.training.programs import program_of
 from recredit.training.step import Learner, Trainer, seed_axes, weights
 from recredit.training.untrained import AT_START, loss_at_start
 
@@ -36,14 +37,18 @@ def _start(trainer: Trainer, seeds: Int[Array, " seeds"], steps: int) -> tuple[L
     return learners, jax.vmap(loss_at_start, in_axes=(None, axes, None))(trainer, learners, steps)
 
 
-def fast_segment() -> Callable[..., tuple[Learner, Measured]]:
-    """The compiled `Trainer.segment` of several seeds at once: (trainer, learners, first, length), the learners donated."""
+def fast_segment(trainer: Trainer, learners: Learner, first: int, length: int) -> tuple[Any, tuple[Any, ...]]:
+    """The compiled `Trainer.segment` of several seeds at once, and its arguments; it uses up the learners."""
+    return program_of(_segment, trainer, learners, np.array(first), length, jit=_fast_jit())
+
+
+@functools.cache
+def _fast_jit() -> Callable[..., Any]:
     # LLVM's higher levels unroll every loop over some 37 elements or fewer whole and then do not vectorise it: at n = 32
     # the elementwise work takes five times as long. Vectors of 512 bits, where the processor has them, save a tenth or more.
     processor = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
     options = processor if jax.default_backend() == "cpu" else {}
-    # filter_jit hands on what jax.jit takes, though its type does not say so.
-    return eqx.filter_jit(_segment, donate="all-except-first", compiler_options=options)  # pyright: ignore[reportCallIssue]
+    return functools.partial(jax.jit, donate_argnums=1, compiler_options=options)
 
 
 def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length: int) -> tuple[Learner, Measured]:
@@ -110,14 +115,14 @@ def train(
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
     check_memory(min(at_once, len(chosen)) * size, -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8)
 
-    segment, parts, before = fast_segment(), [], 0
+    parts, before = [], 0
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):
 
         def tell(done: int, before: int = before, size: int = len(group)) -> None:
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(_train_together(trainer, segment, group, steps, bin, tell))
+        parts.append(_train_together(trainer, group, steps, bin, tell))
         before += len(group)
     data = xr.concat(parts, "seed")
     data = data.assign_coords(observer=list(watching)) if watching else data.drop_dims("observer")
@@ -158,11 +163,10 @@ def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.full(under.shape, np.nan), where=under > 0)
 
 
-def _train_together(
-    trainer: Trainer, segment: Callable, seeds: np.ndarray, steps: int, bin: int, progress: Progress
-) -> xr.Dataset:
+def _train_together(trainer: Trainer, seeds: np.ndarray, steps: int, bin: int, progress: Progress) -> xr.Dataset:
     """Train some seeds, vectorised together."""
-    learners, at_start = eqx.filter_jit(_start)(trainer, jnp.asarray(seeds), min(steps, AT_START))
+    start, arrays = program_of(_start, trainer, seeds, min(steps, AT_START))
+    learners, at_start = start(*arrays)
     for rule, state in zip(trainer.rules, learners.states, strict=True):
         arrays = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
         check_finite(type(rule).__name__, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
@@ -174,10 +178,11 @@ def _train_together(
         total = dict.fromkeys(bins, np.zeros(()))
         for first in range(begin, end, SEGMENT):
             length = min(SEGMENT, end - first)
-            learners, measured = segment(trainer, learners, jnp.array(first), length)
-            if not measured.finite_data.all():
+            segment, arrays = fast_segment(trainer, learners, first, length)
+            learners, measured = segment(*arrays)
+            if not np.all(measured.finite_data):
                 raise ValueError(f"the task gave data that are not finite between steps {first} and {first + length}.")
-            if not measured.has_loss.all():
+            if not np.all(measured.has_loss):
                 raise ValueError(
                     f"the task gave labels below 0 between steps {first} and {first + length}; a softmax head's are at least 0."
                 )

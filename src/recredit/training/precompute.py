@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import Literal, Var
+from jax.extend.core import Var
+
+from recredit.training.programs import evaluate
 
 
 def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable]:
@@ -30,23 +32,10 @@ def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable
     handed = [v for v in dict.fromkeys(wanted) if v in made]
 
     def first(early: Any) -> list[Any]:
-        return _evaluate(ahead, consts | dict(zip(jaxpr.invars, jax.tree.leaves(early), strict=False)), handed)
+        return evaluate(ahead, consts | dict(zip(jaxpr.invars, jax.tree.leaves(early), strict=False)), handed)
 
     def then(drawn: list[Any], early: Any, late: Any) -> Any:
         known = consts | dict(zip(jaxpr.invars, jax.tree.leaves((early, late)), strict=True)) | dict(zip(handed, drawn))
-        return jax.tree.unflatten(result, _evaluate(after, known, jaxpr.outvars))
+        return jax.tree.unflatten(result, evaluate(after, known, jaxpr.outvars))
 
     return first, then
-
-
-def _evaluate(eqns: list[Any], values: dict[Var, Any], wanted: list[Any]) -> list[Any]:
-    """The values of some variables after some equations."""
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
-
-    for eqn in eqns:
-        with eqn.ctx.manager:  # what a `with jax.threefry_partitionable(...)` around a draw had set, say
-            out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.primitive.get_bind_params(eqn.params))
-        values |= zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True)
-    return [read(atom) for atom in wanted]

@@ -1,22 +1,22 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from recredit.contract import check_rule, check_steps, example_key, random_key, trace_rule
-from recredit.errors import brief, check_count, check_fields
+from recredit.errors import brief, check_count, check_instance
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock, State, Step
 from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
 from recredit.training.measured import Measured, Pair
+from recredit.training.optimizer import Memory, Optimizer
 from recredit.training.precompute import split
+from recredit.training.programs import with_numbers_as_data
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
@@ -31,8 +31,8 @@ class Learner(eqx.Module):
     """Its weights as they are now."""
     r: Float[Array, "*streams n"]
     """Firing rates."""
-    optimizer: Any
-    """The optimiser's state."""
+    optimizer: tuple[Memory, ...]
+    """What the optimiser carries."""
     states: tuple[State, ...]
     """The learning states, of the driving rule first, then of each observer."""
     stream: Any
@@ -56,22 +56,27 @@ class Trainer(eqx.Module):
     """What is learned: the stream of inputs and labels."""
     network: Network
     """What the learners are made of."""
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Optimizer
     """What turns gradients into steps of W, W_out and b_out."""
-    streams: int = eqx.field(static=True, default=1, converter=partial(check_count, "the number of streams"))
+    streams: int = eqx.field(static=True)
     """Data streams that share a seed's weights; 1, as in the paper."""
 
-    def __check_init__(self):
-        check_fields(self)
-        if not isinstance(self.rules, tuple) or not self.rules:
-            raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(self.rules)}.")
-        for rule in self.rules:
+    def __init__(self, rules: tuple[AbstractRule, ...], task: AbstractTask, network: Network, optimizer: Any, streams: Any = 1):
+        """`optimizer`: any optax optimiser. Raises ValueError for what does not fit, TypeError for what is none of these."""
+        self.streams = check_count("the number of streams", streams)
+        check_instance("Trainer's network", network, Network)
+        if not isinstance(rules, tuple) or not rules:
+            raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(rules)}.")
+        for rule in rules:
             check_rule(rule, type(rule).__name__)
-        check_task(self.task)
-        net = jax.eval_shape(self.create, example_key())
-        for rule in self.rules:
+        check_task(task)
+        self.task, self.network = task, network
+        net, arrays = jax.eval_shape(lambda key: (net := self.create(key), weights(net)), example_key())
+        for rule in rules:
             trace_rule(rule, type(rule).__name__, net)
-        check_chunk(self.task, net, 1, self.streams)
+        check_chunk(task, net, 1, self.streams)
+        self.rules = tuple(with_numbers_as_data(rule, lambda rule: trace_rule(rule, "a rule", net)) for rule in rules)
+        self.optimizer = Optimizer(optimizer, arrays, rules[0].period)
 
     def check(self, steps: int, length: int = 1) -> None:
         """Raise ValueError unless the task and each rule's first gradient fit into `steps` steps, in chunks of `length`."""
@@ -91,12 +96,14 @@ class Trainer(eqx.Module):
         Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
         too (random feedback, say), which the streams of one network share.
         """
-        k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
+        key = random_key(seed)
+        k_net, k_r, k_task, k_rules = jax.random.split(key, 4)
         net = self.create(k_net)
         r = net.phi(jax.random.normal(k_r, (net.n,)))
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
         pairs = tuple(Pair.start(self.rules[0], observer, net.W) for observer in self.rules[1:])
-        learner = Learner(net, r, self.optimizer.init(weights(net)), states, self.task.init(net, k_task), k_rules, pairs)
+        optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
+        learner = Learner(net, r, optimizer, states, self.task.init(net, k_task), k_rules, pairs)
         if self.streams == 1:
             return learner
 
@@ -134,8 +141,8 @@ class Trainer(eqx.Module):
         gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0, 0), out_axes=(0, axes, 0))
         r, states, told = gone(learner.r, learner.states, learner.key, x, target)
         loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
-        updates, optimizer = self.optimizer.update({"W": grads[0], **readout}, learner.optimizer, weights(net))
-        net = with_weights(net, optax.apply_updates(weights(net), updates))
+        after, optimizer = self.optimizer.step(t, {"W": grads[0], **readout}, learner.optimizer, weights(net), loss)
+        net = with_weights(net, after)
         return Learner(net, r, optimizer, states, learner.stream, learner.key, learner.pairs), loss, grads
 
     def chunk(
