@@ -367,19 +367,15 @@ def test_fig1_writes_figure_curves_and_claims(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="one core only, so that the cells come one by one")
-def test_an_interrupted_run_keeps_what_is_finished_says_how_to_go_on_and_leaves_no_process():
+def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on():
     one_core = "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
     process = started("fig1", "--seeds", "1", "--steps", "400", "--out", "out", first=one_core)
     while "BPTT: done" not in (line := process.stdout.readline()):  # so the first cell, fixed-W, is written
         assert line, process.communicate()
-    workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert process.returncode == 130
     assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
-    assert len(workers) == 1
-    with pytest.raises(ProcessLookupError):
-        os.kill(workers[0], 0)
     finished = [json.loads(xr.load_dataset(path).attrs["run"])["rule"]["name"] for path in Path("out/cells").glob("[!.]*.nc")]
     assert "fixed_w" in finished
     assert set(finished) <= {"fixed_w", "f_bptt"}

@@ -1,14 +1,28 @@
 """What surrounds a computation: foreign settings, closed pipes, signals, full disks. It goes on, or says one sentence."""
 
+import errno
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+import recredit
 from recredit.runs import work
+from recredit.runs.failures import explanation
+from recredit.runs.scheduler import Worker
+from recredit.runs.settings import Run
+from recredit.runs.store import read_dataset
 
 MAIN = "from recredit.cli.main import main; main()"
+TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--seeds", "1", "--set", "network.n=4")
+LONG = ("train", "--rule", "rtrl", "--task", "add", "--steps", "2e9", "--bin", "2e9", "--seeds", "1", "--out", "out")
+INTERRUPTED = "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
+posix = pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are followed in /proc")
 
 
 @pytest.fixture(autouse=True)
@@ -17,16 +31,150 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def recredit(*arguments, **environment):
-    """The exit code and what was printed by `recredit` in a process of its own."""
-    env = os.environ | environment
-    done = subprocess.run([sys.executable, "-c", MAIN, *arguments], env=env, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
+def started(*arguments, first="pass", **environment):
+    """`recredit` in a process of its own, after a Python statement."""
+    command = [sys.executable, "-c", f"{first}\n{MAIN}", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=os.environ | environment, encoding="utf-8", **pipes)
 
 
-def test_a_notebooks_backend_and_an_unwritable_home_are_no_concern_of_figures_that_go_to_files():
-    foreign = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPLCONFIGDIR": "/proc/none"}
-    assert recredit("audit", "fixed_w", "--slopes", "out.png", **foreign)[::2] == (0, "")
+def ended(process):
+    """Its exit code, and what it printed."""
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+# Signals and workers
+
+
+def worker_of(process):
+    """The process id of the worker that a process has started."""
+    while True:
+        for tasks in Path(f"/proc/{process.pid}/task").glob("*/children"):
+            if children := tasks.read_text().split():
+                return int(children[0])
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def is_gone(pid):
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()  # dead, though nobody has asked how it ended
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def begin(worker, steps, n):
+    """Have a worker train RTRL, with an answer after each `steps` steps."""
+    table = {"rule": "rtrl", "task": "add", "steps": 3 * steps, "bin": steps, "network": {"n": n}}
+    job = {"run": Run.create(table).model_dump(), "seeds": [0], "out": "cell.nc", "seeds_at_once": None}
+    worker.greet()
+    worker.process.stdin.write(json.dumps(job) + "\n")
+    worker.process.stdin.flush()
+
+
+@pytest.mark.parametrize(("n", "steps"), [(64, 150), pytest.param(256, 30, marks=pytest.mark.slow)])
+def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(n, steps):
+    worker = Worker(0)
+    begin(worker, steps, n)
+    assert worker.hear() == {"steps": steps}  # so the next steps, seconds of them in one call, have begun
+    worker.process.stdin.close()
+    assert worker.process.stdout.read() == ""
+    assert worker.process.wait() == 0
+    assert not list(Path().iterdir())
+
+
+@posix
+@pytest.mark.parametrize(
+    "name",
+    ["SIGKILL", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow), pytest.param("SIGINT", marks=pytest.mark.slow)],
+)
+def test_a_signal_ends_a_computation_of_hours_with_one_sentence_and_leaves_no_process(name):
+    process = started(*LONG)
+    worker = worker_of(process)
+    process.send_signal(getattr(signal, name))
+    status, _, err = ended(process)
+    if name == "SIGKILL":
+        assert (status, err) == (-signal.SIGKILL, "")
+    else:
+        assert (status, err) == (128 + getattr(signal, name), INTERRUPTED)
+    while not is_gone(worker):  # without the mend this takes years
+        time.sleep(0.02)
+
+
+def test_a_signal_that_comes_when_no_exception_can_be_raised_is_not_lost():
+    first = """
+import gc, signal, sys, threading
+sys.setswitchinterval(100)
+def collect(phase, info):
+    gc.callbacks.clear()
+    signal.raise_signal(signal.SIGTERM)
+class End:
+    def find_spec(self, name, *_):
+        if name == "recredit.cli.catalogue":
+            gc.callbacks.append(collect)
+            gc.collect()
+            threading.Event().wait()
+sys.meta_path.insert(0, End())"""
+    assert ended(started("rules", first=first)) == (128 + signal.SIGTERM, "", INTERRUPTED)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="of terminals that hang up")
+def test_nohup_is_heeded():
+    first = "import atexit, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\natexit.register(signal.raise_signal, 1)"
+    status, out, err = ended(started("--version", first=first))
+    assert (status, err) == (0, "")
+    assert out.strip()
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_worker_that_is_killed_is_told_of_in_a_sentence(name):
+    worker = Worker(0)
+    worker.process.send_signal(getattr(signal, name))
+    with pytest.raises(ValueError, match=f"^a worker process was ended by {name}.*") as told:
+        worker.hear()
+    assert ("lower network.n" in str(told.value)) == (name == "SIGKILL")
+
+
+def worker_fails(monkeypatch, **environment):
+    """The sentence of a worker that cannot begin, in this environment; it prints nothing else."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    worker = Worker(0)
+    with pytest.raises(ValueError) as told:
+        worker.greet()
+    worker.end()
+    assert not worker.printed
+    return str(told.value)
+
+
+@pytest.mark.parametrize("name", ["cuda", pytest.param("bogus", marks=pytest.mark.slow)])
+def test_a_platform_that_jax_does_not_have_is_named(monkeypatch, name):
+    assert f"JAX has no device for JAX_PLATFORMS={name}; unset it" in worker_fails(monkeypatch, JAX_PLATFORMS=name)
+
+
+BROKEN = {
+    "raise ImportError('libcuda is broken')": "cannot be imported: libcuda is broken.",
+    "import os; os._exit(3)": "a worker process ended by itself (exit status 3).",
+    "import os, sys; print('no!', file=sys.stderr, flush=True); os._exit(3)": "ended by itself (exit status 3): no!.",
+    "raise SystemExit(5)": "SystemExit: 5",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_jax_is_told_of_in_a_sentence(monkeypatch, text):
+    Path("jax.py").write_text(text)
+    here = os.pathsep.join([str(Path.cwd()), str(Path(recredit.__file__).parent.parent)])
+    assert BROKEN[text] in worker_fails(monkeypatch, PYTHONPATH=here)
+
+
+def test_modules_of_the_current_folder_are_none_of_a_workers(monkeypatch):
+    Path("jax.py").write_text("raise ImportError")
+    worker = Worker(0)
+    worker.greet()
+    assert worker.backend == "cpu"
+    worker.end()
+    assert worker.process.returncode == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are not pinned here")
@@ -38,3 +186,80 @@ def test_a_thread_that_has_just_ended_does_not_end_its_worker(monkeypatch):
     monkeypatch.setattr(os, "sched_setaffinity", lambda thread, _: pinned.append(os.sched_getaffinity(thread)))
     assert work.take_core() == "cpu"
     assert pinned
+
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory allocating 108108000000 bytes."
+
+
+@pytest.mark.parametrize("error", [RuntimeError(OUT_OF_MEMORY), MemoryError()], ids=str)
+def test_of_too_little_memory_the_sentence_says_what_to_lower(error):
+    told = explanation(error)
+    assert told.startswith("there is not enough memory")
+    assert ("(108 GB at once)" in told) == (str(error) != "")
+    assert all(what in told for what in ("network.n", "window", "block", "--streams", "--seeds-at-once"))
+
+
+# Output
+
+
+def test_a_reader_that_goes_loses_nothing():
+    process = started(*TINY)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    assert read_dataset("results/add-rflo/run.nc").loss.notnull().all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of shells that can close streams")
+def test_streams_that_are_closed_from_the_start_are_no_failure():
+    command = [sys.executable, "-c", MAIN, "tasks"]
+    assert subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *command]).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of systems with a full disk at hand")
+def test_output_that_cannot_be_written_is_told_of():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", MAIN, "tasks"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"recredit: standard output cannot be written: {os.strerror(errno.ENOSPC)}.\n"
+
+
+FOREIGN = {
+    "PYTHONIOENCODING": "ascii",
+    "LC_ALL": "C",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as a notebook's kernel leaves it
+    "MPLCONFIGDIR": "/proc/none",
+}
+
+
+def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing(tmp_path):
+    diverging = ("optimizer.learning_rate=1e30", "--out", "~/a[/b]c::d")
+    status, out, err = ended(started(*TINY, *diverging, HOME=str(tmp_path), **FOREIGN))
+    assert (status, err) == (0, "")
+    folder = tmp_path / "a[" / "b]c::d"
+    assert out.endswith(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.\n")
+    assert "± s.e.m." in out
+    assert {path.name for path in folder.iterdir()} == {"cells", "loss.png", "run.nc"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--help"],
+        ["train", "--rule", "ü"],
+        *(pytest.param([name], marks=pytest.mark.slow) for name in ("rules", "tasks")),
+    ],
+    ids=str,
+)
+def test_every_command_prints_utf_8_where_the_locale_has_ascii_only(arguments):
+    status, out, err = ended(started(*arguments, PYTHONIOENCODING="ascii"))
+    assert status == (2 if "ü" in arguments else 0)
+    assert not (out + err).isascii()
+
+
+def test_what_a_command_does_not_need_is_not_imported():
+    last = "import atexit, sys; atexit.register(lambda: print('matplotlib' in sys.modules))"
+    status, out, err = ended(started("train", "--rule", "rflow", "--task", "add", first=last))
+    assert (status, out) == (2, "False\n")
+    assert 'Did you mean "rflo"?' in err

@@ -78,7 +78,9 @@ def load(spec: str, digest: str | None = None) -> OwnRule:
 
 def last_line(error: BaseException) -> str:
     """What a traceback ends with."""
-    return traceback.format_exception_only(error)[-1].strip().rstrip(".")
+    notes = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # JAX's, of frames that it hides
+    lines = traceback.format_exception_only(error)
+    return lines[len(lines) - notes - 1].strip().rstrip(".")
 
 
 def _is_rule(value: Any) -> bool:
@@ -101,8 +103,6 @@ def _run(path: Path, file: str) -> _Script:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for verdicts
             exec(compile(path.read_bytes(), path, "exec"), vars(module))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         if isinstance(error, SyntaxError) and error.filename == str(path):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
@@ -17,6 +19,8 @@ from recredit.runs.request import assign, given_once, parse
 from recredit.runs.store import check_writable
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
+
+jax.config.update("jax_platforms", "cpu")  # where rounding is the same on every machine
 
 FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
     "json": as_json,

@@ -25,17 +25,13 @@ def compute_runs(
     `cost`: what so many steps of a cell cost beside others, from which the time left of all is told.
     """
     with Live(console) as live:
-        try:
-            compute(
-                folder,
-                runs,
-                seeds,
-                seeds_at_once,
-                lambda jobs: live.expect(
-                    (job.cell, steps, cost(job.cell, steps)) for job in jobs for steps in [job.run.steps * len(job.seeds)]
-                ),
-                lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
-            )
-        except KeyboardInterrupt as interrupt:
-            interrupt.add_note("Finished parts are kept; the same command goes on from there.")
-            raise
+        compute(
+            folder,
+            runs,
+            seeds,
+            seeds_at_once,
+            lambda jobs: live.expect(
+                (job.cell, steps, cost(job.cell, steps)) for job in jobs for steps in [job.run.steps * len(job.seeds)]
+            ),
+            lambda job, steps: live.advance(job.cell, steps * len(job.seeds)),
+        )

@@ -32,7 +32,7 @@ def run_fig1(
     final = final_loss(data)
     judged = claims.judge(final)
     write_dataset(folder / "curves.nc", data)
-    write_whole(folder / "claims.json", lambda path: path.write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8"))
+    write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
     from recredit.report.figures import draw_fig1  # here, so that a refusal need not wait for matplotlib
 
     draw_fig1(data, folder)

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from recredit.cli.process import guarded_output, raised_signals
+from recredit.cli.process import end_on_signals, guarded_output
 from recredit.errors import user_path
 from recredit.runs.failures import explanation
 
@@ -192,7 +191,9 @@ def main(arguments: Any = None) -> None:
     """
     os.environ.pop("MPLBACKEND", None)  # a notebook's, perhaps, which matplotlib may refuse to start with: we draw to files
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn of
-    with guarded_output() as out, raised_signals() as came, warnings.catch_warnings():
+    if arguments is None:
+        end_on_signals()
+    with guarded_output() as out, warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")  # what a user should know is said in a sentence
         try:
@@ -201,14 +202,9 @@ def main(arguments: Any = None) -> None:
             finally:
                 if out:
                     out.check()
-        except BaseException as error:
-            if came or isinstance(error, KeyboardInterrupt):  # whatever a signal was turned into on its way here
-                print("\nInterrupted.", *getattr(error, "__notes__", []), file=sys.stderr)
-                sys.exit(128 + (came or [signal.SIGINT])[0])
-            if not isinstance(error, ValueError | OSError | ImportError | RuntimeError | MemoryError | CycloptsError):
-                raise
+        except (ValueError, OSError, ImportError, RuntimeError, MemoryError, CycloptsError) as error:
             sentence = str(error) if isinstance(error, CycloptsError) else explanation(error)
             if isinstance(error, UnusedCliTokensError):
                 sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
-            print("recredit:", *sentence.split(), file=sys.stderr)
+            print("recredit:", *sentence.split(), file=sys.stderr)  # on one line
             sys.exit(2)

@@ -1,14 +1,16 @@
 """The command line as a process: output whose reader may go, and signals that end it in good order."""
 
+import _thread
 import contextlib
 import errno
 import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from recredit.runs.ending import end
 
 
 class Output:
@@ -64,33 +66,21 @@ def guarded_output() -> Iterator[Output | None]:
         sys.stdout, sys.stderr = before
 
 
-@contextlib.contextmanager
-def raised_signals() -> Iterator[list[int]]:
-    """Raise SIGINT, SIGTERM and SIGHUP as KeyboardInterrupt; gives the list of those that came.
+def end_on_signals() -> None:
+    """From now on SIGINT, SIGTERM and SIGHUP end the process, with one sentence and exit code 128 and the signal's number.
 
-    One that is ignored (under nohup, in the background of a script) stays ignored.
+    A signal that is ignored (under nohup, in the background of a script) stays ignored. No exception is raised: in the middle
+    of an import, of JAX's tracing or of a callback it would get lost, or end the process in C++.
     """
-    came: list[int] = []
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: _thread.start_new_thread(_interrupted, (number,)))
 
-    def interrupt(number: int, _: object) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
 
-    def again(lost: Any) -> None:
-        if came:  # it was raised where nothing can be: in a callback of the garbage collector, say
-            threading.Timer(0, signal.raise_signal, [came[0]]).start()
-        else:
-            report(lost)
-
-    names = ("SIGINT", "SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
-    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
-    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
-    report, sys.unraisablehook = sys.unraisablehook, again
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield came
-    finally:
-        sys.unraisablehook = report
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupted(number: int) -> None:
+    with contextlib.suppress(OSError):
+        for stream in filter(os.isatty, (1, 2)):
+            os.write(stream, b"\x1b[?25h")  # the cursor, which progress hides
+        os.write(2, b"\nInterrupted. Finished parts are kept; the same command goes on from there.\n")
+    end(128 + number)

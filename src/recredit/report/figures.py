@@ -1,5 +1,6 @@
 """Learning curves as pictures, drawn on figures of their own: without pyplot, no backend of the user's matters or changes."""
 
+import io
 import itertools
 import json
 import textwrap
@@ -121,7 +122,13 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     title = ",\n".join([f"{data.attrs['variant']} variant", *_what_is_drawn(data)])
     figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, title_fontsize=8, alignment="left")
     for kind in ("png", "svg"):
-        write_whole(folder / f"fig1.{kind}", lambda path: figure.savefig(path, dpi=200))
+        _save(figure, folder / f"fig1.{kind}")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:], dpi=200)
+    write_whole(path, content.getvalue())
 
 
 def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
@@ -144,7 +151,7 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="0.3")
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+    _save(figure, path)
 
 
 def _draw_legend(axes: Axes) -> int:
@@ -209,4 +216,4 @@ def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
         figure.legend(loc="outside right upper", frameon=False, title="matrix (slope)", alignment="left", fontsize=8)
     else:
         axes.text(0.5, 0.5, "no matrix in any state", transform=axes.transAxes, ha="center")
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=200))
+    _save(figure, path)

@@ -75,7 +75,7 @@ class Worker:
         assert self.process.stdout
         if not (line := self.process.stdout.readline()):
             status = self.process.wait()
-            self.listener.join()
+            self.listener.join(1)
             last = self.printed.pop().strip() if self.printed else ""
             self.printed.clear()
             raise ValueError(ended(status, last))
@@ -102,9 +102,15 @@ class Worker:
 
     def end(self) -> None:
         """End the process, and print what it printed (a rule of the user's own may)."""
-        self.process.kill()
-        self.process.wait()
-        self.listener.join()
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # at which it ends
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.listener.join(1)  # what it started itself may still hold the pipe
         print(*self.printed, sep="", end="", file=sys.stderr)
 
 

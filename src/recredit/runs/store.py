@@ -5,7 +5,7 @@ import hashlib
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from recredit import __version__
+from recredit.runs.ending import WRITING
 
 
 def versions() -> dict[str, str]:
@@ -45,23 +46,22 @@ def check_writable(file: Path) -> None:
         raise ValueError(f"cannot write to the folder {file.parent}: {error.strerror}.") from None
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one move.
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it first, which is then put in place in one move.
 
     Raises ValueError, with the system's reason, if that fails; nothing half-written is left behind.
     """
     name = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-        write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException as error:
+        with WRITING:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+    except OSError as error:
         if name:
             Path(name).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(f"no space left in {path.parent} to write {path.name}.") from None
         raise ValueError(f"cannot write {path}: {error.strerror or error}.") from None
@@ -76,7 +76,7 @@ def _umask() -> int:
 def write_dataset(path: Path, data: xr.Dataset) -> None:
     """Write a dataset as netCDF 4, whole or not at all."""
     # In memory first: on a full disk, HDF5 prints tracebacks of its own, and ends the process later.
-    write_whole(path, lambda temporary: temporary.write_bytes(data.to_netcdf(engine="h5netcdf")))
+    write_whole(path, bytes(data.to_netcdf(engine="h5netcdf")))
 
 
 def read_dataset(path: str | Path) -> xr.Dataset:

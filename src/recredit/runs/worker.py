@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
+from recredit.runs.ending import end
 from recredit.runs.failures import explanation
 
 
@@ -48,7 +49,7 @@ def main() -> None:
 def _receive(requests: TextIO, jobs: "queue.SimpleQueue[dict]") -> None:
     for line in requests:
         jobs.put(json.loads(line))
-    os._exit(0)
+    end(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,188 @@
+"""Files and folders that are in the way, full, empty or strange, and rule files that fail: each ends in one sentence."""
+
+import ast
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import recredit
+from recredit.cli.main import main
+from recredit.runs.request import read_toml
+from recredit.runs.store import check_writable, read_seeds, writable_folder, write_dataset, write_whole
+
+TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--set", "network.n=4")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capfd, *arguments):
+    """The one sentence with which the command line refuses."""
+    with pytest.raises(SystemExit) as end:
+        main([*arguments])
+    out, err = capfd.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert re.fullmatch(r"recredit: .+\n", err)
+    return err
+
+
+@pytest.fixture
+def no_computing(monkeypatch):
+    """Nothing may be computed."""
+    monkeypatch.setattr("recredit.runs.scheduler.Worker", None)
+
+
+OCCUPIED = {
+    "out/run.nc/": "out/run.nc is a folder, where a file is to be written.",
+    "out/loss.png/": "out/loss.png is a folder, where a file is to be written.",
+    "out/cells": "cannot write to the folder out/cells: it is a file.",
+    "out": "cannot write to the folder out: it is a file.",
+}
+
+
+@pytest.mark.parametrize("path", OCCUPIED)
+def test_what_is_in_the_way_of_results_is_told_of_before_anything_is_computed(capfd, no_computing, path):
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).mkdir() if path.endswith("/") else Path(path).touch()
+    assert OCCUPIED[path] in refused(capfd, *TINY, "--out", "out")
+
+
+def test_a_folder_in_the_place_of_a_cell_is_told_of_before_anything_is_computed(capfd, no_computing, monkeypatch):
+    monkeypatch.setattr("recredit.runs.store.hashlib.sha256", lambda _: type("Digest", (), {"hexdigest": lambda _: "a" * 16})())
+    Path("out/cells/aaaaaaaaaaaaaaaa.nc").mkdir(parents=True)
+    assert "aaaaaaaaaaaaaaaa.nc is a folder, where a file is to be written." in refused(capfd, *TINY, "--out", "out")
+
+
+def test_slopes_go_into_a_folder_that_is_there(capfd):
+    assert "cannot write to the folder none: No such file or directory." in refused(
+        capfd, "audit", "fixed_w", "--slopes", "none/x.png"
+    )
+    Path("x.png").mkdir()
+    assert "x.png is a folder" in refused(capfd, "audit", "fixed_w", "--slopes", "x.png")
+    assert not Path("none").exists()
+
+
+def test_an_empty_path_is_refused(capfd):
+    assert "out must be the name of a folder, not ''" in refused(capfd, *TINY, "--out", "")
+    for arguments in [(*TINY, "--config", ""), ("audit", "fixed_w", "--slopes", ""), ("fig1", "--out", "")]:
+        assert "a path must not be empty" in refused(capfd, *arguments)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=os.strerror)
+def test_a_write_that_fails_leaves_the_old_file_nothing_half_written_and_a_sentence(monkeypatch, number):
+    Path("curves.nc").write_text("old")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", fail)
+    told = "no space left in . to write curves.nc." if number == errno.ENOSPC else f"curves.nc: {os.strerror(number)}."
+    with pytest.raises(ValueError, match=re.escape(told)):
+        write_whole(Path("curves.nc"), b"new")
+    assert [path.read_text() for path in Path().iterdir()] == ["old"]
+
+
+def test_a_disk_that_fills_up_while_results_are_written_ends_in_a_sentence_alone():
+    script = (
+        "import resource, signal, xarray, numpy, pathlib; from recredit.runs.store import write_dataset\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+        "try: write_dataset(pathlib.Path('run.nc'), xarray.Dataset({'W': ('x', numpy.ones(100_000))}))\n"
+        "except ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"cannot write run.nc: {os.strerror(errno.EFBIG)}.\n", "")
+    assert not list(Path().iterdir())
+
+
+def test_cells_that_vanish_while_others_are_computed_are_told_of():
+    folder = writable_folder(Path("out"))
+    with pytest.raises(ValueError, match="seed 0 is gone"):
+        read_seeds(folder, "run", [0, 1])
+    write_dataset(folder / "cells" / "a.nc", xr.Dataset({"loss": ("seed", [1.0])}, {"seed": [0]}, {"run": "run"}))
+    with pytest.raises(ValueError, match="seed 1 is gone"):
+        read_seeds(folder, "run", [0, 1])
+    assert read_seeds(folder, "run", [0]).loss.item() == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_folder_that_is_read_only_is_told_of():
+    Path("closed").mkdir(mode=0o500)
+    with pytest.raises(ValueError, match="cannot write to the folder closed: Permission denied"):
+        check_writable(Path("closed/run.nc"))
+
+
+def test_more_seeds_than_anyone_has_time_for_are_refused_at_once(capfd, no_computing):
+    assert "number of seeds must be at most" in refused(capfd, *TINY, "--seeds", "1e9")
+
+
+def test_every_text_file_is_read_and_written_in_a_named_encoding():
+    for path in Path(recredit.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) in ("read_text", "write_text"):
+                assert "utf-8" in ast.unparse(node), path
+
+
+# Rules of the user's own
+
+RULE = """
+from recredit import AbstractRule
+class Mine(AbstractRule):
+    "{}"
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        grad = step.error.sum() * net.W
+        return grad, state
+"""
+FILES = {
+    "class Fatal(BaseException): pass\nraise Fatal('no')": "own.py cannot be imported at line 2: __main__.Fatal: no.",
+    "raise KeyboardInterrupt": "own.py cannot be imported at line 1: KeyboardInterrupt.",
+    "raise GeneratorExit": "own.py cannot be imported at line 1: GeneratorExit.",
+    "def f(): f()\nf()": "own.py cannot be imported at line 1: RecursionError: maximum recursion depth exceeded.",
+    "import jax.numpy as jnp\njnp.ones(3) @ jnp.ones(4)": "own.py cannot be imported at line 2: TypeError: dot_general",
+    b"\x7fELF\x02\xff\xfe": "own.py cannot be imported",
+    b"# coding: klingon\n": "own.py cannot be imported",
+}
+
+
+@pytest.mark.parametrize("content", FILES)
+def test_a_file_that_fails_in_any_way_is_refused_in_a_sentence(capfd, content):
+    Path("own.py").write_bytes(content if isinstance(content, bytes) else content.encode())
+    told = refused(capfd, "audit", "own.py")
+    assert FILES[content].replace("__main__", str(Path("own.py").resolve())) in told
+    assert "\ufffd" not in told
+
+
+@pytest.mark.parametrize("name", ["folder.py", ".py", "own.py:", "none.py:Mine"])
+def test_what_is_no_file_with_a_rule_of_that_name_is_refused_in_a_sentence(capfd, name):
+    Path("folder.py").mkdir()
+    Path("own.py").write_text(RULE)
+    told = refused(capfd, "audit", name)
+    assert ("does not exist" in told) == (name != "own.py:")
+
+
+SPELT = {"utf-8-sig": "\ufeff", "latin-1": "# coding: latin-1\n", "utf-8": ""}
+
+
+@pytest.mark.parametrize("encoding", SPELT)
+def test_a_rule_file_may_have_a_byte_order_mark_or_name_its_encoding(capfd, encoding):
+    Path("own.py").write_bytes((SPELT[encoding].strip("\ufeff") + RULE.format("Größe")).encode(encoding))
+    with pytest.raises(SystemExit) as end:
+        main(["audit", "--explain", "own.py"])
+    assert end.value.code == 0
+    assert " grad " in capfd.readouterr().out  # the variable's name, from the source
+
+
+def test_a_toml_file_may_have_a_byte_order_mark():
+    text = 'rule = "rflo" # größer\ntask = "add"\nsteps = 5\n'
+    Path("run.toml").write_bytes(text.encode("utf-8-sig"))
+    assert read_toml("run.toml") == {"rule": "rflo", "task": "add", "steps": 5}
