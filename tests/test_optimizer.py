@@ -17,7 +17,7 @@ from recredit.training.step import Trainer, weights
 
 TASK, NETWORK = Add(1, 2, 1), Network(n=4)
 STEP = eqx.filter_jit(Trainer.step)
-WEIGHTS = {"W": jnp.arange(1.0, 7).reshape(2, 3) / 7, "W_out": jnp.ones((1, 2)), "b_out": jnp.ones(1)}
+WEIGHTS = {"W": jnp.arange(1.0, 13).reshape(3, 4) / 13, "W_out": jnp.ones((1, 3)), "b_out": jnp.ones(1)}
 DELAYED = optax.join_schedules([optax.constant_schedule(0.0), optax.constant_schedule(0.1)], [4])
 OPTIMIZERS = {
     name: make(optimizers(), complete("o", optimizers(), {"name": name, "learning_rate": 0.1})) for name in optimizers()
@@ -32,6 +32,7 @@ OPTIMIZERS |= {
     "drift": optax.chain(optax.sgd(0.1), optax.stateless(lambda updates, params: jax.tree.map(lambda u: u + 1, updates))),
     "schedule-free": optax.contrib.schedule_free_adamw(0.1, weight_decay=0.1),
     "every second step": optax.MultiSteps(optax.adamw(0.1), 2).gradient_transformation(),
+    "decay at every fourth step": optax.MultiSteps(optax.adamw(0.1, weight_decay=0.5), 4).gradient_transformation(),
 }
 
 
@@ -49,31 +50,21 @@ def taken(optimizer, gradients):
 def test_no_optimiser_moves_a_weight_that_has_had_no_gradient(name):
     rng = np.random.default_rng(0)
     gradients = {key: rng.exponential(size=(8, *array.shape)) for key, array in WEIGHTS.items()}
-    gradients["W"][:, 0] = 0
-    gradients["W"][:6, 1, 0] = 0
-    gradients["b_out"][:] = 0
+    still, late = ([0, 1], [0, 2]), ([2], [1])
+    gradients["W"][:, *still] = gradients["W"][:6, *late] = gradients["b_out"][:] = 0
     optimizer = Optimizer(OPTIMIZERS[name], WEIGHTS, 1)
-    after, before_the_last = (eqx.filter_jit(taken)(optimizer, {k: g[:n] for k, g in gradients.items()}) for n in (8, 6))
-    np.testing.assert_array_equal(after["W"][0], WEIGHTS["W"][0])
+    after, at_six = (eqx.filter_jit(taken)(optimizer, {k: g[:n] for k, g in gradients.items()}) for n in (8, 6))
+    np.testing.assert_array_equal(after["W"][still], WEIGHTS["W"][still])
     np.testing.assert_array_equal(after["b_out"], WEIGHTS["b_out"])
-    np.testing.assert_array_equal(before_the_last["W"][1, 0], WEIGHTS["W"][1, 0])
-    assert (after["W"][1] != WEIGHTS["W"][1]).all()
+    np.testing.assert_array_equal(at_six["W"][late], WEIGHTS["W"][late])
+    assert (after["W"] != WEIGHTS["W"]).sum() == 10
     assert (after["W_out"] != WEIGHTS["W_out"]).all()
 
 
 def test_only_an_optimiser_that_would_move_them_pays_for_it():
     free = {"adabelief", "adam", "adagrad", "amsgrad", "rmsprop", "rprop", "sgd", "sign_sgd"}
-    paid = {
-        "adamw",
-        "fromage",
-        "lamb",
-        "lion",
-        "noisy_sgd",
-        "yogi",
-        "division of 0 by 0",
-        "decay from the fifth step on",
-        "drift",
-    }
+    paid = {"adamw", "fromage", "lamb", "lion", "noisy_sgd", "yogi", "division of 0 by 0", "the mean taken off", "drift"}
+    paid |= {"all of W rotated", "decay from the fifth step on", "decay at every fourth step"}
     for name in free | paid:
         assert Optimizer(OPTIMIZERS[name], WEIGHTS, 1).parts[0].moves_all == (name in paid), name
 
@@ -169,6 +160,13 @@ class Odd(RFLO):
     said: dict = eqx.field(static=True, default_factory=dict)
     period = property(lambda self: self.said.get("period", 1))
     delay = property(lambda self: self.said.get("delay", 0))
+
+
+def test_a_gradient_between_the_ends_of_its_windows_is_told_of():
+    settings = {"network": NETWORK, "seeds": 1, "steps": 12, "bin": 4}
+    with pytest.raises(ValueError) as refused:
+        train(Odd(said={"period": 3}), TASK, **settings)
+    assert str(refused.value) == "Odd told a gradient between steps 0 and 4 at a step for which its period, 3, has none."
 
 
 BAD_RULES = {

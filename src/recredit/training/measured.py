@@ -102,14 +102,18 @@ class Measured(eqx.Module):
     """Whether all inputs and labels are finite."""
     has_loss: Bool[Array, ""]
     """Whether the head has a loss for all labels."""
+    lost_gradient: Bool[Array, ""]
+    """Whether the driver told a gradient other than 0 at a step for which its period has none: W is not moved by it."""
 
     @classmethod
     def nothing(cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""]) -> "Measured":
         zero, count = jnp.zeros(observers), jnp.zeros(observers, int)
         comparison = Comparison(zero, zero, zero, count, count, count - 1)
-        return cls(jnp.zeros(()), comparison, jnp.array(-1), finite_data, has_loss)
+        return cls(jnp.zeros(()), comparison, jnp.array(-1), finite_data, has_loss, jnp.array(False))
 
-    def add(self, t: Int[Array, ""], loss: Float[Array, ""], comparisons: list[Comparison]) -> "Measured":
+    def add(
+        self, t: Int[Array, ""], loss: Float[Array, ""], comparisons: list[Comparison], lost_gradient: Bool[Array, ""] | bool
+    ) -> "Measured":
         """One more step, and each observer's comparison."""
         return Measured(
             self.loss + loss,
@@ -117,4 +121,5 @@ class Measured(eqx.Module):
             jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
             self.finite_data,
             self.has_loss,
+            self.lost_gradient | lost_gradient,
         )

@@ -1,13 +1,12 @@
 """Any optax optimiser at work on a network's weights, one online step at a time."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.extend.core import Var
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
@@ -55,7 +54,9 @@ class Part(eqx.Module):
             raise ValueError(
                 "the optimiser's updates are not finite where weights, gradient and loss are 1: check its numbers."
             )
-        self.moves_all = bool(moves) or any(map(_is_key, jax.tree.leaves(state)))
+        self.moves_all = (
+            bool(moves) or _may_move(self.begin, self.move, len(names)) or any(map(_is_key, jax.tree.leaves(state)))
+        )
 
     def _own(self, weights: Weights) -> Weights:
         return {name: array if name in self.names else optax.MaskedNode() for name, array in weights.items()}
@@ -123,10 +124,9 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
         return given.update(gradient, state, weights, value=loss)
 
     try:
-        with usual_settings():
-            state = jax.eval_shape(given.init, weights)
-            begin, move = TracedFunction(given.init, weights), TracedFunction(update, weights, state, weights, loss)
-            updates, after = jax.eval_shape(move, weights, state, weights, loss)
+        state = jax.eval_shape(given.init, weights)
+        begin, move = TracedFunction(given.init, weights), TracedFunction(update, weights, state, weights, loss)
+        updates, after = jax.eval_shape(move, weights, state, weights, loss)
     except Exception as error:
         raise ValueError(
             "the optimiser needs more than a step online gives, the weights, their gradient and the loss (`value`): "
@@ -140,32 +140,31 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
     return begin, move, state
 
 
-@contextlib.contextmanager
-def usual_settings() -> Iterator[None]:
-    """JAX as it comes, whatever it is set to: optax mixes types of number, and draws from the generator that JAX is set to."""
-    types, ranks = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
-    with types, ranks, jax.default_prng_impl("threefry2x32"), jax.threefry_partitionable(True):
-        yield
-
-
 def _probe(begin: TracedFunction, move: TracedFunction, weights: Weights) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
     """Whether weights move that have no gradient, and whether updates are finite where weights, gradient and loss are 1."""
-    flat, unravel = ravel_pytree(jax.tree.map(lambda a: jnp.ones(a.shape, a.dtype), weights))
-    none, all_ = jnp.zeros_like(flat), flat
-    every_other = none.at[::2].set(1)
+    ones, unravel = ravel_pytree(jax.tree.map(lambda a: jnp.ones(a.shape, a.dtype), weights))
 
     @jax.vmap
-    def updates(gradient: Float[Array, " k"], now: Float[Array, " k"]) -> Float[Array, "steps k"]:
+    def updates(gradient: Float[Array, " k"]) -> Float[Array, "steps k"]:
         def go(state: Any, _: None) -> tuple[Any, Float[Array, " k"]]:
-            update, state = move(unravel(gradient), state, unravel(now), flat[0])
+            update, state = move(unravel(gradient), state, unravel(ones), ones[0])
             return state, ravel_pytree(update)[0]
 
-        return jax.lax.scan(go, begin(unravel(now)), None, length=PROBED)[1]
+        return jax.lax.scan(go, begin(unravel(ones)), None, length=PROBED)[1]
 
-    # Weights of nan show if an update makes any use of them, as of a decay that only a later step of a schedule sets in.
-    gradients = jnp.stack([none, every_other, all_])
-    told = updates(gradients, jnp.stack([flat * jnp.nan, flat * jnp.nan, flat]))
+    gradients = jnp.stack([0 * ones, ones.at[::3].set(0), ones])
+    told = updates(gradients)
     return ((gradients[:, None] == 0) & (told != 0)).any(), jnp.isfinite(told[2]).all()
+
+
+def _may_move(begin: TracedFunction, move: TracedFunction, count: int) -> bool:
+    """Whether an optimiser of `count` arrays makes any use of the weights, or has a branch, which may sleep for long."""
+    programs = (begin.program.jaxpr, slice(-count, None)), (move.program.jaxpr, slice(-count - 1, -1))
+    for jaxpr, weights in programs:
+        read = {v for v in (*(v for eqn in jaxpr.eqns for v in eqn.invars), *jaxpr.outvars) if isinstance(v, Var)}
+        if read & set(jaxpr.invars[weights]) or any(eqn.primitive.name == "cond" for eqn in jaxpr.eqns):
+            return True
+    return False
 
 
 def _is_key(leaf: Any) -> bool:

@@ -1,38 +1,51 @@
 """Programs whose numbers are data, so that those which differ in numbers alone are compiled once."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 from jaxtyping import Array
 
 COMPILED = 32  # programs kept, those longest unused forgotten first: each holds hundreds of the 65,530 maps Linux allows
 
+Number = Callable[[Literal], Any]
 
-def evaluate(
-    eqns: list[Any], values: dict[Var, Any], wanted: list[Any], number: Callable[[Literal], Any] = lambda literal: literal.val
-) -> list[Any]:
-    """The values of some variables after some equations, those of inner jits in their place; `number` reads each literal."""
+
+def evaluate(eqns: list[Any], values: dict[Var, Any], wanted: list[Any], number: Number | None = None) -> list[Any]:
+    """The values of some variables after some equations, those of inner jits in their place.
+
+    `number` gives the value of each literal, of those in the branches of conditionals too; None: what is written there.
+    """
 
     def read(atom: Any) -> Any:
-        return number(atom) if isinstance(atom, Literal) else values[atom]
+        if isinstance(atom, Literal):
+            return atom.val if number is None else number(atom)
+        return values[atom]
 
     for eqn in eqns:
         given = [read(atom) for atom in eqn.invars]
         if eqn.primitive.name in ("jit", "pjit"):
-            inner, consts = eqn.params["jaxpr"].jaxpr, eqn.params["jaxpr"].consts
-            known = dict(zip([*inner.constvars, *inner.invars], [*consts, *given], strict=True))
-            out = evaluate(inner.eqns, known, inner.outvars, number)
+            out = call(eqn.params["jaxpr"], given, number)
+        elif eqn.primitive.name == "cond" and number is not None:
+            branches = [lambda *given, branch=branch: call(branch, given, number) for branch in eqn.params["branches"]]
+            out = jax.lax.switch(given[0], branches, *given[1:])
         else:
             with eqn.ctx.manager:  # what a `with jax.threefry_partitionable(...)` around a draw had set, say
                 out = eqn.primitive.bind(*given, **eqn.primitive.get_bind_params(eqn.params))
         values |= zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True)
     return [read(atom) for atom in wanted]
+
+
+def call(program: ClosedJaxpr, given: Sequence[Any], number: Number | None = None) -> list[Any]:
+    """What a program gives for some arguments, `number` as `evaluate` has it."""
+    jaxpr = program.jaxpr
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *given], strict=True))
+    return evaluate(jaxpr.eqns, values, jaxpr.outvars, number)
 
 
 class Program:
@@ -55,7 +68,7 @@ class TracedFunction(eqx.Module):
     """A function of arrays, traced for `examples` (arrays or their shapes): its program, and apart from it its numbers.
 
     The numbers are all that the function closes over or spells out, a learning rate or the end of a schedule, but for those
-    within the branches of a conditional or the body of a loop.
+    within the body of a loop.
     """
 
     numbers: list[Array]
@@ -63,29 +76,26 @@ class TracedFunction(eqx.Module):
 
     def __init__(self, function: Callable[..., Any], *examples: Any):
         closed, result = jax.make_jaxpr(function, return_shape=True)(*examples)
-        jaxpr = closed.jaxpr
-
-        def run(given: list[Any], number: Callable[[Literal], Any]) -> list[Any]:
-            known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *given], strict=True))
-            return evaluate(jaxpr.eqns, known, jaxpr.outvars, number)
-
-        found: list[np.ndarray] = []
+        leaves, found = jax.tree.leaves(examples), []
 
         def note(literal: Literal) -> Any:
             found.append(np.asarray(literal.val, jax.typeof(literal.val).dtype))
             return literal.val
 
-        leaves = jax.tree.leaves(examples)
-        jax.eval_shape(lambda given: run(given, note), leaves)
-        free = jax.make_jaxpr(lambda numbers, given: run(given, lambda _, left=iter(numbers): next(left)))(found, leaves)
-        self.numbers = jax.device_put([*free.consts, *found])
-        self.program = Program(free.jaxpr, jax.tree.structure(result))
+        jax.eval_shape(lambda *given: call(closed, given, note), *leaves)
+
+        def free(numbers: list[Any], *given: Any) -> list[Any]:
+            left = iter(numbers)
+            return call(closed, given, lambda _: next(left))
+
+        traced = jax.make_jaxpr(free)(found, *leaves)
+        self.numbers = jax.device_put([*traced.consts, *found])
+        self.program = Program(traced.jaxpr, jax.tree.structure(result))
 
     def __call__(self, *given: Any) -> Any:
         jaxpr, arrays = self.program.jaxpr, [*self.numbers, *jax.tree.leaves(given)]
         consts = len(jaxpr.constvars)
-        out = jaxpr_as_fun(ClosedJaxpr(jaxpr, arrays[:consts]))(*arrays[consts:])
-        return jax.tree.unflatten(self.program.result, out)
+        return jax.tree.unflatten(self.program.result, call(ClosedJaxpr(jaxpr, arrays[:consts]), arrays[consts:]))
 
 
 def with_numbers_as_data(part: Any, use: Callable[[Any], Any]) -> Any:

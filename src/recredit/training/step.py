@@ -22,10 +22,7 @@ DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
 
 class Learner(eqx.Module):
-    """All that one run carries from step to step: what a checkpoint has to hold.
-
-    Its keys are JAX's typed ones, which `equinox.tree_serialise_leaves` cannot write: write `jax.random.key_data` of them, and
-    make keys of what is read by `jax.random.wrap_key_data(data, impl="threefry2x32")`.
+    """All that one run carries from step to step: the checkpoint.
 
     With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
     """
@@ -167,7 +164,9 @@ class Trainer(eqx.Module):
             watched = zip(learner.pairs, self.rules[1:], others, strict=True)
             compared = [pair.add((self.rules[0], rule), t, (G, other)) for pair, rule, other in watched]
             learner = replace(learner, pairs=tuple(pair for pair, _ in compared))
-            return learner, measured.add(t, loss, [comparison for _, comparison in compared])
+            period = self.rules[0].period
+            lost = ((t + 1) % period != 0) & (G != 0).any() if period > 1 else False
+            return learner, measured.add(t, loss, [comparison for _, comparison in compared], lost)
 
         finite = jnp.isfinite(inputs).all() & jnp.isfinite(targets).all()
         total = Measured.nothing(len(self.rules) - 1, finite, learner.net.has_loss(targets))
