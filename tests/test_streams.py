@@ -55,32 +55,35 @@ def parts(arrays):
     return [{"W": arrays["W"]}, {name: arrays[name] for name in ("W_out", "b_out")}]
 
 
+@eqx.filter_jit
+def advance(rules, net, r_prev, state, t, key, x, target):
+    """One stream's next rates, its loss, the gradients of W_out and b_out, and each rule's gradient and next state."""
+    r_hat, v, r = net.step(r_prev, x)
+    z = net.W_out @ r + net.b_out
+    error = (jax.nn.softmax(z) if net.head == "softmax" else z) - target
+    loss = -target @ jax.nn.log_softmax(z) if net.head == "softmax" else 0.5 * error @ error
+    step = Step(r_prev, r_hat, v, r, error, target)
+    told = [rule.update(net, step, state[i], rule_key(key, i, t)) for i, rule in enumerate(rules)]
+    return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
+
+
+@jax.jit
+def learn(weights, memory, gradient):
+    updates, memory = ADAM.update(gradient, memory, weights)
+    return optax.apply_updates(weights, updates), memory
+
+
 def by_hand(trainer, learner, inputs, targets):
     """The final weights, and each step's loss and gradients, with a plain loop over streams and Adam for W and the rest."""
     net, keys, memory = learner.net, learner.key, [ADAM.init(part) for part in parts(weights(learner.net))]
     alone = [one_of(learner, s) for s in range(trainer.streams)]
     rates, states = [each.r for each in alone], [list(each.states) for each in alone]
-
-    @jax.jit
-    def go(net, r_prev, state, t, key, x, target):
-        r_hat, v, r = net.step(r_prev, x)
-        z = net.W_out @ r + net.b_out
-        error = (jax.nn.softmax(z) if net.head == "softmax" else z) - target
-        loss = -target @ jax.nn.log_softmax(z) if net.head == "softmax" else 0.5 * error @ error
-        step = Step(r_prev, r_hat, v, r, error, target)
-        told = [rule.update(net, step, state[i], rule_key(key, i, t)) for i, rule in enumerate(trainer.rules)]
-        return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
-
-    @jax.jit
-    def learn(weights, memory, gradient):
-        updates, memory = ADAM.update(gradient, memory, weights)
-        return optax.apply_updates(weights, updates), memory
-
     losses, grads = [], []
     for t in range(len(inputs)):
         told = []
         for s in range(trainer.streams):
-            rates[s], *heard, states[s] = go(net, rates[s], states[s], t + 1, keys[s], inputs[t, s], targets[t, s])
+            now = net, rates[s], states[s], jnp.array(t + 1), keys[s], inputs[t, s], targets[t, s]
+            rates[s], *heard, states[s] = advance(trainer.rules, *now)
             told.append(heard)
         loss, readout, each = jax.tree.map(lambda *arrays: sum(arrays) / len(arrays), *told)
         now = parts(weights(net))
