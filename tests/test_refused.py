@@ -87,6 +87,12 @@ class Hasty(Good):
         return -1
 
 
+class Undecided(Good):
+    @property
+    def delay(self):
+        raise RuntimeError("ask again later " * 100)
+
+
 class Broken(Good):
     @property
     def period(self):
@@ -117,6 +123,7 @@ OTHERS = {
     "an array in a field": (Table(), r"Table's field scales is an array: a rule's arrays must live in its state\.$"),
     "a start that is not finite": (Unbounded(), r"Unbounded's init must give finite numbers, and those of state\['trace'\]"),
     "a gradient ahead of time": (Hasty(), r"Hasty's delay must be a whole number of at least 0, not -1\.$"),
+    "a delay that fails": (Undecided(), rf"Undecided's delay fails {PLACE}: RuntimeError: ask again later .*\.\.\.$"),
     "a broken period": (Broken(), r"Broken's period must be a whole number of at least 1, not 2\.5\.$"),
 }  # fmt: skip
 GRADIENT = r"Bad's update must return a gradient of W's type and shape, float64 of shape \(<n>, <m>\), not"

@@ -3,9 +3,10 @@
 Nothing is compiled or computed: shapes and types are known from the trace.
 """
 
+import contextlib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,10 @@ def check_rule(rule: Any, name: str) -> None:
         if eqx.is_array_like(leaf) and np.ndim(leaf) > 0:
             field = jax.tree_util.keystr(path).lstrip(".")
             raise ValueError(f"{name}'s field {field} is an array: a rule's arrays must live in its state.")
-    check_count(f"{name}'s delay", rule.delay, 0)
-    check_count(f"{name}'s period", rule.period)
+    for what, least in {"delay": 0, "period": 1}.items():
+        with in_a_sentence(f"{name}'s {what}", rule.update):
+            given = getattr(rule, what)
+        check_count(f"{name}'s {what}", given, least)
 
 
 def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:
@@ -123,10 +126,17 @@ def check_finite(name: str, arrays: Mapping[str, Any]) -> None:
 
 def trace_function(what: str, function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     """A function's jaxpr and the shapes of its result; ValueError, one sentence, if it fails."""
-    try:
+    with in_a_sentence(what, function):
         return jax.make_jaxpr(function, return_shape=True)(*arguments)
+
+
+@contextlib.contextmanager
+def in_a_sentence(what: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Whatever goes wrong as a ValueError of one sentence, which names the line in the method's file or its object's."""
+    try:
+        yield
     except (Exception, SystemExit) as error:
-        place = _place(error, function)
+        place = _place(error, method)
         raise ValueError(f"{what} fails{place}: {type(error).__name__}: {_first_line(error)}") from None
 
 
@@ -171,4 +181,5 @@ def _place(error: BaseException, function: Any) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0].rstrip(".") + "."
+    line = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
+    return f"{line}." if len(line) <= 200 else f"{line[:197]}..."
