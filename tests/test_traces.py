@@ -140,3 +140,46 @@ def test_kernl_learns_the_time_scale_of_a_diagonal_network():
     state = learned(net, KeRNL(rate=2e-3, inverse_timescale=0.8), 60_000)
     close(state.a, 0.4, 0.05)
     close(state.A, jnp.eye(3), 0.05)
+
+
+def test_kernl_starts_its_copy_and_its_traces_anew_at_every_reset_and_goes_on_as_before_between(problem):
+    net, steps = problem
+    plain, reset, keys = KeRNL(), KeRNL(reset=4), jax.random.split(jax.random.key(2), len(steps))
+    update = eqx.filter_jit(lambda rule, *arguments: rule.update(*arguments))
+    state = plain.init(net, jax.random.key(0))
+    for t, (step, key) in enumerate(zip(steps, keys, strict=True)):
+        if t and t % 4 == 0:
+            zero = jnp.zeros(net.n)
+            fresh = eqx.tree_at(
+                lambda s: (s.r_tilde, s.B, s.Omega, s.Gamma), state, (step.r_prev, jnp.zeros_like(net.W), zero, zero)
+            )
+            assert abs(fresh.B - state.B).max() > 0.1
+        else:
+            fresh = state
+        expected = update(plain, net, step, fresh, key)
+        found = update(reset, net, step, state, key)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            close(a, b, 1e-14)
+        state = found[1]
+
+
+def test_a_reset_keeps_kernls_copy_beside_a_chaotic_network():
+    net = small_net(n=32)
+    net = eqx.tree_at(lambda net: net.W, net, net.W.at[:, :32].multiply(4).at[:, 32:].set(0))
+    r, inputs, targets = stream(net, 1500)
+
+    @eqx.filter_jit
+    def furthest(rule):
+        def body(carry, now):
+            (r, state), (x, target, key) = carry, now
+            r_hat, v, r_new = net.step(r, x)
+            step = Step(r, r_hat, v, r_new, net.loss_and_error(net.readout(r_new), target)[1], target)
+            state = rule.update(net, step, state, key)[1]
+            return (r_new, state), jnp.linalg.norm(state.r_tilde - r_new)
+
+        keys = jax.random.split(jax.random.key(1), len(inputs))
+        start = r, rule.init(net, jax.random.key(0))
+        return jax.lax.scan(body, start, (inputs, targets, keys))[1].max()
+
+    assert furthest(KeRNL()) > 1
+    assert furthest(KeRNL(reset=20)) < 0.5

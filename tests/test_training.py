@@ -9,7 +9,7 @@ import pytest
 
 from recredit.network import Network
 from recredit.rule import Step
-from recredit.rules import DNI, RFLO, RTRL, UORO, FixedW
+from recredit.rules import DNI, EBPTT, RFLO, RTRL, UORO, FixedW
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
 from recredit.training import loop
 from recredit.training.loop import train
@@ -82,6 +82,24 @@ def test_a_seed_does_not_depend_on_the_seeds_beside_it():
     np.testing.assert_allclose(beside.sel(seed=[4]).loss, alone.loss, rtol=1e-12)
     np.testing.assert_allclose(beside.sel(seed=[4]).W, alone.W, rtol=0, atol=1e-13)
     assert abs(np.diff(beside.loss.values, axis=0)) > 1e-3
+
+
+def keys_as(convert, learner):
+    """The learner with its typed keys, and no other leaf, converted."""
+    return jax.tree.map(lambda a: convert(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a, learner)
+
+
+@pytest.mark.parametrize("task", [TASK, Mimic(2, 3)], ids=str)
+def test_a_learner_that_was_written_to_a_file_goes_on_as_if_it_had_not_been(task, tmp_path):
+    trainer = Trainer((UORO(), EBPTT(window=3)), task, NETWORK, SGD)
+    go = eqx.filter_jit(trainer.segment)
+    half = go(trainer.start(0), jnp.array(0), 5)[0]
+    eqx.tree_serialise_leaves(tmp_path / "half.eqx", keys_as(jax.random.key_data, half))
+    read = eqx.tree_deserialise_leaves(tmp_path / "half.eqx", keys_as(jax.random.key_data, trainer.start(1)))
+    is_key = jax.tree.map(lambda a: jnp.issubdtype(a.dtype, jax.dtypes.prng_key), half)
+    again = jax.tree.map(lambda a, key: jax.random.wrap_key_data(a, impl="threefry2x32") if key else a, read, is_key)
+    for a, b in zip(*(jax.tree.leaves(weights(go(each, jnp.array(5), 5)[0].net)) for each in (half, again)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def assert_same_driver(a, b):

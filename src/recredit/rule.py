@@ -1,7 +1,7 @@
 """The contract of a learning rule. Read this first.
 
 A rule is a pure function of named arrays: every array lives in `net`, `step` or `state`. So a rule can be vectorised over
-seeds, saved (the state is the checkpoint), and audited (each array in its trace has a name and an origin).
+seeds, saved (the state is all that it remembers), and audited (each array in its trace has a name and an origin).
 """
 
 from abc import abstractmethod

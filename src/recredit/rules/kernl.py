@@ -12,6 +12,11 @@ r_tilde (n,). Cost: n^2 + nm + 4n memory, about 3n^2 + 3nm time with the second 
 after the step and traced at once, so that A = I is the fixed point for J = kappa I; the published program's order moves it to
 kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
 
+The copy starts where the network does. Where the network is chaotic it leaves it, and A learns from differences that are not
+small; so the published program could start anew at every `reset`-th step, which the paper's runs did not use:
+
+    r_tilde <- r^{t-1};  Omega, Gamma, B <- 0   before (2)                                                      (7)
+
 @inproceedings{roth2019kernel, title={Kernel {RNN} learning ({KeRNL})},
   author={Roth, Christopher and Kanitscheider, Ingmar and Fiete, Ila}, booktitle={ICLR}, year={2019}}
 """
@@ -25,7 +30,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
-from recredit.errors import check_range
+from recredit.errors import check_optional_count, check_range
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock, Step
 
@@ -54,6 +59,8 @@ class KeRNL(AbstractRule):
         default=0.8, converter=partial(check_range, "KeRNL's inverse_timescale", least=0, most=1)
     )
     """Where every unit's a starts, per step; a trace keeps 1 - a of itself a step. The published program's."""
+    reset: int | None = eqx.field(default=None, converter=partial(check_optional_count, "KeRNL's reset"))
+    """Network steps after which the copy starts anew from the network, and its traces from 0; None, as in the paper: never."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
@@ -72,12 +79,15 @@ class KeRNL(AbstractRule):
 
     def update(self, net: LeakyRNN, step: Step, state: KeRNLState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], KeRNLState]:
         c_bar = self.feedback(net, step, state.feedback)
+        anew = state.clock.steps % self.reset == 0 if self.reset else state.clock.steps == 0
+        r_tilde, B, Omega, Gamma = jnp.where(anew, step.r_prev, state.r_tilde), state.B, state.Omega, state.Gamma
+        if self.reset:
+            B, Omega, Gamma = (jnp.where(anew, 0, trace) for trace in (B, Omega, Gamma))  # (7)
         A, kappa, eta = state.A, jnp.maximum(0, 1 - state.a), self.rate / self.sigma**2  # (1)
         zeta = self.sigma * jax.random.normal(key, (net.n,), net.W.dtype)
-        r_tilde = jnp.where(state.clock.steps == 0, step.r_prev, state.r_tilde)  # the copy starts where the run starts
         r_tilde = net.step(r_tilde, step.r_hat[net.n : -1])[2] + zeta  # (2)
-        Gamma, Omega = kappa * state.Gamma - state.Omega, kappa * state.Omega + zeta  # (3)
-        B = kappa[:, None] * state.B + jnp.outer(net.gain(step.v), step.r_hat)  # (4)
+        Gamma, Omega = kappa * Gamma - Omega, kappa * Omega + zeta  # (3)
+        B = kappa[:, None] * B + jnp.outer(net.gain(step.v), step.r_hat)  # (4)
         e = A @ Omega - (r_tilde - step.r)
         A, a = A - eta * jnp.outer(e, Omega), state.a - eta * (e @ A) * Gamma  # (5)
         G = (c_bar @ A)[:, None] * B  # (6)

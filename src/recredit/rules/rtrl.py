@@ -52,6 +52,6 @@ class RTRL(AbstractRule):
         c_bar = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         P = jnp.outer(net.gain(step.v, with_alpha=not self.published_alpha_bug), step.r_hat)
-        immediate = jnp.eye(net.n, dtype=P.dtype)[:, :, None] * P
+        immediate = jnp.eye(net.n, dtype=P.dtype)[:, :, None] * P[None]
         M = self.jacobian.forward(net, step.v, jacobian, state.M) + immediate  # (1)
         return jnp.tensordot(c_bar, M, axes=1), RTRLState(M, jacobian, state.feedback)  # (2)

@@ -101,7 +101,7 @@ def _advance(
     def multiply(k, carry):
         (Q, G), J, s = lax.optimization_barrier(carry[:2]), carry[2], T - 1 - k
         Q = Q @ J[s]
-        return Q, G, put(J, s, Q * state.gain[s])
+        return Q, G, put(J, s, Q * state.gain[s][None])
 
     Q, G, J = lax.fori_loop(0, jnp.where(at_end, T, 0), multiply, (jnp.eye(n, dtype=M.dtype), G, J))
     columns = M.shape[1] // n

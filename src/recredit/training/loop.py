@@ -81,12 +81,13 @@ def train(
     SGD; or any optax optimiser (None: SGD at 1e-4). `observers`: further rules, in a list or by names of your own in a table,
     that see the same steps without touching weights or randomness.
 
-    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. `steps`: network steps (None: 1,000,000, or all of a recording).
-    `bin`: network steps over which the loss is averaged, the last bin may be shorter (None: 10,000, or a hundredth of a shorter
-    run). `streams`: how many data streams share a seed's weights, each with its own rates, learning states and data; at each
-    step their gradients are averaged and one update is made, and what is returned is of their mean loss and mean gradients.
-    `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many as fit the cache). `progress`
-    is called with the number of steps done, the mean over the seeds.
+    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. A seed's numbers do not depend on the seeds beside it, but for
+    rounding: the compiler may sum in another order where it vectorises another number of seeds. `steps`: network steps (None:
+    1,000,000, or all of a recording). `bin`: network steps over which the loss is averaged, the last bin may be shorter (None:
+    10,000, or a hundredth of a shorter run). `streams`: how many data streams share a seed's weights, each with its own rates,
+    learning states and data; at each step their gradients are averaged and one update is made, and what is returned is of their
+    mean loss and mean gradients. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
+    as fit the cache). `progress` is called with the number of steps done, the mean over the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
@@ -122,7 +123,8 @@ def train(
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(_train_together(trainer, group, steps, bin, tell))
+        with jax.threefry_partitionable(True):  # a seed's numbers are the same whatever JAX's settings
+            parts.append(_train_together(trainer, group, steps, bin, tell))
         before += len(group)
     data = xr.concat(parts, "seed")
     data = data.assign_coords(observer=list(watching)) if watching else data.drop_dims("observer")

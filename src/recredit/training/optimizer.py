@@ -1,5 +1,7 @@
 """Any optax optimiser at work on a network's weights, one online step at a time."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -124,9 +126,10 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
         return given.update(gradient, state, weights, value=loss)
 
     try:
-        state = jax.eval_shape(given.init, weights)
-        begin, move = TracedFunction(given.init, weights), TracedFunction(update, weights, state, weights, loss)
-        updates, after = jax.eval_shape(move, weights, state, weights, loss)
+        with usual_settings():
+            state = jax.eval_shape(given.init, weights)
+            begin, move = TracedFunction(given.init, weights), TracedFunction(update, weights, state, weights, loss)
+            updates, after = jax.eval_shape(move, weights, state, weights, loss)
     except Exception as error:
         raise ValueError(
             "the optimiser needs more than a step online gives, the weights, their gradient and the loss (`value`): "
@@ -138,6 +141,14 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
     if not real or jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, weights):
         raise ValueError("the optimiser's updates must be real numbers in the shapes of the weights.")
     return begin, move, state
+
+
+@contextlib.contextmanager
+def usual_settings() -> Iterator[None]:
+    """JAX as it comes, whatever it is set to: optax mixes types of number, and draws from the generator that JAX is set to."""
+    types, ranks = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
+    with types, ranks, jax.default_prng_impl("threefry2x32"), jax.threefry_partitionable(True):
+        yield
 
 
 def _probe(begin: TracedFunction, move: TracedFunction, weights: Weights) -> tuple[Bool[Array, ""], Bool[Array, ""]]:

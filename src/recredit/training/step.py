@@ -22,7 +22,10 @@ DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
 
 class Learner(eqx.Module):
-    """All that one run carries from step to step: the checkpoint.
+    """All that one run carries from step to step: what a checkpoint has to hold.
+
+    Its keys are JAX's typed ones, which `equinox.tree_serialise_leaves` cannot write: write `jax.random.key_data` of them, and
+    make keys of what is read by `jax.random.wrap_key_data(data, impl="threefry2x32")`.
 
     With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
     """
