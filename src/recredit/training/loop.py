@@ -39,7 +39,7 @@ def _start(trainer: Trainer, seeds: Int[Array, " seeds"], steps: int) -> tuple[L
 
 def fast_segment(trainer: Trainer, learners: Learner, first: int, length: int) -> tuple[Any, tuple[Any, ...]]:
     """The compiled `Trainer.segment` of several seeds at once, and its arguments; it uses up the learners."""
-    return program_of(_segment, trainer, learners, np.array(first), length, jit=_fast_jit())
+    return program_of(_segment, trainer, learners, jnp.array(first), length, jit=_fast_jit())
 
 
 @functools.cache
@@ -167,7 +167,7 @@ def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
 
 def _train_together(trainer: Trainer, seeds: np.ndarray, steps: int, bin: int, progress: Progress) -> xr.Dataset:
     """Train some seeds, vectorised together."""
-    start, arrays = program_of(_start, trainer, seeds, min(steps, AT_START))
+    start, arrays = program_of(_start, trainer, jnp.asarray(seeds), min(steps, AT_START))
     learners, at_start = start(*arrays)
     for rule, state in zip(trainer.rules, learners.states, strict=True):
         arrays = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
