@@ -47,9 +47,11 @@ def main() -> None:
 
 
 def _receive(requests: TextIO, jobs: "queue.SimpleQueue[dict]") -> None:
-    for line in requests:
-        jobs.put(json.loads(line))
-    end(0)
+    try:
+        for line in requests:
+            jobs.put(json.loads(line))
+    finally:  # after a line that was cut short too
+        end(0)
 
 
 if __name__ == "__main__":
