@@ -40,14 +40,11 @@ class Part(eqx.Module):
     """optax's `update`: gradient, state, weights and loss to updates and the next state."""
     moves_all: bool = eqx.field(static=True)
     """Whether it moves weights that have never had a gradient: by weight decay or noise, say."""
-    remembers: bool = eqx.field(static=True)
-    """Whether it carries anything from step to step; plain SGD does not."""
 
     def __init__(self, given: optax.GradientTransformationExtraArgs, names: tuple[str, ...], period: int, weights: Weights):
         self.names, self.period = names, period
         own = self._own(weights)
         self.begin, self.move, state = _traced(given, own)
-        self.remembers = bool(jax.tree.leaves(state))
         few = jax.tree.map(lambda a: jax.ShapeDtypeStruct(tuple(min(k, 4) for k in a.shape), a.dtype), own)
         try:  # a few weights show it as well as many
             probed = *_traced(given, few)[:2], few
@@ -94,8 +91,7 @@ class Optimizer(eqx.Module):
     """Any optax optimiser, of all weights together if a gradient for W comes at every step.
 
     If it comes at every `period`-th step only, W and the read-out have a state each, and W's is stepped when there is a
-    gradient: decay, noise and schedules of W count periods. An optimiser without a state, and without a step where the gradient
-    is 0, does the same by itself.
+    gradient: decay, noise and schedules of W count periods.
     """
 
     parts: tuple[Part, ...]
@@ -103,11 +99,9 @@ class Optimizer(eqx.Module):
     def __init__(self, given: Any, weights: Weights, period: int):
         check_instance("the optimizer", given, optax.GradientTransformation)
         given = optax.with_extra_args_support(given)
-        whole = Part(given, tuple(weights), 1, weights)
-        self.parts = (whole,)
-        if period > 1 and (whole.moves_all or whole.remembers):
-            readout = tuple(name for name in weights if name != "W")
-            self.parts = Part(given, ("W",), period, weights), Part(given, readout, 1, weights)
+        readout = tuple(name for name in weights if name != "W")
+        groups = {("W",): period, readout: 1} if period > 1 else {tuple(weights): 1}
+        self.parts = tuple(Part(given, names, every, weights) for names, every in groups.items())
 
     def init(self, weights: Weights, key: PRNGKeyArray) -> tuple[Memory, ...]:
         """What is carried before the first step; `key` decides the optimiser's noise."""
