@@ -6,7 +6,6 @@ from functools import partial
 import costs
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from grad_rule import GradBPTT
 
@@ -30,7 +29,7 @@ class Program:
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)
-        start, arrays = program_of(loop._start, trainer, np.arange(self.seeds), 1)
+        start, arrays = program_of(loop._start, trainer, jnp.arange(self.seeds), 1)
         (self.learners, _), self.first = start(*arrays), 0
         segment, self.arrays = loop.fast_segment(trainer, self.learners, 0, self.steps)
         begin = time.perf_counter()
@@ -50,7 +49,7 @@ class Program:
 
     def call(self) -> None:
         trainer, _, _, none = self.arrays
-        self.learners, measured = jax.block_until_ready(self.run(trainer, self.learners, np.array(self.first), none))
+        self.learners, measured = jax.block_until_ready(self.run(trainer, self.learners, jnp.array(self.first), none))
         self.first += self.steps
         if not jnp.isfinite(measured.loss).all():
             raise FloatingPointError("the loss is not finite.")

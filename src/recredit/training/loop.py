@@ -81,6 +81,11 @@ def train(
     SGD; or any optax optimiser (None: SGD at 1e-4). `observers`: further rules, in a list or by names of your own in a table,
     that see the same steps without touching weights or randomness.
 
+    Under every optimiser, a weight that has never had a gradient stands still, whatever its decay or noise; each seed has noise
+    of its own; and a rule with a gradient once a window moves W once a window, W's decay and schedule counting windows. All of
+    W, W_out and b_out are optimised together but in that last case. Runs that differ in numbers alone, such as learning rates,
+    share one compiled program.
+
     `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. A seed's numbers do not depend on the seeds beside it, but for
     rounding: the compiler may sum in another order where it vectorises another number of seeds. `steps`: network steps (None:
     1,000,000, or all of a recording). `bin`: network steps over which the loss is averaged, the last bin may be shorter (None:
