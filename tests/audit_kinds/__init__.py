@@ -1,0 +1,36 @@
+"""Rules for the kinds of fault that the audit had: each kind in many spellings, and twins that look alike and are not."""
+
+from audit_kinds import (
+    averages,
+    copies,
+    delays,
+    hidden,
+    jumps,
+    neighbours,
+    noise,
+    populations,
+    shaken,
+    starts,
+    stored,
+    strengths,
+    unknown,
+)
+from audit_kinds.case import CASES, Case
+
+FILES = (
+    averages,
+    copies,
+    delays,
+    hidden,
+    jumps,
+    neighbours,
+    noise,
+    populations,
+    shaken,
+    starts,
+    stored,
+    strengths,
+    unknown,
+)
+
+__all__ = ["CASES", "FILES", "Case"]
