@@ -1,6 +1,6 @@
 """How a rule says which kind of fault it shows, and which verdicts on one criterion are right for it.
 
-The kinds: 1 to 10 were passed and must not be, 11 to 17 were failed and must not be, 18 and 19 could not be judged. A twin looks
+Kinds 1 to 10 were passed and must not be, 11 to 17 were failed and must not be, 18 and 19 could not be judged. A twin looks
 like the rules of its kind and must be judged the other way.
 """
 
