@@ -44,6 +44,7 @@ class Composed(AbstractRule):
     blocks: tuple[Block, ...] = eqx.field(static=True)
     layout: Callable[[list], Any] = eqx.field(static=True)
     ends: tuple[float, ...] = eqx.field(static=True)
+    """Which factor each trace goes with, and, the last, which scalar the whole."""
 
     def init(self, net, key):
         keys = jax.random.split(key, len(self.blocks))
@@ -54,8 +55,8 @@ class Composed(AbstractRule):
         s = Signals(rates=[step.r, step.r_prev], posts=[(step.error @ net.W_out) * net.gain(step.v)])
         keys = jax.random.split(key, len(self.blocks))
         kept = [block.run(net, step, old, k, s) for block, old, k in zip(self.blocks, kept, keys)]
-        G = jnp.outer(taken(s.posts, self.ends[0]), step.r_hat)
-        for end, trace in zip(self.ends[1:], s.traces):
+        G = jnp.outer(sum(s.posts), step.r_hat)  # each is used: nothing is dead code
+        for end, trace in zip(self.ends, s.traces):
             G = G + taken(s.posts, end)[:, None] * trace
         return sum(s.terms, G) * taken([1.0, *s.gates], self.ends[-1]), self.layout(kept)
 

@@ -13,7 +13,7 @@ import jax, jax.numpy as jnp
 from recredit.audit import audit
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
-resource.setrlimit(resource.RLIMIT_CPU, (90, 90))
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
 {source}
 began = time.process_time()
 try:
@@ -79,13 +79,13 @@ class Own(AbstractRule):
 
 @pytest.fixture
 def audited(tmp_path):
-    """What is said of a rule, audited by a process of its own that the system ends after 90 seconds of the processor's."""
+    """What is said of a rule, audited by a process of its own that the system ends after 30 seconds of the processor's."""
 
     def run(rule, source="", measure=False):
         file = tmp_path / "program.py"
         file.write_text(PROGRAM.format(source=source, rule=rule, measure=measure))
         ended = subprocess.run([sys.executable, str(file)], capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr[-500:] or "it was still at work after 90 seconds"
+        assert ended.returncode == 0, ended.stderr[-500:] or "it was still at work after 30 seconds"
         told, seconds, peak = json.loads(ended.stdout.splitlines()[-1])
         assert seconds < SECONDS
         assert peak < BYTES

@@ -1,4 +1,4 @@
-"""Kind 6, noise that units share or that is tied between them (v). Kind 17, random keys in the state (ii-continuous)."""
+"""Kind 6, noise that units share or that is tied between them (v). Kind 17, keys and short numbers (ii-continuous)."""
 
 import equinox as eqx
 import jax
@@ -167,8 +167,8 @@ class DealtInReverse(Plain):
         return gated(net, step, step.r + 0.1 * draws(net, key)[::-1]), None
 
 
-# Kind 17, ii-continuous is measured with a typed key as with a raw one: a leaky trace passes. The twins put noise, or chance,
-# into the traces themselves.
+# Kind 17, ii-continuous is measured with a typed key as with a raw one, and in half precision as in full: a leaky trace passes.
+# The twins put noise, or chance, into the traces themselves.
 
 
 class Keyed(eqx.Module):
@@ -235,6 +235,42 @@ class TypedKeyOfEachUnit(AbstractRule):
         keys, now = jax.vmap(jax.random.split, out_axes=1)(keys)
         B = faded(net, step, B)
         return (credit(net, step) + jax.vmap(jax.random.normal)(now))[:, None] * B, [keys, B]
+
+
+@shows(17, "ii-continuous", "pass")
+class HalfPrecision(AbstractRule):
+    """Traces of 16 bits, rounded anew at each step."""
+
+    def init(self, net, key):
+        return jnp.zeros(net.W.shape, jnp.float16)
+
+    def update(self, net, step, state, key):
+        B = faded(net, step, state.astype(net.W.dtype))
+        return credit(net, step)[:, None] * B, B.astype(jnp.float16)
+
+
+@shows(17, "ii-continuous", "pass")
+class BrainFloats(AbstractRule):
+    """The same in bfloat16, all of the trace's arithmetic in it."""
+
+    def init(self, net, key):
+        return {"B": jnp.zeros(net.W.shape, jnp.bfloat16)}
+
+    def update(self, net, step, state, key):
+        B = state["B"] + 0.1 * (influence(net, step).astype(jnp.bfloat16) - state["B"])
+        return credit(net, step)[:, None] * B.astype(net.W.dtype), {"B": B}
+
+
+@twin(17, "ii-continuous", "fail")
+class HalfPrecisionThatFlips(AbstractRule):
+    """Traces of 16 bits that change their sign at each step."""
+
+    def init(self, net, key):
+        return (jnp.ones(net.W.shape, jnp.float16),)
+
+    def update(self, net, step, state, key):
+        B = -state[0]
+        return credit(net, step)[:, None] * B.astype(net.W.dtype), (B,)
 
 
 @twin(17, "ii-continuous", "fail")

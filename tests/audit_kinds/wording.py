@@ -192,6 +192,20 @@ class SumsInWindows(AbstractRule):
         return credit(net, step)[:, None] * total, {"total": total, "clock": state["clock"].tick()}
 
 
+class EmptiedWindows(AbstractRule):
+    """The same, emptied when its sum is told: at those steps the state is zero throughout."""
+
+    def init(self, net, key):
+        return jnp.zeros_like(net.W), jnp.array(0)
+
+    def update(self, net, step, state, key):
+        total, t = state
+        total = total + influence(net, step)
+        due = t % 10 == 9
+        G = jnp.where(due, credit(net, step)[:, None] * total, 0.0)
+        return G, (jnp.where(due, jnp.zeros_like(total), total), t + 1)
+
+
 class RefusesFineSteps(Traced):
     """It runs as it is, and raises when the time step is refined."""
 
