@@ -96,7 +96,7 @@ class Pruned(AbstractRule):
 
     def update(self, net, step, state, key):
         S = faded(net, step, state[0])
-        kept = jnp.where(jnp.abs(S) > 0.3, S, 0.0)
+        kept = jnp.where(jnp.abs(S) > 0.1, S, 0.0)
         return credit(net, step)[:, None] * kept, [S, kept]
 
 
