@@ -76,10 +76,11 @@ def test_a_rule_that_passes_needs_no_repair():
 
 
 @pytest.mark.slow
-def test_the_page_on_own_rules_shows_what_the_commands_print():
+def test_the_page_on_own_rules_shows_what_the_commands_print(tmp_path):
     page = (ROOT / "docs/judge_your_own_rule.md").read_text()
     commands = re.findall(r"^    \.venv/bin/recredit (.+)$", page, re.MULTILINE)
-    assert len(commands) == 3
+    assert [command.split()[0] for command in commands] == ["audit", "audit", "audit", "train"]
+    commands[3] += f" --steps 100 --seeds 1 --out {tmp_path}"
     told = [
         subprocess.run([sys.executable, "-c", RUN, *c.split()], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for c in commands
@@ -89,3 +90,4 @@ def test_the_page_on_own_rules_shows_what_the_commands_print():
     assert "net.step" in (ROOT / "examples/node_perturbation.py").read_text().splitlines()[33]
     assert "NodePerturbation fails vi. It passes with baseline=running." in told[1]
     assert "✗" not in told[2].split("fails", 1)[1]
+    assert "NodePerturbation" in told[3]
