@@ -17,6 +17,10 @@ if flags == QUICK:
     del os.environ["XLA_FLAGS"]
 
 # Every shape in every signature is checked, in the tests only; not in the audit, whose millions of small calls hold no arrays.
-HOME = Path(__file__).parent.parent / "src" / "recredit"
-CHECKED = sorted(f"recredit.{path.stem}" for path in HOME.iterdir() if path.stem not in ("audit", "__init__", "__pycache__"))
+HOME = Path(__file__).parent.parent / "src"
+CHECKED = sorted(
+    ".".join(path.relative_to(HOME).with_suffix("").parts)
+    for path in HOME.rglob("*.py")
+    if "Float[" in path.read_text() and path.parent.name != "audit"
+)
 install_import_hook(CHECKED, "typecheck.checker").__enter__()

@@ -155,13 +155,15 @@ class LeakyRNN(eqx.Module):
         error, and z - target.
         """
         if self.head == "softmax":
-            return -jnp.sum(target * jax.nn.log_softmax(z)), jax.nn.softmax(z) * jnp.sum(target) - target
+            below, weight = z - jnp.max(z), jnp.sum(target)
+            p = jnp.exp(below)  # softmax(z) is p / sum(p), its logarithm below - log(sum(p))
+            return weight * jnp.log(jnp.sum(p)) - jnp.vdot(target, below), p * (weight / jnp.sum(p)) - target
         error = z - target
         return 0.5 * jnp.sum(error**2), error
 
-    def has_loss(self, targets: Float[Array, "*T n_out"]) -> Bool[Array, ""]:
-        """Whether the head has a loss for all of these labels: a softmax head has none for labels below 0."""
-        return jnp.all(targets >= 0) if self.head == "softmax" else jnp.array(True)
+    def has_loss(self, least: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether the head has a loss for labels of at least `least`: a softmax head has none for labels below 0."""
+        return least >= 0 if self.head == "softmax" else jnp.array(True)
 
 
 class Network(eqx.Module):
