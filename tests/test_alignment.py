@@ -69,7 +69,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_rule_agrees_wholly_with_itself_late_or_summed(name, monkeypatch):
-    monkeypatch.setattr(loop, "SEGMENT", 7)  # what waits and what is summed goes from one compiled call to the next
+    monkeypatch.setattr(loop, "SEGMENT", 5)  # what waits and what is summed goes from one compiled call to the next
     driver, observer, steps = SAME[name]
     data = run(Late(late=driver[0], every=driver[1]), {"it": Late(late=observer[0], every=observer[1])}).sel(observer="it")
     expected = np.histogram([*steps], [0, 10, 20, 30, 40])[0]

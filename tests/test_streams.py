@@ -259,11 +259,10 @@ def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
     for streams in (1, 3):
         trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM, streams)
         learners, _ = eqx.filter_eval_shape(_start, trainer, jnp.arange(2), 1)
-        after, _ = eqx.filter_eval_shape(_segment, trainer, learners, jnp.array(0), 5)
+        program, (after, _), _ = eqx.filter_make_jaxpr(_segment)(trainer, learners, jnp.array(0), 5)
         for each in (learners, after):
             assert all(clock.steps.shape == () for clock in clocks(each.states))
             assert each.r.shape == ((2, 4) if streams == 1 else (2, 3, 4))
-        program = jax.make_jaxpr(lambda s, trainer=trainer: _segment(trainer, s, jnp.array(0), 5))(learners)
         loops[streams] = control_flow(program.jaxpr)
     assert loops[3] == loops[1]
     if name in ("e_bptt", "rtrl_block"):
