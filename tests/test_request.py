@@ -2,12 +2,14 @@
 
 import os
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from recredit.registry import resolve_rule
 from recredit.runs.request import request
 from recredit.runs.settings import Run
 from recredit.runs.work import work
@@ -216,6 +218,59 @@ def test_rules_beside_modules_of_the_same_name_each_have_their_own():
     runs = asked(rule=("a/own.py", "b/own.py")).runs
     gains = [vars(sys.modules[run.files[name]])["beside"].GAIN for name, run in runs.items()]
     assert gains == [1, 2]
+
+
+LATE = """
+import jax.numpy as jnp
+import {package} as deep
+from recredit import AbstractRule
+class {name}(AbstractRule):
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        {late}
+        return jnp.full_like(net.W, {value}), state
+"""
+LATER = {
+    "a statement": ("from helper import SCALE", "SCALE"),
+    "a statement in a neighbour": ("", "deep.scale()"),
+    "a call": ("", '__import__("helper").SCALE'),
+    "a module that was imported by the user": ("from taken import SCALE", "SCALE"),
+}
+
+
+@pytest.mark.parametrize("way", LATER)
+def test_what_a_rule_imports_inside_a_function_is_its_own_whatever_was_loaded_after_it(way, monkeypatch):
+    monkeypatch.setitem(sys.modules, "taken", types.SimpleNamespace(SCALE=0, __file__="taken.py"))
+    late, value = LATER[way]
+    rules = {}
+    for name, scale in {"A": 1, "B": 1000}.items():
+        Path(name, "package").mkdir(parents=True)
+        Path(name, "own.py").write_text(LATE.format(name=name, package="package", late=late, value=value))
+        Path(name, "package/__init__.py").write_text("def scale():\n    from .inner import SCALE\n    return SCALE")
+        for neighbour in ("helper", "taken", "package/inner"):
+            Path(name, f"{neighbour}.py").write_text(f"SCALE = {scale}")
+        rules[name] = resolve_rule(f"{name}/own.py")
+    net = types.SimpleNamespace(W=np.zeros((2, 2)))
+    for name, scale in {"A": 1, "B": 1000, "A again": 1}.items():
+        assert rules[name[0]].update(net, None, None, None)[0][0, 0] == scale
+    assert sys.modules["taken"].SCALE == 0
+
+
+def spoken(place, module, scale):
+    """The text of a run of a rule that calls a module beside it by name, inside a function alone."""
+    late = {"late": f'module = importlib.import_module("{module}")', "value": "module.SCALE", "package": "importlib"}
+    Path(place).mkdir(exist_ok=True)
+    Path(place, "own.py").write_text("import importlib" + LATE.format(name="Late", **late))
+    Path(place, f"{module}.py").write_text(f"SCALE = {scale}")
+    return asked(rule=(f"{place}/own.py",)).runs["Late"].text()
+
+
+def test_a_module_that_a_function_calls_by_name_counts_as_source_and_must_be_the_only_one_of_that_name():
+    assert spoken("a", "called", 1) == spoken("b", "called", 1)
+    with pytest.raises(ValueError, match=r"each have a module called beside them.*; write import called there"):
+        spoken("c", "called", 2)
+    assert spoken("d", "alone", 1) != spoken("d", "alone", 2)
 
 
 OWN_REFUSED = {
