@@ -1,5 +1,6 @@
 """What a command asks for, put together from a TOML file, options and settings; and rules of the user's own in it."""
 
+import json
 import os
 import sys
 import types
@@ -209,6 +210,41 @@ def test_an_own_rule_is_trained_with_its_settings_by_a_worker_that_refuses_a_cha
     np.testing.assert_array_equal(final(again), thrice)
     with pytest.raises(ValueError, match=r"own\.py.*has changed since the run began"):
         final(run)
+
+
+CHOICES = """
+import enum
+import numpy as np
+from recredit import AbstractRule
+class Mode(str, enum.Enum):
+    ON, OFF = "on", "off"
+class Level(enum.IntEnum):
+    LOW, HIGH = 1, 2
+class Colour(enum.Enum):
+    RED, BLUE = "red", "blue"
+class Mine(AbstractRule):
+    mode: Mode = Mode.ON
+    level: Level = Level.LOW
+    colour: Colour | None = Colour.RED
+    size: float = np.float64(2)
+    seldom: float = None
+    def init(self, net, key):
+        return None
+    def update(self, net, step, state, key):
+        return net.W, state
+"""
+
+
+def test_choices_of_an_own_class_reach_the_worker_as_what_they_are():
+    def told(*settings):
+        run = asked(*settings, rule=("own.py",)).runs["Mine"]
+        rule = Run(**json.loads(json.dumps(run.model_dump()))).build()[0]
+        return f"{rule.mode!r} {rule.level!r} {rule.colour!r} {type(rule.size).__name__}"
+
+    Path("own.py").write_text(CHOICES)
+    assert told() == "<Mode.ON: 'on'> <Level.LOW: 1> <Colour.RED: 'red'> float64"
+    given = ("rule.mode=off", "rule.level=2", "rule.colour=blue", "rule.size=3")
+    assert told(*given) == "<Mode.OFF: 'off'> <Level.HIGH: 2> <Colour.BLUE: 'blue'> float"
 
 
 def test_rules_beside_modules_of_the_same_name_each_have_their_own():

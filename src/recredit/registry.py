@@ -18,6 +18,7 @@ from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
 
 Registry = Mapping[str, Callable[..., Any]]
+SAID = (type(None), bool, int, float, str)  # what a file can say: exactly these, and not what is derived from them
 BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractFeedback: ("feedback", FEEDBACKS),
     AbstractJacobian: ("jacobian", JACOBIANS),
@@ -86,7 +87,7 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
         given_was = "" if given is None else f"; given was {brief(given)}"
         raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.")
     check_choice(what, table["name"], registry)
-    parameters = _parameters(registry[table["name"]])
+    parameters = settings_of(registry[table["name"]])
     settings = {key: value for key, value in table.items() if key != "name"}
     whose = what if len(registry) == 1 else f"{what} {table['name']}"
     for key in settings:
@@ -104,7 +105,8 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     }
 
 
-def _parameters(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def settings_of(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The settings that something is made from: their kinds and defaults."""
     try:
         kinds = get_type_hints(make_it, include_extras=True)  # a class's fields; its signature has what converters take
     except NameError:  # a file of the user's own that imports names for the type checker only
@@ -149,15 +151,22 @@ def block_name(kind: Any, value: Any) -> Any:
 def make(registry: Registry, table: Mapping[str, Any]) -> Any:
     """The object that a completed table describes. Raises ValueError, one sentence, however a user's own class may fail."""
     make_it = registry[table["name"]]
-    kinds = {key: p.annotation for key, p in _parameters(make_it).items()}
-    settings = {key: value for key, value in table.items() if key != "name"}
-    blocks = {k: make(BLOCKS[kinds[k]][1], v) for k, v in settings.items() if isinstance(v, Mapping)}
+    parameters = settings_of(make_it)
+    settings = {key: _made(table["name"], parameters[key], value) for key, value in table.items() if key != "name"}
     try:
-        return make_it(**{**settings, **blocks})
+        return make_it(**settings)
     except ValueError:
         raise
     except Exception as error:
         raise ValueError(f"{table['name']} cannot be made: {last_line(error)}.") from None
+
+
+def _made(whose: str, p: inspect.Parameter, value: Any) -> Any:
+    """A setting's object: a building block, or one of a choice that the user's own class names by words or numbers."""
+    if isinstance(value, Mapping) and p.annotation in BLOCKS:
+        return make(BLOCKS[p.annotation][1], value)
+    is_default = type(value) is type(p.default) and value == p.default
+    return value if is_default or type(value) not in SAID else _value(f"{whose}'s {p.name}", p.annotation, value)
 
 
 def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:

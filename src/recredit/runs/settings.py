@@ -8,10 +8,10 @@ from typing import Any
 import optax
 import pydantic
 
-from recredit.errors import check_count
+from recredit.errors import check_count, plain
 from recredit.network import Network
 from recredit.own_files import OwnRule, is_file, load
-from recredit.registry import NETWORKS, complete, complete_optimizer, find_rule, make, optimizers
+from recredit.registry import BLOCKS, NETWORKS, SAID, complete, complete_optimizer, find_rule, make, optimizers, settings_of
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
@@ -102,5 +102,9 @@ def _complete_rule(given: Any, own: dict[str, OwnRule]) -> dict[str, Any]:
     if found.name in RULES or own.setdefault(found.name, found).file != found.file:
         raise ValueError(f"{table['name']}: another rule is called {found.name}, so this class needs another name.")
     filled = complete("rule", {**RULES, found.name: found.kind}, {**table, "name": found.name})
-    # A default that JSON cannot say is in the source, whose digest counts.
-    return {key: value for key, value in filled.items() if value is None or isinstance(value, bool | int | float | str | dict)}
+    kinds = {key: p.annotation for key, p in settings_of(found.kind).items()}
+    said = {
+        key for key, value in filled.items() if type(value) in SAID or (isinstance(value, dict) and kinds.get(key) in BLOCKS)
+    }
+    # A default that JSON cannot say is in the source, whose digest counts; what was given goes as it was given.
+    return {key: filled[key] if key in said else plain(table[key]) for key in filled if key in said or key in table}
