@@ -46,7 +46,12 @@ def test_seeds_come_in_any_sequence_of_whole_numbers(given):
     assert check_seeds(given) == [3, 1]
 
 
+MASKED = np.ma.masked_array([1, 2], [False, True])
 BAD_SEEDS = {
+    "a seed must be a whole number of at least 0, not masked.": MASKED,
+    "the number of seeds must be a whole number of at least 1, not masked.": MASKED[1],
+    "the number of seeds must be a whole number of at least 1, not inf.": Fraction(10**400),
+    "a seed must be a whole number of at least 0, not -inf.": [-Fraction(10**400)],
     "the number of seeds must be a whole number of at least 1, not True.": True,
     "the number of seeds must be a whole number of at least 1, not 2.5.": 2.5,
     "the number of seeds must be a whole number of at least 1, not None.": None,
@@ -68,6 +73,29 @@ def test_other_seeds_are_refused_in_one_sentence(sentence):
     with pytest.raises(ValueError) as refused:
         check_seeds(BAD_SEEDS[sentence])
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("given", [MASKED[1], np.ma.masked_array(3, True), MASKED], ids=brief)
+@pytest.mark.parametrize("what", ["steps", "bin", "streams", "seeds_at_once", "n", "learning_rate", "optimizer"])
+def test_what_is_masked_is_no_number(given, what):
+    ways = {
+        "n": lambda: resolve_network({"n": given}),
+        "learning_rate": lambda: resolve_optimizer({"learning_rate": given}),
+        "optimizer": lambda: resolve_optimizer(given),
+    }
+    with pytest.raises((ValueError, TypeError), match=r"not masked|cannot be masked|not masked_array|cannot be masked_array"):
+        ways.get(what, lambda: train("rflo", "add", **SMALL | {what: given}))()
+
+
+@pytest.mark.parametrize(
+    "given", [Fraction(10**400), Fraction(-(10**400)), Fraction(1, 10**400)], ids=["most", "least", "none"]
+)
+def test_a_fraction_that_no_float_holds_is_no_learning_rate_unless_it_is_0(given):
+    if given < 1 and given > 0:
+        assert check_range("it", given) == 0
+        return
+    with pytest.raises(ValueError, match=r"must lie in .*, not -?inf"):
+        resolve_optimizer(given)
 
 
 @pytest.mark.parametrize("given", [1e39, -1e39, 10**400, float("inf"), float("nan"), True, "0.1", None, [0.1], 1j], ids=brief)

@@ -34,13 +34,21 @@ def brief(given: object) -> str:
 
 
 def plain(given: Any) -> Any:
-    """A Python number in place of a NumPy or JAX scalar, an array without axes or another real number; all else as it is."""
-    if getattr(given, "ndim", None) == 0 and hasattr(given, "item"):
+    """A Python number in place of a NumPy or JAX scalar, an array without axes or another real number; all else as it is.
+
+    What NumPy has masked is no number, and one that no float holds is infinite.
+    """
+    if getattr(given, "ndim", None) == 0 and hasattr(given, "item") and not getattr(given, "_mask", False):
         try:
             given = given.item()
         except TypeError:  # a value that JAX traces has none yet
             return given
-    return float(given) if isinstance(given, numbers.Real) and not isinstance(given, int | float) else given
+    if not isinstance(given, numbers.Real) or isinstance(given, int | float):
+        return given
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf if abs(given) == given else -math.inf
 
 
 def check_choice(what: str, given: object, allowed: Iterable[str]) -> None:
@@ -127,7 +135,7 @@ def check_seeds(given: Any) -> list[int]:
     Raises ValueError unless they are one to 100,000 different whole numbers of at least 0 and below 2^31.
     """
     number = plain(given)
-    if isinstance(number, numbers.Number) or number is None:
+    if isinstance(number, numbers.Number) or number is None or getattr(number, "ndim", None) == 0:
         return list(range(check_count("the number of seeds", number, most=MOST_SEEDS)))
     if isinstance(number, str | bytes | Mapping) or not hasattr(number, "__len__"):
         raise ValueError(f"seeds must be a count, or the seeds themselves in a list, not {brief(given)}.")

@@ -165,8 +165,9 @@ def _made(whose: str, p: inspect.Parameter, value: Any) -> Any:
     """A setting's object: a building block, or one of a choice that the user's own class names by words or numbers."""
     if isinstance(value, Mapping) and p.annotation in BLOCKS:
         return make(BLOCKS[p.annotation][1], value)
-    is_default = type(value) is type(p.default) and value == p.default
-    return value if is_default or type(value) not in SAID else _value(f"{whose}'s {p.name}", p.annotation, value)
+    if type(value) not in SAID or (type(value) is type(p.default) and value == p.default):
+        return value
+    return _value(f"{whose}'s {p.name}", p.annotation, value)
 
 
 def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:
