@@ -54,8 +54,8 @@ def example_step(net: LeakyRNN) -> Step:
     return jax.eval_shape(make, net)
 
 
-def check_rule(rule: Any, name: str) -> None:
-    """Raise TypeError unless `rule` is a rule, ValueError if its fields hold arrays."""
+def check_rule(rule: Any, name: str) -> tuple[int, int]:
+    """A rule's delay and period. Raises TypeError unless `rule` is a rule, ValueError if its fields hold arrays."""
     if isinstance(rule, str):
         raise TypeError(f'the rule must be an AbstractRule, not a name; write recredit.RULES["{brief(rule)[1:-1]}"]().')
     check_instance("the rule", rule, AbstractRule)
@@ -63,10 +63,13 @@ def check_rule(rule: Any, name: str) -> None:
         if eqx.is_array_like(leaf) and np.ndim(leaf) > 0:
             field = jax.tree_util.keystr(path).lstrip(".")
             raise ValueError(f"{name}'s field {field} is an array: a rule's arrays must live in its state.")
-    for what, least in {"delay": 0, "period": 1}.items():
+
+    def count(what: str, least: int) -> int:
         with in_a_sentence(f"{name}'s {what}", rule.update):
             given = getattr(rule, what)
-        check_count(f"{name}'s {what}", given, least)
+        return check_count(f"{name}'s {what}", given, least)
+
+    return count("delay", 0), count("period", 1)
 
 
 def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:
@@ -107,9 +110,9 @@ def check_same(what: str, origin: str, before: Any, after: Any, at: str = "") ->
             raise ValueError(f"{what} must keep the types and shapes of its state; {change}{at}.")
 
 
-def check_steps(rule: AbstractRule, name: str, steps: int) -> None:
+def check_steps(name: str, delay: int, period: int, steps: int) -> None:
     """Raise ValueError if a run of so many steps ends before the rule gives its first gradient."""
-    first = (rule.delay // rule.period + 1) * rule.period
+    first = (delay // period + 1) * period
     if first > steps:
         raise ValueError(
             f"{name} gives its first gradient at step {first}, at its window's end, but the run has only {steps} steps; take "

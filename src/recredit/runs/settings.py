@@ -63,7 +63,7 @@ class Run(pydantic.BaseModel):
         parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
         rule, network, optimizer, observers = run.build()
-        Trainer((rule, *observers.values()), task, network, optimizer, run.streams).check(run.steps)
+        Trainer((rule, *observers.values()), task, network, optimizer, run.streams, run.steps)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
         return run

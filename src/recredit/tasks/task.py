@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from recredit.contract import check_same, example_key, kind_of, trace_function
+from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
 from recredit.errors import check_choice, check_count, check_fields, check_instance
 from recredit.network.leaky import Head, LeakyRNN
 
@@ -84,25 +84,53 @@ def check_task(task: Any) -> None:
     check_choice(f"{name}'s head", task.head, get_args(Head))
 
 
-def check_chunk(task: AbstractTask, net: LeakyRNN, length: int, streams: int) -> None:
-    """Raise ValueError unless the task's chunks of this length, for `net` (or its shapes), have the shapes and types they must.
+def check_fit(task: AbstractTask, steps: int, streams: int) -> None:
+    """Raise ValueError unless `streams` parallel streams of the task can play `steps` steps each."""
+    name = f"the task {type(task).__name__}"
+    try:
+        task.check(steps, streams)
+    except ValueError:
+        raise
+    except Exception as error:
+        with in_a_sentence(f"{name}'s check", task.check):
+            raise error
+    if (most := task_length(task, streams)) is not None and steps > most:
+        raise ValueError(f"{name} has a length of {most:,} steps for {streams:,} streams, fewer than the {steps:,} asked for.")
 
-    The methods are traced, not run.
+
+def task_length(task: AbstractTask, streams: int) -> int | None:
+    """What the task says of its length, checked; None: without end."""
+    what = f"the task {type(task).__name__}'s length"
+    with in_a_sentence(what, task.length):
+        given = task.length(streams)
+    return None if given is None else check_count(what, given, 0)
+
+
+def check_chunk(task: AbstractTask, net: LeakyRNN, length: int, streams: int) -> list[tuple[Any, Any]]:
+    """The jaxprs of the task's methods for chunks of this length and `net` (or its shapes), with the shapes of their results:
+    of `init`, of `stream` if there are several, and of `chunk`.
+
+    Raises ValueError unless these have the shapes and types they must.
     """
     name, start = f"the task {type(task).__name__}", jax.eval_shape(lambda: jnp.array(0))
-    state = trace_function(f"{name}'s init", task.init, net, example_key())[1]
+    traced = [trace_function(f"{name}'s init", task.init, net, example_key())]
     if streams > 1:
         if type(task).stream is AbstractTask.stream:
             raise ValueError(f"{name} has no parallel streams: it does not define `stream`.")
-        state = trace_function(f"{name}'s stream", partial(task.stream, count=streams), state, start)[1]
-    result = trace_function(f"{name}'s chunk", partial(task.chunk, length=length), state, start)[1]
+        stream = partial(task.stream, count=streams)
+        traced.append(trace_function(f"{name}'s stream", stream, traced[0][1], start))
+    state = traced[-1][1]
+    what = f"{name}'s chunk" if length == 1 else f"{name}'s chunk of {length} steps"
+    traced.append(trace_function(what, partial(task.chunk, length=length), state, start))
+    result = traced[-1][1]
     if not (isinstance(result, tuple) and len(result) == 3):
-        raise ValueError(f"{name}'s chunk must return the state, the inputs and the labels, not {kind_of(result)}.")
-    check_same(f"{name}'s chunk", "stream" if streams > 1 else "init", state, result[0])
+        raise ValueError(f"{what} must return the state, the inputs and the labels, not {kind_of(result)}.")
+    check_same(what, "stream" if streams > 1 else "init", state, result[0])
     for what, width, given in zip(("inputs", "labels"), (task.n_in, task.n_out), result[1:], strict=True):
         wanted = jax.ShapeDtypeStruct((length, width), net.W.dtype)
         if (getattr(given, "shape", None), getattr(given, "dtype", None)) != (wanted.shape, wanted.dtype):
             raise ValueError(f"{name}'s {what} of {length} steps must be {kind_of(wanted)}, not {kind_of(given)}.")
+    return traced
 
 
 def stream_key(key: PRNGKeyArray, number: Int[Array, ""]) -> PRNGKeyArray:

@@ -1,9 +1,10 @@
 """Online training: scan over time, vmap over seeds."""
 
+import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import jax
@@ -13,16 +14,17 @@ import optax
 import xarray as xr
 from jaxtyping import Array, Float, Int
 
-from recredit.contract import check_finite, names_of
+from recredit.contract import check_finite, example_key, names_of
 from recredit.errors import MOST_SEEDS, brief, check_count, check_seeds
 from recredit.network import Network
 from recredit.registry import resolve_network, resolve_observers, resolve_optimizer, resolve_rule, resolve_task
 from recredit.rule import AbstractRule
-from recredit.tasks.task import AbstractTask
+from recredit.tasks.task import AbstractTask, task_length
 from recredit.training.described import described
 from recredit.training.measured import Measured
-from recredit.training.programs import program_of
-from recredit.training.step import Learner, Trainer, seed_axes, weights
+from recredit.training.programs import check_untraced, program_of
+from recredit.training.step import Learner, Trainer, weights
+from recredit.training.traced import seed_axes
 from recredit.training.untrained import AT_START, loss_at_start
 
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
@@ -56,6 +58,15 @@ def _segment(trainer: Trainer, learners: Learner, first: Int[Array, ""], length:
     return jax.vmap(trainer.segment, in_axes=(axes, None, None), out_axes=(axes, 0))(learners, first, length)
 
 
+@contextlib.contextmanager
+def _outermost() -> Iterator[None]:
+    """Train whatever JAX is set to. Raises TypeError where JAX traces all that is computed."""
+    with jax.transfer_guard("allow"), jax.threefry_partitionable(True):  # a seed's numbers are the same in any setting
+        check_untraced(jnp.zeros(()))
+        yield
+
+
+@_outermost()
 def train(
     rule: AbstractRule | Named,
     task: AbstractTask | Named,
@@ -108,18 +119,24 @@ def train(
     Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
     task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
     """
+    check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers))
     chosen = check_seeds(seeds)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of the number of steps done, not {brief(progress)}.")
     watching = resolve_observers(observers)
     rules = resolve_rule(rule), *watching.values()
-    trainer = Trainer(rules, resolve_task(task), resolve_network(network), resolve_optimizer(optimizer), streams)
-    steps = default_steps(trainer.task, trainer.streams) if steps is None else check_count("steps", steps)
+    task = resolve_task(task)
+    steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
-    trainer.check(steps, min(steps, bin, SEGMENT))
+    trainer = Trainer(rules, task, resolve_network(network), resolve_optimizer(optimizer), streams, steps)
     size = learner_size(trainer)
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
-    check_memory(min(at_once, len(chosen)) * size, -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8)
+    lengths = chunk_lengths(steps, bin)
+    check_memory(
+        min(at_once, len(chosen)) * (size + passing_size(trainer, max(lengths))),
+        -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8,
+    )
+    players = {length: trainer.playing(length) for length in lengths}
 
     parts, before = [], 0
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):
@@ -128,17 +145,17 @@ def train(
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        with jax.threefry_partitionable(True):  # a seed's numbers are the same whatever JAX's settings
-            parts.append(_train_together(trainer, group, steps, bin, tell))
+        parts.append(_train_together(players, group, steps, bin, tell))
         before += len(group)
     data = xr.concat(parts, "seed")
     data = data.assign_coords(observer=list(watching)) if watching else data.drop_dims("observer")
-    return described(data, trainer.task.head)
+    return described(data, task.head)
 
 
-def default_steps(task: AbstractTask, streams: int) -> int:
+def default_steps(task: AbstractTask, streams: SupportsFloat) -> int:
     """Network steps of a run for which nobody asked for a number: all that the task's data have, or the paper's 1,000,000."""
-    return task.length(streams) or 1_000_000
+    length = task_length(task, check_count("the number of streams", streams))
+    return 1_000_000 if length is None else max(1, length)  # a task that has none is refused for one
 
 
 def default_bin(steps: int) -> int:
@@ -146,9 +163,25 @@ def default_bin(steps: int) -> int:
     return min(10_000, max(1, steps // 100))
 
 
+def chunk_lengths(steps: int, bin: int) -> set[int]:
+    """How long the chunks are that a run asks its task for: of the start, of whole segments, and of the last of each bin."""
+    bins = {min(bin, steps), steps % bin}
+    return {
+        min(steps, AT_START),
+        *(SEGMENT for length in bins if length >= SEGMENT),
+        *(length % SEGMENT for length in bins),
+    } - {0}
+
+
 def learner_size(trainer: Trainer) -> int:
     """Bytes of one seed's learner."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(trainer.start, 0)))
+
+
+def passing_size(trainer: Trainer, length: int) -> int:
+    """Bytes of what one seed works out on the way: all streams' gradients of one step, and their data of `length` steps."""
+    net = jax.eval_shape(trainer.create, example_key())
+    return trainer.streams * (net.W.size * len(trainer.rules) + length * (net.n_in + net.n_out)) * net.W.dtype.itemsize
 
 
 def fitting_seeds(size: int) -> int:
@@ -158,7 +191,7 @@ def fitting_seeds(size: int) -> int:
 
 
 def check_memory(learners: int, bins: int) -> None:
-    """Raise ValueError if the learners or the bins, so many bytes of each, could never fit this machine's memory."""
+    """Raise ValueError if learners with what they work out, or bins, of so many bytes could never fit this machine's memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     for size, ways in ((learners, "network.n, streams or seeds_at_once"), (bins, "the number of seeds, or take longer bins")):
         if size > memory:
@@ -170,13 +203,14 @@ def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
     return np.divide(over, under, out=np.full(under.shape, np.nan), where=under > 0)
 
 
-def _train_together(trainer: Trainer, seeds: np.ndarray, steps: int, bin: int, progress: Progress) -> xr.Dataset:
-    """Train some seeds, vectorised together."""
+def _train_together(players: dict[int, Trainer], seeds: np.ndarray, steps: int, bin: int, progress: Progress) -> xr.Dataset:
+    """Train some seeds, vectorised together; `players`: the trainer for each length of chunk."""
+    trainer = players[min(steps, AT_START)]
     start, arrays = program_of(_start, trainer, jnp.asarray(seeds), min(steps, AT_START))
     learners, at_start = start(*arrays)
     for rule, state in zip(trainer.rules, learners.states, strict=True):
         arrays = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
-        check_finite(type(rule).__name__, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
+        check_finite(rule.name, {name: a for name, a in arrays if jnp.issubdtype(a.dtype, jnp.inexact)})
     diverged_at, not_finite_at = np.full(len(seeds), -1), np.full((len(seeds), len(trainer.rules) - 1), -1)
     sums = ("cosine", "driver_norm", "observer_norm", "compared", "not_finite")
     bins: dict[str, list[np.ndarray]] = {name: [] for name in ("loss", *sums)}
@@ -185,7 +219,7 @@ def _train_together(trainer: Trainer, seeds: np.ndarray, steps: int, bin: int, p
         total = dict.fromkeys(bins, np.zeros(()))
         for first in range(begin, end, SEGMENT):
             length = min(SEGMENT, end - first)
-            segment, arrays = fast_segment(trainer, learners, first, length)
+            segment, arrays = fast_segment(players[length], learners, first, length)
             learners, measured = segment(*arrays)
             if not np.all(measured.finite_data):
                 raise ValueError(f"the task gave data that are not finite between steps {first} and {first + length}.")
@@ -194,10 +228,10 @@ def _train_together(trainer: Trainer, seeds: np.ndarray, steps: int, bin: int, p
                     f"the task gave labels below 0 between steps {first} and {first + length}; a softmax head's are at least 0."
                 )
             if np.any(measured.lost_gradient):
-                rule, period = type(trainer.rules[0]).__name__, trainer.rules[0].period
+                rule = trainer.rules[0]
                 raise ValueError(
-                    f"{rule} told a gradient between steps {first} and {first + length} at a step for which its period, "
-                    f"{period}, has none."
+                    f"{rule.name} told a gradient between steps {first} and {first + length} at a step for which its period, "
+                    f"{rule.period}, has none."
                 )
             diverged_at = np.where(diverged_at < 0, measured.diverged_at, diverged_at)
             not_finite_at = np.where(not_finite_at < 0, measured.comparison.not_finite_at, not_finite_at)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from recredit.blocks.buffers import put
-from recredit.rule import AbstractRule
+from recredit.training.traced import TracedRule
 
 
 class Pair(eqx.Module):
@@ -24,12 +24,12 @@ class Pair(eqx.Module):
     """Where a rule gives sums of several steps: both rules' sums since the last step at which both gave theirs."""
 
     @classmethod
-    def start(cls, driver: AbstractRule, observer: AbstractRule, W: Float[Array, "n m"]) -> "Pair":
+    def start(cls, driver: TracedRule, observer: TracedRule, W: Float[Array, "n m"]) -> "Pair":
         lag, summed = abs(driver.delay - observer.delay), max(driver.period, observer.period) > 1
         return cls(jnp.zeros((lag, *W.shape), W.dtype), jnp.zeros((2, *W.shape), W.dtype) if summed else None)
 
     def add(
-        self, rules: tuple[AbstractRule, AbstractRule], t: Int[Array, ""], G: tuple[Float[Array, "n m"], Float[Array, "n m"]]
+        self, rules: tuple[TracedRule, TracedRule], t: Int[Array, ""], G: tuple[Float[Array, "n m"], Float[Array, "n m"]]
     ) -> tuple["Pair", "Comparison"]:
         """One more step of the driver and the observer."""
         (driver, observer), waiting, sums = rules, self.waiting, self.sums

@@ -128,7 +128,7 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
     try:
         with usual_settings():
             state = jax.eval_shape(given.init, weights)
-            begin, move = TracedFunction(given.init, weights), TracedFunction(update, weights, state, weights, loss)
+            begin, move = TracedFunction.of(given.init, weights), TracedFunction.of(update, weights, state, weights, loss)
             updates, after = jax.eval_shape(move, weights, state, weights, loss)
     except Exception as error:
         raise ValueError(

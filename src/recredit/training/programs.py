@@ -1,14 +1,16 @@
 """Programs whose numbers are data, so that those which differ in numbers alone are compiled once."""
 
 import functools
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
 COMPILED = 32  # programs kept, those longest unused forgotten first: each holds hundreds of the 65,530 maps Linux allows
@@ -55,7 +57,8 @@ class Program:
         text = str(jaxpr)
         self.jaxpr, self.result = jaxpr, result
         # A function that is called back has no text that tells it from others: such a program is like no other.
-        self._key = (id(self) if " at 0x" in text else text, result)
+        unique = id(self) if " at 0x" in text or "callback" in text else None
+        self._key = (hashlib.sha256(b"".join([text.encode(), *_left_out(jaxpr)])).digest(), unique, result)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self._key == other._key
@@ -64,49 +67,67 @@ class Program:
         return hash(self._key)
 
 
-class TracedFunction(eqx.Module):
-    """A function of arrays, traced for `examples` (arrays or their shapes): its program, and apart from it its numbers.
+def _left_out(jaxpr: Jaxpr) -> Iterator[bytes]:
+    """What a program's text leaves out: the settings around each equation, and the constants of the programs within."""
+    for eqn in jaxpr.eqns:
+        yield repr(eqn.ctx).encode()
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: isinstance(p, ClosedJaxpr | Jaxpr)):
+            if isinstance(inner, ClosedJaxpr):
+                yield from (np.asarray(const).tobytes() for const in inner.consts)
+            if isinstance(inner, ClosedJaxpr | Jaxpr):
+                yield from _left_out(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
 
-    The numbers are all that the function closes over or spells out, a learning rate or the end of a schedule, but for those
-    within the body of a loop.
+
+class TracedFunction(eqx.Module):
+    """A function of arrays as it was traced: its program, and apart from it its numbers.
+
+    The numbers are the arrays that the function closes over, and the scalars that it spells out, such as a learning rate or the
+    end of a schedule, if they are `lifted` and not within the body of a loop.
     """
 
     numbers: list[Array]
     program: Program = eqx.field(static=True)
 
-    def __init__(self, function: Callable[..., Any], *examples: Any):
-        closed, result = jax.make_jaxpr(function, return_shape=True)(*examples)
-        leaves, found = jax.tree.leaves(examples), []
+    def __init__(self, closed: ClosedJaxpr, result: Any, lifted: Callable[[np.ndarray], bool] | None = lambda number: True):
+        """`closed`, `result`: a jaxpr and the shapes of what it gives. `lifted`: which scalars are numbers; None: none."""
+        found: list[Any] = []
+        if lifted is not None:
+            given = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in closed.in_avals]
 
-        def note(literal: Literal) -> Any:
-            found.append(np.asarray(literal.val, jax.typeof(literal.val).dtype))
-            return literal.val
+            def note(literal: Literal) -> Any:
+                number = np.asarray(literal.val, jax.typeof(literal.val).dtype)
+                if lifted(number):
+                    found.append(number)
+                return literal.val
 
-        jax.eval_shape(lambda *given: call(closed, given, note), *leaves)
+            def free(numbers: list[Any], *given: Any) -> list[Any]:
+                left = iter(numbers)
+                return call(closed, given, lambda literal: next(left) if lifted(np.asarray(literal.val)) else literal.val)
 
-        def free(numbers: list[Any], *given: Any) -> list[Any]:
-            left = iter(numbers)
-            return call(closed, given, lambda _: next(left))
+            jax.eval_shape(lambda *given: call(closed, given, note), *given)
+            closed = jax.make_jaxpr(free)(found, *given)
+        self.numbers = jax.device_put([*closed.consts, *found])
+        self.program = Program(closed.jaxpr, jax.tree.structure(result))
 
-        traced = jax.make_jaxpr(free)(found, *leaves)
-        self.numbers = jax.device_put([*traced.consts, *found])
-        self.program = Program(traced.jaxpr, jax.tree.structure(result))
+    @classmethod
+    def of(cls, function: Callable[..., Any], *examples: Any) -> "TracedFunction":
+        """A function traced for `examples` (arrays or their shapes), with all of its numbers as data."""
+        return cls(*jax.make_jaxpr(function, return_shape=True)(*examples))
 
     def __call__(self, *given: Any) -> Any:
         jaxpr, arrays = self.program.jaxpr, [*self.numbers, *jax.tree.leaves(given)]
         consts = len(jaxpr.constvars)
-        return jax.tree.unflatten(self.program.result, call(ClosedJaxpr(jaxpr, arrays[:consts]), arrays[consts:]))
+        out = jaxpr_as_fun(ClosedJaxpr(jaxpr, arrays[:consts]))(*arrays[consts:])
+        return jax.tree.unflatten(self.program.result, map(jnp.asarray, out))
 
 
-def with_numbers_as_data(part: Any, use: Callable[[Any], Any]) -> Any:
-    """`part` with its Python floats as scalars of JAX, unless `use(part)` then fails: it branches on one, say."""
-    numbers, rest = eqx.partition(part, lambda leaf: isinstance(leaf, float))
-    data = jax.tree.map(jnp.asarray, numbers)  # weakly typed, as Python's floats are
-    try:
-        jax.eval_shape(lambda data: [use(eqx.combine(data, rest)), None][1], data)
-    except Exception:  # whatever else is wrong with it shows when it is used
-        return part
-    return eqx.combine(data, rest)
+def check_untraced(given: Any) -> None:
+    """Raise TypeError if an array in a tree is one that JAX is tracing."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
+        raise TypeError(
+            "train cannot be called within jax.jit, nor with what jax.jit, jax.vmap or jax.grad trace: call it outside of "
+            "them, with plain numbers and arrays."
+        )
 
 
 def program_of(function: Callable[..., Any], *args: Any, jit: Callable[..., Any] = jax.jit) -> tuple[Any, tuple[Any, ...]]:
@@ -115,6 +136,7 @@ def program_of(function: Callable[..., Any], *args: Any, jit: Callable[..., Any]
     Whatever is no array is part of the program.
     """
     arrays, rest = eqx.partition(args, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
+    check_untraced(arrays)
     leaves, structure = jax.tree.flatten(rest)
     kinds = (*map(type, leaves), *map(jax.typeof, jax.tree.leaves(arrays)))  # types, since 1 == 1.0 == True
     return _compiled(function, structure, tuple(leaves), kinds, jit), arrays

@@ -1,6 +1,7 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -8,15 +9,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from recredit.contract import check_rule, check_steps, example_key, random_key, trace_rule
+from recredit.contract import check_rule, check_steps, example_key, random_key
 from recredit.errors import brief, check_count, check_instance
 from recredit.network import LeakyRNN, Network
-from recredit.rule import AbstractRule, Clock, State, Step
-from recredit.tasks.task import AbstractTask, check_chunk, check_task, stream_key
+from recredit.rule import AbstractRule, State, Step
+from recredit.tasks.task import AbstractTask, check_chunk, check_fit, check_task, stream_key
 from recredit.training.measured import Measured, Pair
 from recredit.training.optimizer import Memory, Optimizer
 from recredit.training.precompute import split
-from recredit.training.programs import with_numbers_as_data
+from recredit.training.programs import TracedFunction
+from recredit.training.traced import TracedRule, TracedTask, seed_axes
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
@@ -53,44 +55,60 @@ class Trainer(eqx.Module):
     each step their gradients are averaged, and one update is made.
     """
 
-    rules: tuple[AbstractRule, ...]
+    rules: tuple[TracedRule, ...]
     """The first drives, the others watch."""
-    task: AbstractTask
+    task: AbstractTask | TracedTask
     """What is learned: the stream of inputs and labels."""
-    network: Network
-    """What the learners are made of."""
+    network: TracedFunction
+    """What the learners are made of: a key to a network."""
     optimizer: Optimizer
     """What turns gradients into steps of W, W_out and b_out."""
     streams: int = eqx.field(static=True)
     """Data streams that share a seed's weights; 1, as in the paper."""
 
-    def __init__(self, rules: tuple[AbstractRule, ...], task: AbstractTask, network: Network, optimizer: Any, streams: Any = 1):
-        """`optimizer`: any optax optimiser. Raises ValueError for what does not fit, TypeError for what is none of these."""
+    def __init__(
+        self,
+        rules: tuple[AbstractRule, ...],
+        task: AbstractTask,
+        network: Network,
+        optimizer: Any,
+        streams: Any = 1,
+        steps: int | None = None,
+    ):
+        """`optimizer`: any optax optimiser. `steps`: how long the run is, if the task and the rules must fit into it.
+
+        Raises ValueError for what does not fit, TypeError for what is none of these.
+        """
         self.streams = check_count("the number of streams", streams)
         check_instance("Trainer's network", network, Network)
         if not isinstance(rules, tuple) or not rules:
             raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(rules)}.")
-        for rule in rules:
-            check_rule(rule, type(rule).__name__)
+        named = [(rule, type(rule).__name__) for rule in rules]
+        named = [(rule, name, *check_rule(rule, name)) for rule, name in named]
         check_task(task)
-        self.task, self.network = task, network
-        net, arrays = jax.eval_shape(lambda key: (net := self.create(key), weights(net)), example_key())
-        for rule in rules:
-            trace_rule(rule, type(rule).__name__, net)
-        check_chunk(task, net, 1, self.streams)
-        self.rules = tuple(with_numbers_as_data(rule, lambda rule: trace_rule(rule, "a rule", net)) for rule in rules)
-        self.optimizer = Optimizer(optimizer, arrays, rules[0].period)
+        if steps is not None:  # before anything is traced: a long window takes long
+            check_fit(task, steps, self.streams)
+            for _, name, delay, period in named:
+                check_steps(name, delay, period, steps)
+        self.task = task
+        with jax.threefry_partitionable(True):  # a seed's numbers are the same whatever JAX's settings
+            create = partial(network.create, task.n_in, task.n_out, task.head)
+            self.network = TracedFunction(*jax.make_jaxpr(create, return_shape=True)(example_key()), lifted=None)
+            net = jax.eval_shape(self.network, example_key())
+            self.rules = tuple(TracedRule(*each, net) for each in named)
+            check_chunk(task, net, 1, self.streams)
+        self.optimizer = Optimizer(optimizer, jax.eval_shape(weights, net), self.rules[0].period)
 
-    def check(self, steps: int, length: int = 1) -> None:
-        """Raise ValueError unless the task and each rule's first gradient fit into `steps` steps, in chunks of `length`."""
-        self.task.check(steps, self.streams)
-        for rule in self.rules:
-            check_steps(rule, type(rule).__name__, steps)
-        check_chunk(self.task, jax.eval_shape(self.create, example_key()), length, self.streams)
+    def playing(self, length: int) -> "Trainer":
+        """The same, with the task's programs for chunks of this length. Raises ValueError if it breaks the contract there."""
+        net = jax.eval_shape(self.network, example_key())
+        assert isinstance(self.task, AbstractTask)
+        task = TracedTask(self.task, net, length, self.streams)
+        return eqx.tree_at(lambda trainer: trainer.task, self, task, is_leaf=lambda node: node is self.task)
 
     def create(self, key: PRNGKeyArray) -> LeakyRNN:
         """Draw the initial network."""
-        return self.network.create(self.task.n_in, self.task.n_out, self.task.head, key)
+        return self.network(key)
 
     def start(self, seed: int | Int[Array, ""]) -> Learner:
         """The learner of one seed before its first step.
@@ -188,13 +206,6 @@ class Trainer(eqx.Module):
         samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
         (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
         return learner, total
-
-
-def seed_axes(learner: Any) -> Any:
-    """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
-    return jax.tree.map(
-        lambda leaf: None if isinstance(leaf, Clock) else 0, learner, is_leaf=lambda leaf: isinstance(leaf, Clock)
-    )
 
 
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:

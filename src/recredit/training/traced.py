@@ -1,0 +1,101 @@
+"""Rules and tasks as they are trained: traced once, so that all that decides what they compute decides which program runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from recredit.contract import example_key, example_step, in_a_sentence, trace_rule
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule, Clock
+from recredit.tasks.task import AbstractTask, check_chunk
+from recredit.training.programs import TracedFunction
+
+
+class TracedRule(eqx.Module):
+    """A rule's programs at the sizes of one network, and apart from them its numbers."""
+
+    name: str = eqx.field(static=True)
+    delay: int = eqx.field(static=True)
+    period: int = eqx.field(static=True)
+    init: TracedFunction
+    update: TracedFunction
+
+    def __init__(self, rule: AbstractRule, name: str, delay: int, period: int, net: LeakyRNN):
+        """Raises ValueError for a rule that breaks the contract, or cannot be vectorised over seeds and streams."""
+        self.name, self.delay, self.period = name, delay, period
+        traced = trace_rule(rule, name, net)
+        lifted = _is_data if any(isinstance(leaf, float) for leaf in jax.tree.leaves(rule)) else None
+        self.init = TracedFunction(traced.init, traced.state, lifted)
+        self.update = TracedFunction(traced.update, (net.W, traced.state), lifted)
+        key, step, axes = example_key(), example_step(net), seed_axes(traced.state)
+        state = jax.tree.map(lambda leaf: leaf if is_clock(leaf) else _two(leaf), traced.state, is_leaf=is_clock)
+        _check_vectorised(f"{name}'s init", rule.init, self.init, (0, 0), axes, *_two((net, key)))
+        now = _two(net), _two(step), state, _two(key)
+        _check_vectorised(f"{name}'s update", rule.update, self.update, (0, 0, axes, 0), (0, axes), *now)
+
+
+class TracedTask(eqx.Module):
+    """A task's programs for chunks of one length, and apart from them its arrays."""
+
+    init: TracedFunction
+    streamed: TracedFunction | None
+    """Of the stream's number; None for one stream."""
+    played: TracedFunction
+
+    def __init__(self, task: AbstractTask, net: LeakyRNN, length: int, streams: int):
+        """Raises ValueError for a task that breaks the contract."""
+        programs = check_chunk(task, net, length, streams)
+        self.init, *streamed, self.played = (TracedFunction(*program, lifted=None) for program in programs)
+        self.streamed = streamed[0] if streamed else None
+
+    def stream(self, state: Any, number: Int[Array, ""], count: int) -> Any:
+        """What `AbstractTask.stream` is, for the count of streams that was traced."""
+        assert self.streamed is not None
+        return self.streamed(state, number)
+
+    def chunk(self, state: Any, start: Int[Array, ""], length: int) -> tuple[Any, Float[Array, "l a"], Float[Array, "l b"]]:
+        """What `AbstractTask.chunk` is, for the length that was traced."""
+        return self.played(state, start)
+
+
+def seed_axes(learner: Any) -> Any:
+    """The axis of each of a learner's arrays that counts the seeds (or streams): the first, but none for a rule's Clock."""
+    return jax.tree.map(lambda leaf: None if is_clock(leaf) else 0, learner, is_leaf=is_clock)
+
+
+def is_clock(node: Any) -> bool:
+    """Whether a part of a state is a Clock."""
+    return isinstance(node, Clock)
+
+
+def _check_vectorised(
+    what: str, method: Callable[..., Any], function: TracedFunction, in_axes: Any, out_axes: Any, *examples: Any
+) -> None:
+    """Raise ValueError unless a rule's function can be vectorised, and its Clock is the same all over."""
+
+    def vectorise(out_axes: Any) -> None:
+        jax.eval_shape(jax.vmap(function, in_axes, out_axes), *examples)
+
+    try:
+        vectorise(out_axes)
+    except Exception:
+        with in_a_sentence(f"{what}, vectorised over seeds and streams as training does it,", method):
+            vectorise(0)
+        raise ValueError(
+            f"{what} gives a Clock that differs between seeds or streams; it must be Clock.at_zero() at first, and then tick() "
+            "alike in all of them, so keep any other count in an array of the state."
+        ) from None
+
+
+def _two(tree: Any) -> Any:
+    """The shapes of two such trees."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), tree)
+
+
+def _is_data(number: np.ndarray) -> bool:
+    """Whether a scalar that a rule spells out is data: 0 and 1 are not, since the compiler does without them."""
+    return number.dtype.kind == "f" and number not in (0, 1)
