@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import recredit
-from recredit.cli.process import end_on_signals
+from recredit.cli.main import main
+from recredit.cli.process import _refusal, check_xla_flags, end_on_signals
 from recredit.runs import work
 from recredit.runs.failures import explanation
 from recredit.runs.scheduler import Worker
@@ -88,7 +89,13 @@ def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(n, steps)
 @posix
 @pytest.mark.parametrize(
     "name",
-    ["SIGKILL", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow), pytest.param("SIGINT", marks=pytest.mark.slow)],
+    [
+        "SIGKILL",
+        "SIGTERM",
+        "SIGQUIT",
+        pytest.param("SIGHUP", marks=pytest.mark.slow),
+        pytest.param("SIGINT", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_computation_of_hours_with_one_sentence_and_leaves_no_process(name):
     process = started(*LONG)
@@ -126,7 +133,7 @@ sys.meta_path.insert(0, End())"""
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="of terminals that hang up")
 def test_what_nohup_ignores_stays_ignored(monkeypatch):
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     end_on_signals()
     after = {number: signal.signal(number, handler) for number, handler in before.items()}
@@ -158,6 +165,28 @@ def worker_fails(monkeypatch, **environment):
 @pytest.mark.parametrize("name", ["cuda", pytest.param("bogus", marks=pytest.mark.slow)])
 def test_a_platform_that_jax_does_not_have_is_named(monkeypatch, name):
     assert f"JAX has no device for JAX_PLATFORMS={name}; unset it" in worker_fails(monkeypatch, JAX_PLATFORMS=name)
+
+
+COMMANDS = [["rules"], ["tasks"], ["audit", "rflo"], ["fig1", "--steps", "400"], [*TINY]]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=str)
+def test_flags_that_xla_does_not_know_are_named_by_every_command(arguments, monkeypatch, capfd):
+    monkeypatch.setenv("XLA_FLAGS", "--bogus_flag")
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    told = "recredit: XLA refuses XLA_FLAGS=--bogus_flag; correct or unset it (Unknown flag in XLA_FLAGS: --bogus_flag).\n"
+    assert (end.value.code, *capfd.readouterr()) == (2, "", told)
+    assert not list(Path().iterdir())
+
+
+def test_flags_are_tried_out_only_if_there_are_some_and_known_ones_pass(monkeypatch):
+    monkeypatch.setattr("recredit.cli.process._refusal", lambda flags: pytest.fail("tried out"))
+    monkeypatch.setenv("XLA_FLAGS", " ")
+    check_xla_flags()
+    monkeypatch.undo()
+    assert not _refusal("--xla_cpu_multi_thread_eigen=false")
+    assert "Couldn't interpret value maybe" in _refusal("--xla_cpu_multi_thread_eigen=maybe")
 
 
 BROKEN = {

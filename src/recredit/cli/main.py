@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from recredit.cli.process import end_on_signals, guarded_output
+from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.errors import user_path
 from recredit.runs.failures import explanation
 
@@ -67,6 +67,7 @@ def fig1(
         Output folder (default: results/fig1-VARIANT, results/fig1-VARIANT-quick, or with other seeds or steps than the scale's
         one that is named after them).
     """
+    check_xla_flags()
     from recredit.cli.fig1 import run_fig1
 
     run_fig1(scale, variant, seeds, steps, seeds_at_once, out)
@@ -129,6 +130,7 @@ def train(
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
+    check_xla_flags()
     from recredit.cli.train import run_train
 
     counts = {"steps": steps, "bin": bin, "streams": streams, "seeds": seeds, "seeds_at_once": seeds_at_once}
@@ -163,6 +165,7 @@ def audit(
     slopes
         Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
     """
+    check_xla_flags()
     from recredit.cli.audit import run_audit
 
     run_audit(rules, with_, format, explain, repair, slopes)
@@ -171,6 +174,7 @@ def audit(
 @app.command
 def rules() -> None:
     """List the learning rules and their settings."""
+    check_xla_flags()
     from recredit.cli.catalogue import list_rules
 
     list_rules()
@@ -179,6 +183,7 @@ def rules() -> None:
 @app.command
 def tasks() -> None:
     """List the tasks, their settings and known loss levels."""
+    check_xla_flags()
     from recredit.cli.catalogue import list_tasks
 
     list_tasks()

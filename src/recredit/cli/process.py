@@ -3,9 +3,12 @@
 import _thread
 import contextlib
 import errno
+import functools
 import io
 import os
+import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,13 +69,30 @@ def guarded_output() -> Iterator[Output | None]:
         sys.stdout, sys.stderr = before
 
 
+def check_xla_flags() -> None:
+    """Raise ValueError if XLA_FLAGS are the user's and XLA refuses them: it would end the process without a sentence."""
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    if flags and (why := _refusal(flags)):
+        raise ValueError(f"XLA refuses XLA_FLAGS={flags}; correct or unset it ({why}).")
+
+
+@functools.cache
+def _refusal(flags: str) -> str:
+    """Why XLA refuses such flags, as a process says that tries them out; '' if it does not."""
+    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-P", "-W", "ignore", "-c", "import jax; jax.devices()"]
+    tried = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", errors="replace")
+    said = re.search(r"^[EF]\d{4} .*?\] (.*)", tried.stderr, re.MULTILINE)
+    return said[1].rstrip(".") if tried.returncode and said else ""
+
+
 def end_on_signals() -> None:
-    """From now on SIGINT, SIGTERM and SIGHUP end the process, with one sentence and exit code 128 and the signal's number.
+    """From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the process, with one sentence and exit code 128 and their number.
 
     A signal that is ignored (under nohup, in the background of a script) stays ignored. No exception is raised: in the middle
     of an import, of JAX's tracing or of a callback it would get lost, or end the process in C++.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: _thread.start_new_thread(_interrupted, (number,)))
