@@ -14,7 +14,8 @@ import xarray as xr
 import recredit
 from recredit.cli.main import main
 from recredit.runs.request import read_toml
-from recredit.runs.store import check_writable, read_seeds, writable_folder, write_dataset, write_whole
+from recredit.runs.store import check_writable, read_cell, read_seeds, writable_folder, write_dataset, write_whole
+from recredit.training.loop import train
 
 TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--set", "network.n=4")
 
@@ -168,6 +169,41 @@ def test_what_is_no_file_with_a_rule_of_that_name_is_refused_in_a_sentence(capfd
     Path("own.py").write_text(RULE)
     told = refused(capfd, "audit", name)
     assert ("does not exist" in told) == (name != "own.py:")
+
+
+def pipe(name):
+    """A pipe that nobody writes to: whoever opens it waits for ever."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(name)
+    return name
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_in_the_place_of_a_file_is_never_waited_on(capfd):
+    pipe("out/cells/a.nc")
+    assert read_cell(Path("out"), "run") is None
+    told = "it is no file but a pipe, a socket or a device."
+    for arguments in (
+        ["audit", pipe("own.py")],
+        [*TINY, "--config", pipe("run.toml")],
+        ["train", "--rule", "rflo", "--task", "recorded", "--set", f"task.file={pipe('data.npz')}"],
+        [*TINY, "--config", "/dev/null"],
+    ):
+        assert told in refused(capfd, *arguments)
+
+
+IMPOSSIBLE = {"x" * 300 + ".py": "File name too long.", "a\0b.py": "embedded null byte."}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE, ids=["long", "zero"])
+def test_a_path_that_no_file_can_have_is_refused_in_a_sentence(capfd, name):
+    for arguments in (["audit", name], [*TINY, "--config", name], [*TINY, "--out", name], ["fig1", "--out", name]):
+        told = refused(capfd, *arguments)
+        assert IMPOSSIBLE[name] in told
+        assert len(told) < 200
+    for call in (lambda: train(name, "add"), lambda: train("rflo", {"name": "recorded", "file": name})):
+        with pytest.raises(ValueError, match=r"^no file can have the path"):
+            call()
 
 
 SPELT = {"utf-8-sig": "\ufeff", "latin-1": "# coding: latin-1\n", "utf-8": ""}

@@ -2,10 +2,12 @@
 
 import dataclasses
 import difflib
+import errno
 import inspect
 import math
 import numbers
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -147,7 +149,21 @@ def check_seeds(given: Any) -> list[int]:
 
 
 def user_path(given: str | Path) -> Path:
-    """A path as a user writes it, with ~ for the home folder. Raises ValueError for an empty one."""
+    """A path as a user writes it, with ~ for the home folder. Raises ValueError for one that no file can have."""
     if not str(given):
         raise ValueError('a path must not be empty; the current folder is ".".')
-    return Path(os.path.expanduser(given))
+    path = Path(os.path.expanduser(given))
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or what no encoding holds
+        if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
+            raise ValueError(f"no file can have the path {brief(str(given))}: {getattr(error, 'strerror', error)}.") from None
+    return path
+
+
+def real_file(path: Path) -> Path:
+    """The path of a file to be read. Raises OSError if there is none, or what might be waited on for ever: a pipe, a device."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is no file but a pipe, a socket or a device")
+    return path

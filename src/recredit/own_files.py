@@ -3,6 +3,7 @@
 import ast
 import builtins
 import contextlib
+import errno
 import hashlib
 import inspect
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recredit.errors import nearest, user_path
+from recredit.errors import nearest, real_file, user_path
 from recredit.rule import AbstractRule
 
 STDLIB, RECREDIT = Path(sysconfig.get_paths()["stdlib"]).resolve(), Path(__file__).resolve().parent
@@ -155,9 +156,13 @@ def load(spec: str, digest: str | None = None) -> OwnRule:
     file has changed.
     """
     file, _, name = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
-    path = user_path(file).resolve()
-    if not path.is_file():
-        raise ValueError(f"the file {file} does not exist.")
+    try:
+        path = real_file(user_path(file)).resolve()
+    except OSError as error:
+        gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        raise ValueError(f"the file {file} {'does not exist' if gone else f'cannot be read: {error.strerror}'}.") from None
+    if path.is_dir():
+        raise ValueError(f"the file {file} does not exist; a folder has that name.")
     script = _run(path, file)
     if digest is not None and script.digest != digest:
         raise ValueError(f"{file}, or a module beside it that it imports, has changed since the run began; start it again.")

@@ -10,12 +10,13 @@ import pydantic
 
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
-from recredit.errors import brief, check_choice, check_range, nearest, plain, way_out
+from recredit.errors import brief, check_choice, check_range, nearest, plain, real_file, user_path, way_out
 from recredit.network import Network
 from recredit.own_files import is_file, last_line, load
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
+from recredit.tasks.task import File
 
 Registry = Mapping[str, Callable[..., Any]]
 SAID = (type(None), bool, int, float, str)  # what a file can say: exactly these, and not what is derived from them
@@ -165,9 +166,19 @@ def _made(whose: str, p: inspect.Parameter, value: Any) -> Any:
     """A setting's object: a building block, or one of a choice that the user's own class names by words or numbers."""
     if isinstance(value, Mapping) and p.annotation in BLOCKS:
         return make(BLOCKS[p.annotation][1], value)
+    if p.annotation == File and isinstance(value, str):
+        _check_file(value)
     if type(value) not in SAID or (type(value) is type(p.default) and value == p.default):
         return value
     return _value(f"{whose}'s {p.name}", p.annotation, value)
+
+
+def _check_file(name: str) -> None:
+    """Raise ValueError for what is no file and might be waited on for ever."""
+    try:
+        real_file(user_path(name))
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror}.") from None
 
 
 def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:

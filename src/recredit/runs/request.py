@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recredit.errors import MOST_SEEDS, check_count, check_optional_count, nearest, user_path
+from recredit.errors import MOST_SEEDS, check_count, check_optional_count, nearest, real_file, user_path
 from recredit.own_files import is_file
 from recredit.registry import RULE_NAMES, find_rule
 from recredit.runs.settings import Run, files_of
@@ -88,7 +88,7 @@ def default_folder(runs: Mapping[str, Run]) -> Path:
 def read_toml(file: str | Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
     try:
-        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(real_file(user_path(file)).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
         raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
 

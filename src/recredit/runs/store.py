@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from recredit import __version__
+from recredit.errors import real_file
 from recredit.runs.ending import WRITING
 
 
@@ -82,7 +83,9 @@ def write_dataset(path: Path, data: xr.Dataset) -> None:
 def read_dataset(path: str | Path) -> xr.Dataset:
     """Read a dataset into memory. Raises ValueError if the file is missing or is not netCDF."""
     try:
-        with xr.open_dataset(Path(path).absolute(), engine="h5netcdf") as data:  # a relative one may look like an address
+        with xr.open_dataset(
+            real_file(Path(path)).absolute(), engine="h5netcdf"
+        ) as data:  # a relative one may look like an address
             return data.load()
     except Exception as error:
         raise ValueError(f"{path} cannot be read as netCDF: {error}") from None
