@@ -7,10 +7,11 @@ import sys
 from dataclasses import replace
 from types import ModuleType
 
-from recredit.audit.account import multiplications, operations, reads, state
+from recredit.audit.account import costs, operations, reads
 from recredit.audit.continuity import slope, slopes
 from recredit.audit.criteria import STRUCTURAL
 from recredit.audit.program import Program
+from recredit.audit.pure import check_pure
 from recredit.audit.verdicts import CRITERIA, Audit, Cell
 from recredit.audit.verdicts import Evidence as Evidence
 from recredit.contract import check_rule, random_key
@@ -30,10 +31,11 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
     name = name or type(rule).__name__
     check_rule(rule, name)
     p = Program(rule, name)
+    impure = check_pure(rule, name, p.small.sizes)
     cells = {criterion: _known(p, decide(p)) for criterion, decide in STRUCTURAL.items()}
     curves, cells["ii-continuous"] = _measured(p) if measure else (None, Cell("ii-continuous", "n/a", "Not measured."))
     ordered = {criterion: cells[criterion] for criterion in CRITERIA}
-    leaves, memory = state(rule)
+    leaves, memory, multiplications = costs(rule)
     return Audit(
         rule=name,
         file=p.file,
@@ -42,8 +44,8 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
         state=leaves,
         reads=reads(p),
         memory=memory,
-        multiplications=multiplications(rule),
-        notes=_notes(p),
+        multiplications=multiplications,
+        notes=(*_notes(p), *impure),
         slopes=curves,
     )
 

@@ -3,7 +3,7 @@
 import itertools
 import operator
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import reduce
 from math import prod
@@ -24,21 +24,50 @@ from recredit.rule import AbstractRule
 UNKNOWN = "not a polynomial in n, n_in, n_out"
 
 
-def state(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str]:
-    """The arrays of the learning state with symbolic shapes, and the numbers that they hold (clocks and keys apart)."""
-    shapes = [_init_shapes(rule, sizes) for sizes in AFFINE_SIZES]
-    if len({len(jax.tree.leaves(tree)) for tree in shapes}) > 1:  # the number of arrays grows
-        totals = [sum(leaf.size for leaf in jax.tree.leaves(_init_shapes(rule, sizes))) for sizes in SIZES]
-        return (), str(fit(SIZES, totals, 4) or UNKNOWN)
+class _Sizes(dict[Sizes, Any]):
+    """A rule's program at the sizes that are asked for: the arrays of its state and what it multiplies; None where it fails."""
+
+    def __init__(self, rule: AbstractRule):
+        self.rule = rule
+
+    def __missing__(self, sizes: Sizes) -> Any:
+        net, step, key = example(sizes)
+        try:
+            state = jax.eval_shape(self.rule.init, net, key)
+            update = jax.make_jaxpr(self.rule.update)(net, step, state, key)
+            self[sizes] = state, jax.tree.leaves(state), _counts(update.jaxpr)
+        except Exception:  # a rule may ask for other sizes
+            self[sizes] = None
+        return self[sizes]
+
+    def each(self, choice: Iterable[Sizes], value: Callable[..., Any]) -> dict[Sizes, Any]:
+        """The values for the sizes of a choice at which the rule runs."""
+        return {sizes: value(*self[sizes]) for sizes in choice if self[sizes] is not None}
+
+
+def costs(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str, str]:
+    """The arrays of the learning state with symbolic shapes, how many numbers they hold (clocks and keys apart), and how many
+    multiplications and divisions one update makes as it is written; of branches, the costliest.
+    """
+    at = _Sizes(rule)
+    return *_state(at), _multiplications(at)
+
+
+def _state(at: _Sizes) -> tuple[tuple[StateLeaf, ...], str]:
+    arrays = at.each(AFFINE_SIZES, lambda state, arrays, counts: arrays)
+    if len(set(map(len, arrays.values()))) > 1:  # the number of arrays grows
+        return (), _fitted(at.each(SIZES, lambda state, arrays, counts: sum(a.size for a in arrays)), 4)
     leaves, total = [], Polynomial()
-    for k, name in enumerate(names_of(shapes[0], "state")):
-        arrays = [jax.tree.leaves(tree)[k] for tree in shapes]
-        axes = [_axis(rule, k, axis, [a.shape[axis] for a in arrays]) for axis in range(arrays[0].ndim)]
+    tree, *_ = next(iter(at.values()))
+    for k, name in enumerate(names_of(tree, "state")):
+        same = {sizes: found[k] for sizes, found in arrays.items()}
+        first = next(iter(same.values()))
+        axes = [_axis(at, k, axis, {sizes: a.shape[axis] for sizes, a in same.items()}) for axis in range(first.ndim)]
         size = _product(axes)
         order = max((sum(powers) for powers in size), default=0)
         shape = tuple("?" if a is None else dimension(a) for a in axes)
         leaves.append(StateLeaf(name.removeprefix("state").lstrip("."), shape, order))
-        if jnp.issubdtype(arrays[0].dtype, jnp.floating):
+        if jnp.issubdtype(first.dtype, jnp.floating):
             total += size
     return tuple(leaves), str(total)
 
@@ -47,43 +76,33 @@ def _product(dims: Iterable[Polynomial | None]) -> Polynomial:
     return reduce(operator.mul, (d for d in dims if d is not None), Polynomial({(0, 0, 0): Fraction(1)}))
 
 
-def _axis(rule: AbstractRule, leaf: int, axis: int, values: list[int]) -> Polynomial | None:
+def _axis(at: _Sizes, leaf: int, axis: int, values: dict[Sizes, int]) -> Polynomial | None:
     """A dimension as a polynomial: affine, or, as of a flattened matrix, of degree 2."""
-    if (found := fit(AFFINE_SIZES, values, 1)) is not None:
+    if (found := fit([*values], [*values.values()], 1)) is not None:
         return found
-    more = [jax.tree.leaves(_init_shapes(rule, sizes))[leaf].shape[axis] for sizes in SIZES]
-    return fit(SIZES, more, 3)
+    more = at.each(SIZES, lambda state, arrays, counts: arrays[leaf].shape[axis])
+    return fit([*more], [*more.values()], 3)
 
 
-def _init_shapes(rule: AbstractRule, sizes: Sizes) -> Any:
-    net, _, key = example(sizes)
-    return jax.eval_shape(rule.init, net, key)
+def _fitted(values: dict[Sizes, int], degree: int) -> str:
+    found = fit([*values], [*values.values()], degree)
+    return UNKNOWN if found is None else str(found)
 
 
-def multiplications(rule: AbstractRule) -> str:
-    """Multiplications and divisions of one update as it is written; of branches, the costliest."""
-    at = [_counts(_update_jaxpr(rule, sizes)) for sizes in AFFINE_SIZES]
+def _multiplications(at: _Sizes) -> str:
+    counted = at.each(AFFINE_SIZES, lambda state, arrays, counts: counts)
     total = Polynomial()
-    if len({len(counts) for counts in at}) == 1:
-        for same in zip(*at, strict=True):
+    if len(set(map(len, counted.values()))) == 1:
+        for same in zip(*counted.values(), strict=True):
             dims = (
-                [fit(AFFINE_SIZES, values, 1) for values in zip(*same, strict=True)]
-                if len(set(map(len, same))) == 1
-                else [None]
+                [fit([*counted], values, 1) for values in zip(*same, strict=True)] if len(set(map(len, same))) == 1 else [None]
             )
             if None in dims:
                 break
             total += _product(dims)
         else:
             return str(total)
-    values = [sum(prod(dims) for dims in _counts(_update_jaxpr(rule, sizes))) for sizes in SIZES]
-    return str(fit(SIZES, values, 4) or UNKNOWN)
-
-
-def _update_jaxpr(rule: AbstractRule, sizes: Sizes) -> Any:
-    net, step, key = example(sizes)
-    state = jax.eval_shape(rule.init, net, key)
-    return jax.make_jaxpr(rule.update)(net, step, state, key).jaxpr
+    return _fitted(at.each(SIZES, lambda state, arrays, counts: sum(map(prod, counts))), 4)
 
 
 def _counts(jaxpr: Any, times: tuple[int, ...] = ()) -> list[tuple[int, ...]]:

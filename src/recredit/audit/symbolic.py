@@ -9,10 +9,12 @@ import numpy as np
 Sizes = tuple[int, int, int]
 Powers = tuple[int, int, int]
 NAMES = ("n", "n_in", "n_out")
-# Enough sizes for the 35 coefficients of degree 4, and some over to check them.
-_ALL = ((n, n_in, n_out) for n in range(2, 9) for n_in in range(2, 7) for n_out in range(2, 7))
-SIZES: tuple[Sizes, ...] = tuple(sizes for sizes in _ALL if sum(sizes) <= 12)
-AFFINE_SIZES: tuple[Sizes, ...] = ((5, 2, 3), (7, 3, 2), (6, 5, 4), (9, 4, 7), (4, 6, 5), (8, 7, 3))
+# For the 35 coefficients of degree 4, and some over to check them. There are never fewer units than inputs or outputs: rules
+# may ask for that, as those that draw orthogonal feedback do.
+SIZES: tuple[Sizes, ...] = tuple(
+    (n, n_in, n_out) for n in range(6, 12) for n_in in range(2, 7) for n_out in range(2, 7) if n + n_in + n_out <= 15
+)
+AFFINE_SIZES: tuple[Sizes, ...] = ((5, 2, 3), (7, 3, 2), (6, 5, 4), (9, 4, 7), (11, 6, 5), (8, 7, 3), (13, 5, 11))
 
 
 class Polynomial(dict[Powers, Fraction]):

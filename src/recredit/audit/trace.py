@@ -1,14 +1,10 @@
 """Trace a rule's `init` and `update` at given sizes, and unfold both into one graph."""
 
-import inspect
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from recredit.audit.graph import Frames, Graph, Ids
 from recredit.audit.unfold import Unfolding, user_frames
@@ -58,12 +54,14 @@ def example(sizes: Sizes, alpha: float = ALPHA) -> tuple[LeakyRNN, Step, Any]:
 
 
 def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> Trace:
-    """Trace `rule` at these sizes. Raises ValueError, one sentence, for a rule that breaks the contract."""
+    """Trace a rule at these sizes. Raises ValueError, one sentence, for a rule that breaks the contract."""
     net, step, key = example(sizes, alpha)
-    traced = trace_rule(rule, name, net)
+    try:
+        traced = trace_rule(rule, name, net)
+    except ValueError as error:
+        shown = ", ".join(f"{size} = {value}" for size, value in zip(("n", "n_in", "n_out"), sizes, strict=True))
+        raise ValueError(f"{str(error).removesuffix('.')} (traced at {shown}).") from None
     initial, update, state = traced.init, traced.update, traced.state
-    _check_closure(f"{name}'s init", initial, rule.init, net, key)
-    _check_closure(f"{name}'s update", update, rule.update, net, step, state, key)
 
     graph = Graph()
     unfolding = Unfolding(graph)
@@ -100,39 +98,3 @@ def _written(jaxpr: Any) -> list[Frames]:
     """Where each output of a jaxpr was computed; () for an input handed on."""
     by = {v: user_frames(eqn) for eqn in jaxpr.eqns for v in eqn.outvars}
     return [() if hasattr(v, "val") else by.get(v, ()) for v in jaxpr.outvars]
-
-
-def _check_closure(what: str, closed: Any, function: Callable[..., Any], *arguments: Any) -> None:
-    """Raise ValueError if a function's program reads an array from outside of its arguments."""
-    # An array made anew at each trace is part of the program; one that is the same object both times came from outside.
-    again = jax.make_jaxpr(lambda *a: function(*a))(*arguments)
-    kept = {id(c): c for c in closed.consts if np.ndim(c) > 0}
-    hidden = [c for c in again.consts if id(c) in kept or _arbitrary(c)]
-    if hidden:
-        raise ValueError(
-            f"{what} closes over {_variable(function, hidden[0])}, an array of shape {np.shape(hidden[0])}: "
-            "every array must live in the network, the step or the state."
-        )
-
-
-def _arbitrary(constant: Any) -> bool:
-    """Whether an array of constants holds more than a pattern, as a mask, a range or a grid of it has."""
-    values = np.unique(np.asarray(constant)) if np.ndim(constant) > 0 else np.zeros(0)
-    return len(values) > 4 and len(np.unique(np.round(np.diff(values.astype(float)), 6))) > 2
-
-
-def _variable(function: Any, array: Any) -> str:
-    """The name of the variable that holds an array which a function closes over."""
-    owner = getattr(function, "__self__", None)
-    pool: dict[str, Any] = {}
-    for code in (function, *(vars(type(owner)).values() if owner is not None else ())):
-        code = inspect.unwrap(getattr(code, "__func__", code)) if callable(code) else None
-        if inspect.isfunction(code):
-            found = inspect.getclosurevars(code)
-            pool |= {**found.globals, **found.nonlocals}
-    module = sys.modules.get(type(owner).__module__)
-    pool |= {k: v for k, v in vars(module).items() if k not in pool} if module else {}
-    for name, value in pool.items():
-        if value is array or (np.shape(value) == np.shape(array) and np.ndim(value) > 0 and np.array_equal(value, array)):
-            return name
-    return "an unnamed variable"

@@ -1,7 +1,7 @@
 """Unfold a jaxpr into a graph of numbers: calls inlined, loops of known length unrolled, layout resolved."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,11 +9,13 @@ import jaxlib
 import numpy as np
 
 from recredit.audit.graph import PLAIN, Frame, Frames, Graph, Ids
-from recredit.audit.primitives import Primitives, node_array
+from recredit.audit.opaque import Index, Opaque
+from recredit.audit.primitives import node_array
 
 _SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), os.path.dirname(__file__), "<")
 _LIBRARIES = tuple(os.sep + name + os.sep for name in ("equinox", "jaxtyping", "beartype", "_pytest", "pluggy"))
 _LONGEST = 10_000  # rounds of a loop
+_WIDEST = 3_000  # numbers that a loop of unknown length works on
 TRANSPARENT = {"convert_element_type", "copy", "copy_p", "reduce_precision", "stop_gradient", "random_clone"}
 
 
@@ -25,7 +27,7 @@ def user_frames(eqn: Any) -> Frames:
     return tuple(f for f in frames if not f.file.startswith(_SKIP) and not any(lib in f.file for lib in _LIBRARIES))
 
 
-class Unfolding(Primitives):
+class Unfolding(Opaque):
     """Reads equations in order, and adds what they compute to a graph."""
 
     def __init__(self, graph: Graph):
@@ -67,18 +69,6 @@ class Unfolding(Primitives):
             return [self.elementwise("add" if name == "add_any" else name, ins, params, eqn)]
         return self.opaque(eqn, ins)
 
-    def opaque(self, eqn: Any, ins: list[Ids]) -> list[Ids]:
-        """What a primitive unknown to the audit gives: every output depends on every input."""
-        name = eqn.primitive.name
-        self.graph.unknown.setdefault(name, self.graph.here[0])
-        everything = tuple(int(i) for array in ins for i in array.ravel().tolist())
-        number = self.graph.here[1]
-
-        def entry(k: int, index: Any) -> int:
-            return self.graph.node("unknown:" + name, everything, (number, k, index))
-
-        return [node_array([entry(k, i) for i in np.ndindex(*v.aval.shape)], v.aval.shape) for k, v in enumerate(eqn.outvars)]
-
     # Control flow.
 
     def scan(self, params: dict[str, Any], ins: list[Ids], frames: Frames, eqn: Any) -> list[Ids]:
@@ -118,18 +108,49 @@ class Unfolding(Primitives):
         return [merge(options) for options in zip(*outs, strict=True)]
 
     def while_(self, params: dict[str, Any], ins: list[Ids], frames: Frames, eqn: Any) -> list[Ids]:
-        """A loop whose every round the trace can foresee, unrolled; else unknown."""
+        """A loop whose every round the trace can foresee, unrolled; of another, what each output may depend on."""
         n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
-        cond_consts, body_consts, carry = ins[:n_cond], ins[n_cond : n_cond + n_body], ins[n_cond + n_body :]
         cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+
+        def goes_on(ins: list[Ids]) -> Ids:
+            return self.run(cond.jaxpr, cond.consts, [*ins[:n_cond], *ins[n_cond + n_body :]], frames)[0]
+
+        def one_round(ins: list[Ids]) -> list[Ids]:
+            return [*ins[: n_cond + n_body], *self.run(body.jaxpr, body.consts, ins[n_cond:], frames)]
+
+        now = ins
         for _ in range(_LONGEST):
-            (go_on,) = self.run(cond.jaxpr, cond.consts, [*cond_consts, *carry], frames)
-            if not self.graph.is_constant(int(go_on)):
+            known = {self.graph.value(i) if self.graph.is_constant(i) else None for i in goes_on(now).ravel().tolist()}
+            if known == {False}:
+                return now[n_cond + n_body :]
+            if known != {True}:
                 break
-            if not self.graph.value(int(go_on)):
-                return carry
-            carry = self.run(body.jaxpr, body.consts, [*body_consts, *carry], frames)
-        return self.opaque(eqn, ins)
+            now = one_round(now)
+        return self._settled(eqn, ins, goes_on, one_round)
+
+    def _settled(self, eqn: Any, ins: list[Ids], goes_on: Callable[..., Ids], one_round: Callable[..., list[Ids]]) -> list[Ids]:
+        """The outputs of a loop of unknown length: each may depend on what leads to it within any number of rounds."""
+        graph, here = self.graph, self.graph.here
+        flat = [int(i) for array in ins for i in array.ravel().tolist()]
+        if len(flat) > _WIDEST:
+            return self.opaque(eqn, ins)
+        marks = [graph.leaves(f"entry {k} of equation {here[1]}", array.shape) for k, array in enumerate(ins)]
+        place = {int(i): k for k, i in enumerate(i for array in marks for i in array.ravel().tolist())}
+        ends, end = one_round(marks), goes_on(marks)
+        graph.here = here
+        leads = np.eye(len(flat), dtype=np.float32)  # from entry to entry, within no round and one
+        first = len(ins) - len(eqn.outvars)
+        for before, after in zip(marks[first:], ends[first:], strict=True):
+            for index, i in np.ndenumerate(after):
+                reached = graph.reach((int(i), int(end[index[: end.ndim]])))
+                leads[place[int(before[index])], [place[k] for k in reached if k in place]] = 1
+        for _ in range(len(flat).bit_length()):  # within twice as many
+            leads = np.minimum(leads @ leads, 1)
+
+        def read(k: int, index: Index) -> list[Ids]:
+            return [np.array(flat)[np.flatnonzero(leads[place[int(marks[first + k][index])]])]]
+
+        return self.opaque(eqn, ins, read)
 
 
 def _body(params: dict[str, Any]) -> Any:

@@ -1,0 +1,153 @@
+"""Is a rule a function of its arguments? Its methods are traced again, and once more with other numbers outside of them.
+
+What its program takes from outside, it would keep where nobody looks: every array must live in the network, the step or the
+state. And what changes from one trace to the next is frozen as soon as the program is compiled.
+"""
+
+import contextlib
+import itertools
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
+
+from recredit.audit.outside import HOMES, Thing, changed, contents, outside
+from recredit.audit.trace import example
+from recredit.audit.unfold import user_frames
+from recredit.contract import in_a_sentence
+from recredit.rule import AbstractRule
+
+Said = list[tuple[Any, Any]]
+_fresh = itertools.count()
+_WORLD = {"time", "posix", "nt", "io", "_io", "datetime", "builtins"}  # modules of the built-in functions that ask it
+_ASKING = {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "now", "utcnow",
+           "today", "open", "input", "urandom", "getrandom"}  # fmt: skip
+
+
+def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int]) -> tuple[str, ...]:
+    """Raise ValueError, one sentence, for a rule that holds arrays outside of its arguments, or of which two traces differ.
+
+    Returns a remark on each other thing that it does to the world or reads of it.
+    """
+    net, step, key = example(sizes)
+    state = jax.eval_shape(rule.init, net, key)
+    remarks = []
+    for method, arguments in {"init": (net, key), "update": (net, step, state, key)}.items():
+        remarks += _check(rule, f"{name}'s {method}", method, arguments)
+    return tuple(dict.fromkeys(remarks))
+
+
+def _check(rule: AbstractRule, what: str, method: str, arguments: tuple[Any, ...]) -> Iterator[str]:
+    function = getattr(rule, method)
+    first = _program(function, arguments)  # what this fills, as a cache, it does not fill again
+    said = [*_spelled(first)]  # now: its constants may be parts of arrays that will change
+    before, drawn = contents(outside(rule, method)), _drawn()
+    with _called_outside() as calls, in_a_sentence(f"{what} is not a pure function: traced twice, it", function):
+        second = _program(function, arguments)
+    things = outside(rule, method)
+    after = contents(things)
+    pure = "random numbers must come from the key, and what changes from step to step must live in the state"
+    if (difference := _difference(said, second)) is not None:
+        raise ValueError(f"{what} is not a pure function: traced twice, it gives two programs{difference}; {pure}.")
+    if generators := [generator for generator, was in drawn.items() if was != _drawn()[generator]]:
+        raise ValueError(f"{what} is not a pure function: it draws from {generators[0]}; {pure}.")
+    if array := _read(things, said, function, arguments):
+        raise ValueError(
+            f"{what} closes over {array.name}, an array of shape {np.shape(array.value)}: "
+            "every array must live in the network, the step or the state."
+        )
+    same = {id(c) for c in first.consts} & {id(c) for c in second.consts}
+    if hidden := [c for c in second.consts if id(c) in same and np.ndim(c) > 0]:
+        raise ValueError(
+            f"{what} closes over an array of shape {np.shape(hidden[0])}: "
+            "every array must live in the network, the step or the state."
+        )
+    does = [f"changes {key[0]}" for key in after if key in before and before[key] != after[key]]
+    for each in dict.fromkeys([*does, *(f"calls {call}" for call in calls)]):
+        yield f"{what} is not pure: it {each}, outside of its arguments, which a compiled program does only once."
+
+
+def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """A function's program, traced anew down to the functions that it calls, whatever JAX has kept of them."""
+    with set_xla_metadata(audit=next(_fresh)):  # what JAX keeps, it keeps for one such setting
+        return jax.make_jaxpr(lambda *arguments: function(*arguments))(*arguments)
+
+
+def _difference(said: Said, program: Any) -> str | None:
+    """Where what a program says first differs from another, as ", at line 7 of my_rule.py"; None if they do not."""
+    for (one, eqn), (other, _) in itertools.zip_longest(said, _spelled(program), fillvalue=("", None)):
+        if one != other:
+            frames = user_frames(eqn) if eqn is not None else ()
+            return f", at line {frames[0].line} of {Path(frames[0].file).name}" if frames else ""
+    return None
+
+
+def _spelled(closed: Any) -> Iterator[tuple[Any, Any]]:
+    """What a program says, equation by equation, and these; last the constants, for an equation tells more."""
+    jaxpr, numbers = getattr(closed, "jaxpr", closed), {}
+    for eqn in jaxpr.eqns:
+        ins = tuple(_value(v.val) if hasattr(v, "val") else numbers.setdefault(v, len(numbers)) for v in eqn.invars)
+        outs = tuple((numbers.setdefault(v, len(numbers)), str(v.aval)) for v in eqn.outvars)
+        plain = [(k, str(v)) for k, v in eqn.params.items() if isinstance(v, str | int | float | tuple) and not _programs(v)]
+        yield (eqn.primitive.name, ins, outs, plain), eqn
+        for inner in (inner for v in eqn.params.values() for inner in _programs(v)):
+            yield from _spelled(inner)
+    yield tuple(_value(v.val) if hasattr(v, "val") else numbers.get(v) for v in jaxpr.outvars), None
+    yield from ((_value(constant), None) for constant in getattr(closed, "consts", ()))
+
+
+def _programs(value: Any) -> list[Any]:
+    values = value if isinstance(value, tuple | list) else [value]
+    return [each for each in values if hasattr(each, "eqns")]
+
+
+def _value(constant: Any) -> Any:
+    if jax.dtypes.issubdtype(getattr(constant, "dtype", None), jax.dtypes.prng_key):
+        constant = jax.random.key_data(constant)
+    array = np.asarray(constant)
+    return array.shape, array.dtype.str, array.tobytes()
+
+
+def _drawn() -> dict[str, str]:
+    """How far the two generators that all share have come."""
+    return {"Python's random numbers": str(random.getstate()), "NumPy's random numbers": str(np.random.get_state())}
+
+
+def _read(things: list[Thing], said: Said, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Thing | None:
+    """The array with whose numbers a program changes; None if there is none."""
+    arrays = [thing for thing in things if thing.is_array]
+
+    def matter(some: list[Thing]) -> bool:
+        try:
+            with changed(some):
+                return _difference(said, _program(function, arguments)) is not None
+        except Exception:  # with other numbers it fails
+            return True
+
+    if not arrays or not matter(arrays):
+        return None
+    return next((thing for thing in arrays if matter([thing])), arrays[0])
+
+
+@contextlib.contextmanager
+def _called_outside() -> Iterator[list[str]]:
+    """What Python code that is no library's asks of clocks, files and the like meanwhile."""
+    calls: list[str] = []
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ in _ASKING and not frame.f_code.co_filename.startswith(HOMES):
+            place = f"at line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}"
+            module = called.__module__ or getattr(called.__self__, "__module__", "")
+            calls.extend([f"{called.__name__}() {place}"] * (module in _WORLD))
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
