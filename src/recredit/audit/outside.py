@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 HOMES = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MOST = 5_000  # things looked at
@@ -108,7 +109,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _is_library(value: Any, own: str) -> bool:
     """Whether a thing is not of the user's: of Python or an installed package, but for that of the rule itself."""
-    if isinstance(value, BuiltinFunctionType | jax.core.Tracer):
+    if isinstance(value, BuiltinFunctionType | Tracer):
         return True
     named = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     if not isinstance(value, ModuleType | FunctionType | type) or not isinstance(named, str):
@@ -119,9 +120,7 @@ def _is_library(value: Any, own: str) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or (
-        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
-    )
+    return isinstance(value, np.ndarray | np.generic) or (isinstance(value, jax.Array) and not isinstance(value, Tracer))
 
 
 def _listed(value: Any) -> int:

@@ -107,7 +107,7 @@ def _programs(value: Any) -> list[Any]:
 
 
 def _value(constant: Any) -> Any:
-    if jax.dtypes.issubdtype(getattr(constant, "dtype", None), jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(jax.typeof(constant).dtype, jax.dtypes.prng_key):
         constant = jax.random.key_data(constant)
     array = np.asarray(constant)
     return array.shape, array.dtype.str, array.tobytes()
