@@ -31,7 +31,7 @@ def found(rule="uoro", **verdicts):
         Operation("noise draw", f"ν : (n) {AWKWARD}", "/home/of/uoro.py", 57, weighs=("v",)),
     )
     state = (StateLeaf("A", ("n",), 1), StateLeaf("B", ("n", "m"), 2))
-    slopes = {"B": {"alpha": [0.5, 0.25], "median": [0.1, 0.05], "max": [0.2, 0.1]}}
+    slopes = {"B": {"alpha": [0.5, 0.25], "max": [0.2, 0.1], "mean": [0.1, 0.05]}}
     costs = ("n² + n·n_in + 2·n", "2·n² + n")
     return Audit(
         rule, "/home/of/uoro.py", cells, operations, state, ("net.W", "step.v"), *costs, (f"Common {AWKWARD}.",), slopes

@@ -96,7 +96,7 @@ class Audit:
     notes: tuple[str, ...] = ()
     """What is common or worth knowing and decides nothing."""
     slopes: dict[str, dict[str, list[float]]] | None = None
-    """Of the continuity measurement: per matrix state, "alpha", "median" and "max" (relative changes per step), if measured."""
+    """Of the continuity measurement: per matrix, "alpha", and "max" and "mean" over runs of the largest relative change."""
 
     def verdict(self, criterion: str) -> Verdict:
         """The verdict on a criterion."""

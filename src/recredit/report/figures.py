@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from recredit.audit.continuity import slope
+from recredit.audit.measurement import slope
 from recredit.audit.verdicts import Audit
 from recredit.runs.settings import Run
 from recredit.runs.store import write_whole
@@ -201,7 +201,7 @@ def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
     axes = figure.subplots()
     lines = [(audit.rule, name, curve) for audit in audits for name, curve in (audit.slopes or {}).items()]
     for k, (rule, name, curve) in enumerate(lines):
-        value = slope(curve, "max")
+        value = slope(curve)
         told = "diverges" if np.isnan(value) else "never changes" if np.isinf(value) else f"{value:.2f}"
         shown = [d or np.nan for d in curve["max"]]
         colour = colormaps["tab20"](k % 20)

@@ -1,0 +1,90 @@
+"""The clocks of a rule's state, and the rare events that they announce: a reset at every 2,000th step is in the program.
+
+A clock is a count, a phase or a flag whose next value is computed from clocks and numbers alone. So it can be run by itself,
+a thousand times as fast as the rule, to find the steps at which something that is computed from clocks changes, though at
+most steps it does not: a condition, an index, a remainder. The measurement sets all clocks to shortly before such a step.
+
+An event whose condition is on data, a spike or a norm beyond a bound, is met only if it occurs while the rule is measured.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recredit.audit.measurement.flat_program import FlatProgram
+
+STEPS = 100_000  # looked ahead
+RARE = 0.05  # what changes more often than at this share of steps needs no search
+MARGIN = 8  # steps measured on either side of an event
+MOST = 12  # events that are met
+LONGEST = 1000  # entries of an array that is watched for events
+
+
+def clocks(program: FlatProgram, first: int, state: list[Any]) -> list[int]:
+    """The clocks among the arrays of the state, by their places in it; `first`: the place of the first among the inputs."""
+    found = {k for k, a in enumerate(state) if _countable(a)}
+    still = {k for k in found if program.outputs[k] == program.inputs[first + k]}  # parameters of clocks
+    while True:
+        known = _known(program, {program.inputs[first + k] for k in found})
+        kept = {k for k in found if program.outputs[k] in known}
+        if kept == found:
+            return sorted(found) if found - still else []
+        found = kept
+
+
+def _countable(a: Any) -> bool:
+    whole = jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == bool
+    return (whole and a.ndim <= 1) or (jnp.issubdtype(a.dtype, jnp.floating) and a.ndim == 0)
+
+
+def _known(program: FlatProgram, inputs: set[int]) -> set[int]:
+    """The values that are computed from these inputs and constants alone, without draws."""
+    known = inputs | set(program.constants)
+    for op in program.ops:
+        drawn = op.name.startswith(("random", "threefry", "rng")) or any(
+            jnp.issubdtype(a.dtype, jax.dtypes.prng_key) for a in op.avals
+        )
+        if known.issuperset(op.ins) and not drawn:
+            known.update(op.outs)
+    return known
+
+
+def schedule(
+    program: FlatProgram, first: int, state: list[Any], leaves: list[int], steps: int, start: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The values of the clocks (by their places in the state) at each step of a long run, and the events that it meets.
+
+    `steps`: the least length of the run. Events before `start` belong to how a rule begins.
+    """
+    if not leaves:
+        return [], np.zeros(0, int)
+    inputs = [program.inputs[first + k] for k in leaves]
+    known = _known(program, set(inputs))
+    moving = program.after(inputs)
+    ops = [op for op in program.ops if known.issuperset(op.outs)]
+    watched = {out: a for op in ops for out, a in zip(op.outs, op.avals, strict=True) if out in moving and a.size <= LONGEST}
+
+    def tick(carry: tuple[list[Any], list[Any]], _: Any) -> tuple[Any, Any]:
+        now, last = carry
+        values = {**program.constants, **dict(zip(inputs, now, strict=True))}
+        for op in ops:
+            values |= dict(zip(op.outs, op.of([values[i] for i in op.ins]), strict=True))
+        seen = [values[i] for i in watched]
+        changed = jnp.array([jnp.any(a != b) for a, b in zip(seen, last, strict=True)], bool)
+        return ([values[program.outputs[k]] for k in leaves], seen), (now, changed)
+
+    begin = [jnp.asarray(state[k]) for k in leaves]
+    zeros = [jnp.zeros(a.shape, a.dtype) for a in watched.values()]
+    _, (values, changed) = jax.jit(lambda carry: jax.lax.scan(tick, carry, length=max(STEPS, steps)))((begin, zeros))
+    return [np.asarray(v) for v in values], events(np.asarray(changed), start)
+
+
+def events(changed: np.ndarray, start: int) -> np.ndarray:
+    """The steps at which something (steps, things) changes that rarely does: of each thing the first two, MARGIN apart."""
+    late = changed[start:]
+    rare = np.flatnonzero(late.any(axis=0) & (late.mean(axis=0) < RARE))
+    steps = sorted({int(t) + start for k in rare for t in np.flatnonzero(late[:, k])[:2]})
+    apart = [t for k, t in enumerate(steps) if k == 0 or t - steps[k - 1] > MARGIN // 2]
+    return np.array(apart[:MOST], int)

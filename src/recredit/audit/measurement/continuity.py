@@ -1,0 +1,197 @@
+"""Does each matrix of a rule's state change continuously in time? Measured, by running the rule at ever finer time steps.
+
+Inputs and labels stay constant over intervals of fixed physical duration, the weights stand still, and of all entries S_ij and
+steps
+
+    d = max |S_ij^t - S_ij^{t-1}| / scale_ij ~ alpha^slope:   1 smooth, 1/2 diffusive, 0 jumps.
+
+An entry's scale is its root mean square while it is measured, so that an entry jumps by what it jumps for itself, however
+large the others are; and no less than FLOOR of the matrix's, since what hovers around zero has no scale of its own.
+
+"All learning rates in proportion to alpha" is read off the rule's program (`time_scales`, `simulation`).
+"""
+
+import math
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from recredit.audit.measurement.clocks import MARGIN, clocks, schedule
+from recredit.audit.measurement.flat_program import FlatProgram, that_differ
+from recredit.audit.measurement.simulation import HOLD, Simulation
+from recredit.audit.measurement.time_scales import time_scales
+from recredit.contract import example_step
+from recredit.network import LeakyRNN
+from recredit.rule import AbstractRule
+
+ALPHAS = (0.25, 0.0625, 0.015625, 0.00390625)
+N, N_IN, N_OUT = 6, 2, 2
+RADIUS = 0.9  # the spectral radius of W_rec
+BURN_IN, DURATION = 10.0, 10.0  # in the network's time constants
+SEEDS = 8
+FLOOR = 0.1  # of the matrix's root mean square: the least scale of an entry
+GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bounds
+OPERATIONS, SECONDS = 5000, 10  # the longest program that is compiled, the longest run
+
+
+class TooLongError(ValueError):
+    """The rule's program is too long to be measured."""
+
+
+def slopes(rule: AbstractRule, key: PRNGKeyArray) -> dict[str, dict[str, list[float]]]:
+    """The largest relative change per step of each matrix of the rule's state: at each "alpha" the "max" of all runs, and the
+    geometric "mean" over runs; nan where it diverges.
+
+    A matrix's size grows at least as n^2. Deterministic for a key, and in 64 bits whatever the
+    session's. Raises TooLongError if the rule's program is too long.
+    """
+    with jax.enable_x64(True):
+        return _Measurement(rule, int(jax.random.bits(key, dtype="uint32"))).curves()
+
+
+def slope(curve: dict[str, list[float]]) -> float:
+    """The slope over log alpha of log "max", or of log "mean" at the two finest steps, whichever is less.
+
+    A jump in one run shows in the first, a small one in all runs in the second. nan where the matrix diverges, infinite where
+    it does not change at fine steps.
+    """
+    if np.isnan(curve["max"]).any():
+        return float("nan")
+    return min(_fitted(curve["alpha"], curve["max"]), _fitted(curve["alpha"][-2:], curve["mean"][-2:]))
+
+
+def _fitted(alpha: list[float], d: list[float]) -> float:
+    """The slope of log d over log alpha, where d is not 0."""
+    changes = [k for k, each in enumerate(d) if each > 0]
+    if len(changes) < 2:
+        return 0.0 if d[-1] > 0 else math.inf
+    return float(np.polyfit(np.log(np.take(alpha, changes)), np.log(np.take(d, changes)), 1)[0])
+
+
+class _Measurement:
+    """A rule's programs at each alpha, and what is run of them."""
+
+    def __init__(self, rule: AbstractRule, seed: int):
+        self.key, self.rng = jax.random.key(seed, impl="unsafe_rbg"), np.random.default_rng(seed)  # it compiles fast
+        self.rule = rule
+        small, large = (jax.tree.leaves_with_path(jax.eval_shape(rule.init, _network(n, 1.0), self.key)) for n in (100, 200))
+        self.matrices = {
+            leaf: jax.tree_util.keystr(path, simple=True, separator=".") or "state"
+            for leaf, ((path, a), (_, b)) in enumerate(zip(small, large, strict=True))
+            if b.size > 3 * a.size and jnp.issubdtype(a.dtype, np.number)
+        }
+
+    def curves(self) -> dict[str, dict[str, list[float]]]:
+        """What `slopes` returns."""
+        if not self.matrices:
+            return {}
+        self.trace()
+        self.draw()
+        found = []
+        for k, alpha in enumerate(ALPHAS):
+            began = time.monotonic()
+            found.append(self.run(k))
+            if 0 < k < len(ALPHAS) - 1 and (time.monotonic() - began) * alpha / ALPHAS[-1] > SECONDS:
+                raise TooLongError(f"a run would take more than {SECONDS} seconds")
+        return {
+            name: {
+                "alpha": list(ALPHAS),
+                "max": [float(changes[at].max()) for changes in found],
+                "mean": [_geometric_mean(changes[at]) for changes in found],
+            }
+            for at, name in enumerate(self.matrices.values())
+        }
+
+    def trace(self) -> None:
+        """Trace the rule at each alpha, and see where time stands in its program."""
+        nets = [_network(N, alpha) for alpha in ALPHAS]
+        states = [jax.eval_shape(self.rule.init, net, self.key) for net in nets]
+        self.inits = [FlatProgram.trace(self.rule.init, net, self.key) for net in nets]
+        self.updates = [
+            FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key)
+            for net, state in zip(nets, states, strict=True)
+        ]
+        coarse, state = self.updates[0], jax.tree.leaves(states[0])
+        if len(coarse.ops) > OPERATIONS:
+            raise TooLongError(f"an update has {len(coarse.ops)} operations, where {OPERATIONS} are looked at")
+        self.lifted, unlike = that_differ(self.updates)
+        self.first = len(coarse.inputs) - len(state) - 1
+        floating = [leaf for leaf, a in enumerate(state) if jnp.issubdtype(a.dtype, jnp.floating)]
+        keys = {i for i, a in zip(coarse.inputs[self.first :], [*state, self.key], strict=True) if _is_key(a)}
+        scales = time_scales(coarse, self.lifted | unlike, self.first, floating)
+        watches = clocks(coarse, self.first, state)
+        self.simulations = [
+            Simulation(p, coarse, self.first, scales, self.lifted, not unlike, list(self.matrices), watches, keys)
+            for p in (self.updates if unlike else self.updates[:1])
+        ]
+
+    def draw(self) -> None:
+        """Draw the networks, their inputs and labels, and the course of the clocks."""
+        Q = np.linalg.qr(self.rng.normal(size=(SEEDS, N, N)))[0]
+        W = np.concatenate([RADIUS * Q, self.rng.normal(size=(SEEDS, N, N_IN)) / N_IN**0.5, np.zeros((SEEDS, N, 1))], axis=2)
+        W_out = self.rng.normal(size=(SEEDS, N_OUT, N)) / N**0.5
+        nets = _network(N, 1.0)  # of alpha 1: a step gives phi(v)
+        self.nets = jax.tree.unflatten(jax.tree.structure(nets), map(jnp.asarray, (W, W_out, np.zeros((SEEDS, N_OUT)))))
+        self.states = self.started(0)
+        natural = [round((BURN_IN + DURATION) / alpha) for alpha in ALPHAS]
+        watches, first = self.simulations[0].clocks, [a[0] for a in self.states]
+        course, events = schedule(self.updates[0], self.first, first, watches, natural[-1], round(BURN_IN / ALPHAS[0]))
+        near = [t + np.arange(-MARGIN, MARGIN) for t in events]
+        self.steps = [np.concatenate([np.arange(steps), *near]).astype(int) for steps in natural]
+        self.longest = len(self.steps[-1])
+        self.course = course
+        held = self.rng.uniform(size=(round(self.longest * max(ALPHAS) / HOLD) + 1, SEEDS, 2))
+        self.held = np.where([True, False], held > 0.5, 0.2 + 0.6 * held)  # inputs 0 or 1, labels between 0.2 and 0.8
+
+    def started(self, k: int) -> list[Any]:
+        """The states that the rule starts from at one alpha."""
+        run = self.inits[k].run
+        return jax.jit(jax.vmap(lambda net, key: run([*jax.tree.leaves(net), key])))(
+            self.nets, jax.random.split(self.key, SEEDS)
+        )
+
+    def run(self, k: int) -> list[np.ndarray]:
+        """The largest relative changes per step at one alpha, of each matrix in each run."""
+        alpha, steps = ALPHAS[k], self.steps[k]
+        states = self.started(k) if any(that_differ([self.inits[0], self.inits[k]])) else self.states
+        numbers = {i: self.updates[k].constants[i] for i in self.lifted}
+        at = np.pad(steps, (0, self.longest - len(steps)))
+        times = [round((BURN_IN + part * DURATION) / alpha) - (part > 0) for part in (0, 0.5, 1)]
+        simulation = self.simulations[min(k, len(self.simulations) - 1)]
+        found = simulation.run(
+            numbers, alpha, alpha / ALPHAS[0], self.nets, states, [v[at] for v in self.course], self.held, self.key,
+            np.array([*times, len(steps)]),
+        )  # fmt: skip
+        return [_relative(jax.tree.map(np.asarray, each), len(steps) - times[0]) for each in found]
+
+
+def _network(n: int, alpha: float) -> LeakyRNN:
+    """The shapes of a network."""
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda: LeakyRNN.create((n, N_IN, N_OUT), key, alpha=alpha, head="softmax"))
+
+
+def _is_key(a: Any) -> bool:
+    return jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
+
+
+def _relative(seen: tuple[np.ndarray, ...], steps: int) -> np.ndarray:
+    """The largest change relative to its entry's scale in each run; nan where the matrix diverges. `seen`: a simulation's."""
+    largest, squares, norms, whole = seen
+    early, middle, late = norms.T
+    grows = (early > 0) & (middle > GROWTH * early) & (late > GROWTH * middle)
+    if not whole.all() or grows.mean() > 0.5:
+        return np.full(len(whole), np.nan)
+    axes = tuple(range(1, largest.ndim))
+    own = np.sqrt(squares / steps)
+    scale = np.maximum(own, FLOOR * np.sqrt(np.mean(own**2, axis=axes, keepdims=True)))
+    return np.max(np.divide(largest, scale, out=np.zeros_like(largest), where=scale > 0), axis=axes)
+
+
+def _geometric_mean(d: np.ndarray) -> float:
+    """Over the runs with a change."""
+    return float(np.exp(np.log(d[d > 0]).mean())) if (d > 0).any() else float(d[0])
