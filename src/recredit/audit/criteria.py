@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from recredit.audit.facts import ACTIVATIONS
-from recredit.audit.graph import COMPARE, Ids
-from recredit.audit.history import delay_lines, ring_buffers
+from recredit.audit.copies import second_copy
+from recredit.audit.graph import Ids
+from recredit.audit.history import History
 from recredit.audit.local import changes
 from recredit.audit.noise import noise
 from recredit.audit.program import Program
@@ -39,15 +39,15 @@ def _growth(order: int) -> str:
 
 
 def locality_time(p: Program) -> Cell:
-    """State entries that are handed on from one place to the next, or kept until they are overwritten in turn."""
-    evidence = []
-    for name, source in delay_lines(p).items():
+    """State entries that hand earlier values on, or keep them."""
+    evidence, history = [], History(p)
+    for name, source in history.delay_lines().items():
         what = f"{p.short(name)} ← {p.short(source)}" if source != name else f"{p.short(name)} shifted by one"
         sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
         evidence.append(p.evidence(what, p.written(name), sentence))
-    for name in ring_buffers(p):
-        sentence = f"{p.short(name)} keeps values of earlier steps: each place is overwritten in its turn."
-        evidence.append(p.evidence(f"{p.short(name)}[k] ← new value", p.written(name), sentence))
+    for name in history.held():
+        sentence = f"{p.short(name)} keeps values of earlier steps as they were, until they are overwritten."
+        evidence.append(p.evidence(f"{p.short(name)} ← {p.short(name)}, or a new value", p.written(name), sentence))
     if evidence:
         return Cell("locality-time", "fail", evidence[0].sentence, tuple(evidence))
     return Cell("locality-time", "pass", "It uses this step and what the step before left behind.")
@@ -132,63 +132,6 @@ def matrix_products(p: Program) -> Cell:
     if evidence:
         return Cell("iv", "fail", f"{evidence[0].operation.split(' : ')[0]} is a matrix–matrix product.", _once(evidence))
     return Cell("iv", "pass", "It multiplies no two matrices.")
-
-
-def second_copy(p: Program) -> Cell:
-    """The network's own map, W then phi, on something else than its own rates."""
-    graph, bad, weigh = p.graph, [], []
-    for product in p.transmissions:
-        entries = [e for e in p.stored_rows(product.rows).values() if e]
-        if not entries or any(e[0] != "net.W" for e in entries) or not _activated(p, product.sums):
-            continue
-        operands = [i for vector in product.vectors for i in vector if not graph.is_constant(i)]
-        foreign = [
-            i for i in operands if not (graph.op[i] == "in" and graph.data[i][0] in ("step.r_prev", "step.r_hat", "step.r"))
-        ]
-        if not foreign:
-            continue
-        delayed = all(graph.op[i] == "in" and _is_copy(p, graph.data[i]) for i in foreign)
-        what = p.label(foreign, product.frames)
-        if delayed:
-            sentence = f"W and the activation function are applied to earlier rates, {what}: the network is run a second time."
-            weigh.append(p.evidence(p.show(product), product.frames, sentence))
-        else:
-            sentence = f"W and the activation function are applied to {what}: a second network beside the first."
-            bad.append(p.evidence(p.show(product), product.frames, sentence))
-    if bad:
-        return Cell("vi", "fail", bad[0].sentence, _once(bad))
-    if weigh:
-        return Cell("vi", "judgement", weigh[0].sentence, _once(weigh))
-    return Cell("vi", "pass", "It runs no second copy of the network.")
-
-
-def _activated(p: Program, sums: tuple[int, ...]) -> bool:
-    """Whether a product goes on into an activation function."""
-    graph, stack, seen = p.graph, list(sums), set()
-    while stack:
-        i = stack.pop()
-        for parent in p.parents.get(i, []):
-            op, args = graph.op[parent], graph.args[parent]
-            if op in ACTIVATIONS or (op in ("max", "min") and any(graph.is_constant(a) for a in args)):
-                return True
-            if op == "select" and graph.op[args[0]] in COMPARE and set(graph.args[args[0]]) & set(args[1:]):
-                return True  # a rectification written as a choice
-            if op in ("add", "sub", "neg", "select", "mul", "div") and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return False
-
-
-def _is_copy(p: Program, entry: tuple[str, tuple[int, ...]]) -> bool:
-    """Whether a state entry is a copy of the network's rates, or of another such entry."""
-    seen = set()
-    while entry not in seen and entry[0] in p.small.after:
-        seen.add(entry)
-        i = int(p.small.after[entry[0]][entry[1]])
-        if p.graph.op[i] != "in":
-            return False
-        entry = p.graph.data[i]
-    return entry[0].startswith("step.r")
 
 
 def one_way(p: Program) -> Cell:

@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
-import numpy as np
 
 from recredit.audit.graph import Graph
 from recredit.audit.products import Product, products, sums_of
+from recredit.audit.synapses import Synapses
 from recredit.audit.trace import Sizes, example, trace
 from recredit.contract import names_of
 from recredit.rule import AbstractRule
@@ -20,7 +20,7 @@ RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # 
 ACTIVATIONS = {"tanh", "logistic", "erf", "exp", "expm1", "log1p", "atan", "clamp", "sinh", "cosh", "sin", "cos"}
 
 
-class Facts:
+class Facts(Synapses):
     """A rule's program at two sizes, and what it is made of (at the small size)."""
 
     def __init__(self, rule: AbstractRule, name: str):
@@ -40,39 +40,26 @@ class Facts:
     def products(self) -> list[Product]:
         """All products of the update, in the order of the program."""
         sums = [sums_of(t.graph, t.graph.reach(t.roots)) for t in (self.small, self.large)]
-        found = [p for frames, these in sums[0].items() for p in products(these, sums[1].get(frames, []), frames)]
+        found = [
+            p for frames, these in sums[0].items() for p in products(these, sums[1].get(frames, []), frames, self._of_layer)
+        ]
         return sorted(found, key=lambda p: min(p.sums))
+
+    def _of_layer(self, i: int) -> bool:
+        """Whether a number is a function of one weight of a layer of fixed size."""
+        entry = self.owner.get(i)
+        while not (entry and entry[0] in self.layers):
+            args = [a for a in self.graph.args[i] if not self.graph.is_constant(a)]
+            if len(args) != 1 or self.graph.op[i] == "sum":
+                return False
+            i = args[0]
+            entry = self.owner.get(i)
+        return True
 
     @property
     def transmissions(self) -> list[Product]:
         """The products in which a matrix transmits signals."""
         return [p for p in self.products if p.kind in ("matrix–vector product", "matrix–matrix product")]
-
-    @cached_property
-    def owner(self) -> dict[int, tuple[str, tuple[int, ...]]]:
-        """Of each node that is an entry of a stored array, before or after its update: the array and the index."""
-        graph, found = self.graph, {}
-        for i in self.reached:
-            if graph.op[i] == "in":
-                found[i] = graph.data[i]
-        for name, ids in self.small.after.items():
-            for index in np.ndindex(*ids.shape):
-                i = int(ids[index])
-                if graph.op[i] not in ("in", "const"):
-                    found.setdefault(i, (name, index))
-        return found
-
-    def is_matrix(self, name: str) -> bool:
-        """Whether an array is a matrix (or more): its size grows with the square of n."""
-        return name in ("net.W", "net.W_out") or self.orders.get(name, 0) >= 2
-
-    def strength(self, i: int) -> tuple[str, tuple[int, ...]] | None:
-        """The stored matrix entry that a node is: as it was, or updated (not: put there anew)."""
-        entry = self.owner.get(i)
-        if entry is None or not self.is_matrix(entry[0]):
-            return None
-        kept = self.graph.op[i] == "in" or int(self.small.inputs[entry[0]][entry[1]]) in self.graph.reach([i])
-        return entry if kept else None
 
     def timeless(self, i: int) -> bool:
         """Whether a number depends on single numbers of the state alone, as on a clock."""
@@ -88,35 +75,6 @@ class Facts:
             found.add(k)
             if k not in self.product_sums and through(k):
                 stack.extend(self.graph.args[k])
-        return found
-
-    def stored(self, i: int) -> tuple[str, tuple[int, ...]] | None:
-        """The stored matrix entry that a node is, up to sign and a constant gain."""
-        graph = self.graph
-        while True:
-            if (entry := self.owner.get(i)) and self.is_matrix(entry[0]):
-                return entry
-            args = graph.args[i]
-            if graph.op[i] == "neg" or (graph.op[i] in ("mul", "div") and graph.is_constant(args[1])):
-                i = args[0]
-            elif graph.op[i] == "mul" and graph.is_constant(args[0]):
-                i = args[1]
-            elif graph.op[i] == "select":
-                entries = {self.stored(a) for a in args[1:]}
-                return next(iter(entries)) if None not in entries else None
-            else:
-                return None
-
-    def stored_rows(self, rows: Iterable[tuple[int, ...]]) -> dict[int, tuple[str, tuple[int, ...]] | None]:
-        """Of each number in a matrix's rows, the stored entry that it is, up to one gain that all of them share."""
-        nodes = {i for row in rows for i in row}
-        found = {i: self.stored(i) for i in nodes}
-        missing = [i for i, entry in found.items() if entry is None]
-        if missing and len(missing) == len(nodes) and all(self.graph.op[i] in ("mul", "div") for i in missing):
-            shared = set.intersection(*(set(self.graph.args[i]) for i in missing))
-            for i in missing if shared else ():
-                rest = [a for a in self.graph.args[i] if a not in shared]
-                found[i] = self.stored(rest[0]) if len(rest) == 1 else None
         return found
 
     @cached_property
@@ -166,19 +124,6 @@ class Facts:
         found: dict[int, int] = {}
         for i in self.reached:
             found[self.graph.equation[i]] = found.get(self.graph.equation[i], 0) + 1
-        return found
-
-    @cached_property
-    def random(self) -> set[int]:
-        """Nodes that are made of noise and constants alone."""
-        graph, found = self.graph, set()
-        for i in sorted(self.reached):
-            if graph.op[i] == "noise":
-                found.add(i)
-            elif graph.args[i] and graph.op[i] != "key":
-                args = [a for a in graph.args[i] if not graph.is_constant(a)]
-                if args and all(a in found for a in args):
-                    found.add(i)
         return found
 
     @cached_property

@@ -1,78 +1,90 @@
-"""Where a rule keeps the values of earlier steps (criterion locality-time)."""
+"""Where a rule keeps the values of earlier steps (criterion locality-time).
 
-from collections import defaultdict
+The next value of an entry of the state is looked at under each of its conditions. It may hold (be what it was), be moved (be
+what another entry was, up to a gain or an activation), be fresh (made of this step's activity), or mix these, as a trace does
+that leaks or adds up. An entry that holds what was fresh keeps an earlier step's value; so do entries that hand it on.
+"""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from recredit.audit.facts import ACTIVATIONS
-from recredit.audit.graph import COMPARE
+from recredit.audit.numbers import ONE
 from recredit.audit.program import Program
 
-Entry = tuple[str, tuple[int, ...]]
-_OPEN = ("add", "sub", "mul", "neg", "select")
+
+@dataclass
+class Next:
+    """What the next value of one entry may be."""
+
+    holds: bool = False
+    moved: set[int] = field(default_factory=set)
+    """The entries whose values it takes over."""
+    fresh: set[int] = field(default_factory=set)
+    """Numbers of this step that it takes as they are."""
 
 
-def delay_lines(p: Program) -> dict[str, str]:
-    """State arrays whose entries take over what others held, over two steps or more, and from which arrays they do.
+class History:
+    """What becomes of each entry of the state."""
 
-    A variable as it was one step before is no history.
-    """
-    ids = {(name, index): int(ids[index]) for name, ids in p.small.after.items() for index in np.ndindex(*ids.shape)}
-    moved = {entry: source for entry, i in ids.items() if (source := _origin(p, i)) not in (None, entry)}
-    found: dict[str, str] = {}
-    for entry, source in moved.items():
-        seen, moves = {entry}, 1
-        while source in moved and source not in seen:
-            seen.add(source)
-            source, moves = moved[source], moves + 1
-        fresh = source not in seen and source in ids and _origin(p, ids[source]) != source  # not a circle, not a constant
-        if fresh and (moves > 1 or p.graph.op[ids[source]] == "in"):
-            found.setdefault(entry[0], moved[entry][0])
-    return found
+    def __init__(self, program: Program):
+        self.program = program
+        self.entries = {
+            int(i): name
+            for name in program.small.after
+            if name in program.small.floating
+            for i in program.small.inputs[name].ravel().tolist()
+        }
+        self.next = {i: self._next(i) for i in self.entries}
 
+    def _next(self, i: int) -> Next:
+        p, found = self.program, Next()
+        after = p.following(i)
+        for form in p.alternatives(after) if after is not None and after != i else []:
+            atoms = [a for a in form if a != ONE]
+            if atoms == [i] and form == {i: 1.0}:
+                found.holds = True
+            elif len(atoms) == 1 and (source := self._origin(atoms[0])) != i:
+                (found.moved if source in self.entries else found.fresh).add(source)
+            elif atoms and i not in atoms:
+                found.fresh.add(min(atoms))
+        found.fresh = {a for a in found.fresh if self._active(a)}
+        return found
 
-def _origin(p: Program, i: int) -> Entry | None:
-    """The state entry that a number is, up to a gain and an activation function."""
-    graph, after = p.graph, p.small.after
-    while graph.op[i] in ("mul", "div", "neg") or graph.op[i] in ACTIVATIONS:
-        states = [a for a in graph.args[i] if any(graph.op[k] == "in" and graph.data[k][0] in after for k in graph.reach([a]))]
-        if len(states) != 1 or i in p.product_sums:
-            return None
-        i = states[0]
-    return graph.data[i] if graph.op[i] == "in" and graph.data[i][0] in after else None
+    def _origin(self, i: int) -> int:
+        """The state entry of which alone a number is a function, or the number."""
+        return next((a for a in self.program.function_of(i) if a in self.entries), i)
 
+    def _active(self, i: int) -> bool:
+        """Whether a number is made of activity, not of a clock, of noise or of the strength of a synapse alone."""
+        p = self.program
+        alone = {i, *p.function_of(i)}
+        return not (p.timeless(i) or i in p.random or i in p.fixed or any(p.strength(a) for a in alone))
 
-def ring_buffers(p: Program) -> list[str]:
-    """State arrays in which a new value goes to one of several places, told by a clock."""
-    return [name for name, ids in p.small.after.items() if _by_index(p, name, ids) or _by_mask(p, name, ids)]
+    def delay_lines(self) -> dict[str, str]:
+        """State arrays whose entries take over, over two steps or more, what was fresh, and from which arrays they do.
 
+        A variable as it was one step before is no history.
+        """
+        graph, found = self.program.graph, {}
+        late = {i for i, after in self.next.items() if any(self.next[a].fresh for a in after.moved)}
+        for i, after in self.next.items():
+            for source in after.moved:
+                copied = any(graph.op[a] == "in" for a in self.next[source].fresh)
+                if source != i and (source in late or (copied and i in late)):
+                    found.setdefault(self.entries[i], self.entries[source])
+        return found
 
-def _by_index(p: Program, name: str, ids: np.ndarray) -> bool:
-    """Whether several entries either stay or take the same number."""
-    graph, given = p.graph, defaultdict(int)
-    for index in np.ndindex(*ids.shape):
-        i = int(ids[index])
-        cases = graph.args[i][1:] if graph.op[i] == "select" else ()
-        if any(graph.op[k] == "in" and graph.data[k] == (name, index) for k in cases):
-            for k in set(cases):
-                given[k] += not graph.is_constant(k) and graph.data[k] != (name, index)
-    return any(count > 1 for count in given.values())
+    def held(self) -> list[str]:
+        """State arrays, one number or more for each unit, whose entries keep what was fresh until they are overwritten."""
+        p, found = self.program, {}
+        for i, after in self.next.items():
+            name = self.entries[i]
+            if after.holds and after.fresh and (p.orders.get(name, 0) >= 1 or self._in_turn(name)):
+                found.setdefault(name)
+        return list(found)
 
-
-def _by_mask(p: Program, name: str, ids: np.ndarray) -> bool:
-    """The same in arithmetic: the same number enters three entries or more, each by a comparison of its own with a clock."""
-    graph, gates = p.graph, defaultdict(set)
-    for index in np.ndindex(*ids.shape):
-        parts = p.parts(int(ids[index]), lambda k: graph.op[k] in _OPEN)
-        clocks = frozenset(k for k in parts if graph.op[k] in COMPARE and _clocked(p, k))
-        if clocks and any(graph.op[k] == "in" and graph.data[k] == (name, index) for k in parts):
-            for k in parts - clocks:
-                if graph.op[k] not in _OPEN and not graph.is_constant(k):
-                    gates[k].add(clocks)
-    return any(len(told) > 2 for told in gates.values())
-
-
-def _clocked(p: Program, i: int) -> bool:
-    """Whether a number depends on counts in the state, and on nothing else."""
-    read = [p.graph.data[k] for k in p.graph.reach([i]) if p.graph.op[k] in ("in", "noise")]
-    return bool(read) and all(where[0] in p.small.after and where[1] == () for where in read)
+    def _in_turn(self, name: str) -> bool:
+        """Whether several entries of an array take the same number."""
+        taken = [a for i in np.unique(self.program.small.inputs[name]) for a in self.next[int(i)].fresh]
+        return len(taken) > len(set(taken))

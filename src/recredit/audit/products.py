@@ -6,6 +6,7 @@ multiplied; where nothing is shared, it is a dot product. So the spelling does n
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Sum:
     single: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Product:
     """One product: `rows` are the lines of the matrix that are summed along, `vectors` what they are multiplied with."""
 
@@ -33,6 +34,8 @@ class Product:
     sums: tuple[int, ...]
     rows: tuple[tuple[int, ...], ...]
     vectors: tuple[tuple[int, ...], ...]
+    operands: dict[int, tuple[int, ...]]
+    """Of each sum, the numbers of the vector that the matrix's line is applied to."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -113,22 +116,24 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(small: list[Sum], large: list[Sum], frames: Frames) -> list[Product]:
+def products(
+    small: list[Sum], large: list[Sum], frames: Frames, strength: Callable[[int], bool] | None = None
+) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
-    few vectors side by side are no matrix.
+    few vectors side by side are no matrix. But a vector of a few numbers through what is a `strength` is transmitted.
     """
     members, others = _components(small), _components(large)
     shapes, larger = [_shape(m) for m in members], [_shape(m) for m in others]
     if len(shapes) != len(larger):  # rounds of a loop over the network's units: compare the largest
         shapes, larger = [_largest(shapes)] * len(members), [_largest(larger)] * len(members)
     growth = [tuple(a != b for a, b in zip(*pair, strict=True)) for pair in zip(shapes, larger, strict=True)]
-    return [_product(m, frames, *grows) for m, grows in zip(members, growth, strict=True)]
+    return [_product(m, frames, *grows, strength) for m, grows in zip(members, growth, strict=True)]
 
 
 def _shape(members: list[Sum]) -> tuple[int, int, int]:
-    rows, vectors = _sides(members)
+    rows, vectors, _ = _sides(members)
     return len(rows), max(map(len, rows)), len(vectors)
 
 
@@ -136,31 +141,40 @@ def _largest(shapes: list[tuple[int, int, int]]) -> tuple[int, ...]:
     return tuple(max(column) for column in zip(*shapes, strict=True)) if shapes else (0, 0, 0)
 
 
-def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]]]:
-    """The matrix's lines (and of each the terms that are no product), and the vectors."""
+def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]], bool]:
+    """The matrix's lines (and of each the terms that are no product), the vectors, and whether these are the right factors."""
     lefts, rights = {s.left: s.single for s in members}, {s.right: s.single for s in members}
     if len(rights) == 1 or (len(lefts) > 1 and not _overlapping(list(lefts)) and _overlapping(list(rights))):
-        return lefts, list(rights)
+        return lefts, list(rights), True
     if len(lefts) == 1 or _overlapping(list(lefts)) > _overlapping(list(rights)):
-        return rights, list(lefts)
-    return lefts, list(rights)
+        return rights, list(lefts), False
+    return lefts, list(rights), True
 
 
-def _product(members: list[Sum], frames: Frames, rows_grow: bool, depth_grows: bool, vectors_grow: bool) -> Product:
-    lines, vectors = _sides(members)
+def _product(
+    members: list[Sum],
+    frames: Frames,
+    rows_grow: bool,
+    depth_grows: bool,
+    vectors_grow: bool,
+    strength: Callable[[int], bool] | None,
+) -> Product:
+    lines, vectors, right = _sides(members)
     rows = [line + single for line, single in lines.items()]
     if len(vectors) > 1 and _overlapping(vectors) and not _overlapping(rows):
         vectors = [tuple(dict.fromkeys(v for vector in vectors for v in vector))]  # each row sees a part of one vector
     kind: Kind = "dot product"
     if len(rows) > 1:
         kind = "matrix–vector product"
-        if not depth_grows:
+        layer = strength is not None and len(vectors) == 1 and all(strength(i) for row in rows for i in row)
+        if not depth_grows and not layer:
             kind = "sum of outer products"
         elif len(vectors) > 1 and rows_grow and vectors_grow:
             kind = "matrix–matrix product"
         elif len(vectors) > 1 and not rows_grow:
-            rows, vectors = vectors, rows
-    return Product(kind, frames, tuple(s.node for s in members), tuple(rows), tuple(vectors))
+            rows, vectors, right = vectors, rows, not right
+    operands = {s.node: s.right if right else s.left for s in members}
+    return Product(kind, frames, tuple(s.node for s in members), tuple(rows), tuple(vectors), operands)
 
 
 def _overlapping(lines: list[tuple[int, ...]]) -> bool:

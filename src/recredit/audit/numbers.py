@@ -1,0 +1,223 @@
+"""What single numbers of a program are: weighted sums of others, functions of one other, fixed, noise, either 0 or 1."""
+
+import itertools
+from functools import cached_property
+from math import prod
+
+from recredit.audit.graph import COMPARE, Graph
+from recredit.audit.trace import Trace
+
+ONE = -1  # in the place of a node: the constant term of a weighted sum
+Weights = dict[int, float | None]  # of nodes; None: a fixed number that the trace does not show
+Entry = tuple[str, tuple[int, ...]]
+MOST = 64  # terms of a sum, or alternatives of a number, that are told apart
+SUMS = ("add", "sub", "neg", "sum", "mul", "div")
+
+
+class Numbers:
+    """Facts about the nodes of a program's graph, over any number of steps: an entry of the state is what comes of it."""
+
+    graph: Graph
+    small: Trace
+    reached: set[int]
+
+    def following(self, i: int) -> int | None:
+        """The node of a state entry's next value; None for what is no state entry."""
+        entry = self.graph.data[i] if self.graph.op[i] == "in" else ("", ())
+        return int(self.small.after[entry[0]][entry[1]]) if entry[0] in self.small.after else None
+
+    @cached_property
+    def state_nodes(self) -> list[int]:
+        """The nodes of all entries of the state."""
+        return [int(i) for name in self.small.after for i in self.small.inputs[name].ravel().tolist()]
+
+    @cached_property
+    def fixed(self) -> set[int]:
+        """Nodes made of constants and of state entries that never change."""
+        found = {i for i in self.state_nodes if self.following(i) == i}
+        return self._made_of(found)
+
+    @cached_property
+    def random(self) -> set[int]:
+        """Nodes made of noise and of what never changes alone, over any number of steps."""
+        noise = {i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"}
+        if not noise:
+            return set()
+        started = {name: ids.ravel().tolist() for name, ids in self.small.initial.items()}
+        states = {
+            i
+            for name, starts in started.items()
+            for i, start in zip(self.small.inputs[name].ravel().tolist(), starts, strict=True)
+            if i not in self.fixed and not any(self.graph.op[k] == "in" for k in self.graph.reach([start]) if k != start)
+        }
+        while True:  # an entry is noise if its next value is, of noise and of such entries
+            found = self._made_of(noise | states, but=self.fixed) - self.fixed
+            left = {i for i in states if self.following(i) in found}
+            if left == states:
+                return found
+            states = left
+
+    def _made_of(self, leaves: set[int], but: set[int] | frozenset[int] = frozenset()) -> set[int]:
+        """Nodes all of whose arguments, constants and `but` apart, are of some kind, from the kind's leaves on."""
+        graph, found = self.graph, set(leaves)
+        for i in range(len(graph.op)):  # arguments have lower numbers
+            if graph.args[i] and graph.op[i] not in ("key", "noise"):
+                args = [a for a in graph.args[i] if not graph.is_constant(a) and a not in but]
+                if (args or not but) and all(a in found for a in args):
+                    found.add(i)
+        return found
+
+    @cached_property
+    def binary(self) -> set[int]:
+        """Nodes that are 0 or 1: comparisons, what is chosen or multiplied of such, and state entries that stay so."""
+        graph = self.graph
+        starts = {
+            i: start
+            for name in self.small.after
+            for i, start in zip(
+                self.small.inputs[name].ravel().tolist(), self.small.initial[name].ravel().tolist(), strict=True
+            )
+        }
+        states = {i for i, start in starts.items() if self._is_bit(start, set())}
+        while True:
+            found = set(states)
+            for i in range(len(graph.op)):
+                if self._is_bit(i, found):
+                    found.add(i)
+            left = {i for i in states if self.following(i) in found}
+            if left == states:
+                return found
+            states = left
+
+    def _is_bit(self, i: int, found: set[int]) -> bool:
+        graph, op, args = self.graph, self.graph.op[i], self.graph.args[i]
+        if op == "const":
+            return graph.value(i) in (0, 1)
+        if op == "select":
+            return all(a in found or self._is_bit(a, found) for a in args[1:])
+        if op in ("mul", "max", "min") or (op == "sub" and self._is_bit(args[0], found) and graph.is_constant(args[0])):
+            return all(a in found or (graph.is_constant(a) and graph.value(a) in (0, 1)) for a in args)
+        if op == "rem":
+            return graph.is_constant(args[1]) and graph.value(args[1]) in (1, 2) and isinstance(graph.value(args[1]), int)
+        return op in COMPARE or i in found
+
+    def weighted(self, i: int) -> Weights:
+        """A number as a weighted sum of others that are no sums themselves, with fixed weights."""
+        if i not in self._weighted:
+            for k in self._pending(i):
+                self._weighted[k] = self._sum_of(k)
+        return self._weighted[i]
+
+    @cached_property
+    def _weighted(self) -> dict[int, Weights]:
+        return {}
+
+    def _pending(self, i: int) -> list[int]:
+        """What has to be known before a node's weighted sum, arguments first."""
+        found, stack = set(), [i]
+        while stack:
+            k = stack.pop()
+            if k not in found and k not in self._weighted:
+                found.add(k)
+                if self.graph.op[k] in SUMS:
+                    stack.extend(self.graph.args[k])
+        return sorted(found)
+
+    def _sum_of(self, i: int) -> Weights:
+        graph, op, args = self.graph, self.graph.op[i], self.graph.args[i]
+        if op == "const":
+            return {ONE: float(graph.value(i))} if isinstance(graph.value(i), int | float) else {i: 1.0}
+        if i in self.fixed:
+            return {ONE: None}
+        parts = [self._weighted.get(a, {}) for a in args]
+        if op in ("add", "sub", "neg", "sum") and sum(map(len, parts)) <= MOST:
+            total: Weights = {}
+            for k, part in enumerate(parts):
+                sign = -1.0 if op == "neg" or (op == "sub" and k == 1) else 1.0
+                for a, weight in part.items():
+                    before = total.get(a, 0.0)
+                    total[a] = None if weight is None or before is None else before + sign * weight
+            return {a: weight for a, weight in total.items() if weight is None or abs(weight) > 1e-12}
+        if op in ("mul", "div"):
+            scales = [k for k in (0, 1) if parts[k].keys() <= {ONE} and not (op == "div" and k == 0)]
+            if scales:
+                scale, other = parts[scales[-1]].get(ONE, 0.0), parts[1 - scales[-1]]
+                if scale is not None and op == "div":
+                    scale = 1 / scale if scale else None
+                return {a: None if weight is None or scale is None else weight * scale for a, weight in other.items()}
+        return {i: 1.0}
+
+    def function_of(self, i: int) -> frozenset[int]:
+        """The numbers of each of which alone a number is a function that is not affine; none if it is one of several."""
+        own = self.weighted(i)
+        atoms = [a for a in own if a != ONE]
+        return self._alone(atoms[0]) - {atoms[0]} if len(atoms) == 1 else frozenset()
+
+    @cached_property
+    def _found_alone(self) -> dict[int, frozenset[int]]:
+        return {}
+
+    def _alone(self, i: int) -> frozenset[int]:
+        """The numbers of which a number is a function alone, itself among them."""
+        found = self._found_alone
+        stack = [i]
+        while stack:
+            k = stack[-1]
+            if k in found:
+                stack.pop()
+                continue
+            args = self._opened(k)
+            if missing := [a for a in args if a not in found]:
+                stack.extend(missing)
+                continue
+            shared = frozenset.intersection(*(found[a] for a in args)) if args else frozenset()
+            found[k] = shared | {k}
+            stack.pop()
+        return found[i]
+
+    def _opened(self, i: int) -> list[int]:
+        """The arguments of an elementwise operation that may change."""
+        graph = self.graph
+        if graph.op[i] in ("in", "const", "noise", "key", "index", "sum") or graph.op[i].startswith(("unknown:", "reduce")):
+            return []
+        return [a for a in graph.args[i] if not graph.is_constant(a) and a not in self.fixed]
+
+    def alternatives(self, i: int) -> list[Weights]:
+        """What a number may be, as weighted sums, under its conditions and the zeros and ones that it is multiplied by."""
+        gates: dict[int, int] = {}  # each with the number of its values
+        stack, seen = [i], set()
+        while stack:
+            k = stack.pop()
+            if k in seen or self.graph.is_constant(k):
+                continue
+            seen.add(k)
+            if k in self.binary:
+                gates.setdefault(k, 2)
+            elif self.graph.op[k] == "select":
+                gates[self.graph.args[k][0]] = len(self.graph.args[k]) - 1
+                stack.extend(self.graph.args[k][1:])
+            elif self.graph.op[k] in SUMS:
+                stack.extend(self.graph.args[k])
+        if prod(gates.values()) <= MOST:
+            settings = [dict(zip(gates, values, strict=True)) for values in itertools.product(*map(range, gates.values()))]
+        else:  # one at a time, the others 0
+            settings = [dict.fromkeys(gates, 0) | {gate: k} for gate, count in gates.items() for k in range(count)]
+        opened = sorted(seen)
+        return [self.weighted(self._under(i, opened, setting)) for setting in settings]
+
+    def _under(self, i: int, opened: list[int], setting: dict[int, int]) -> int:
+        """The node of a number whose conditions have these values."""
+        graph = self.graph
+        now = {gate: graph.constant(value) for gate, value in setting.items()}
+        for k in opened:  # arguments come first
+            op, args = graph.op[k], tuple(now.get(a, a) for a in graph.args[k])
+            if k in setting or args == graph.args[k] or not (op in SUMS or op == "select"):
+                continue
+            now[k] = (
+                graph.select(args[0], args[1:])
+                if op == "select"
+                else graph.sum(list(args))
+                if op == "sum"
+                else (graph.elementwise(op, args))
+            )
+        return now.get(i, i)
