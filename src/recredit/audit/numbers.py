@@ -1,10 +1,12 @@
 """What single numbers of a program are: weighted sums of others, functions of one other, fixed, noise, either 0 or 1."""
 
 import itertools
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
 
 from recredit.audit.graph import COMPARE, Graph
+from recredit.audit.products import Product
 from recredit.audit.trace import Trace
 
 ONE = -1  # in the place of a node: the constant term of a weighted sum
@@ -20,6 +22,7 @@ class Numbers:
     graph: Graph
     small: Trace
     reached: set[int]
+    product_sums: Mapping[int, Product]
 
     def following(self, i: int) -> int | None:
         """The node of a state entry's next value; None for what is no state entry."""
@@ -127,6 +130,8 @@ class Numbers:
         graph, op, args = self.graph, self.graph.op[i], self.graph.args[i]
         if op == "const":
             return {ONE: float(graph.value(i))} if isinstance(graph.value(i), int | float) else {i: 1.0}
+        if i in self.product_sums:
+            return {i: 1.0}
         if i in self.fixed:
             return {ONE: None}
         parts = [self._weighted.get(a, {}) for a in args]
@@ -149,9 +154,9 @@ class Numbers:
 
     def function_of(self, i: int) -> frozenset[int]:
         """The numbers of each of which alone a number is a function that is not affine; none if it is one of several."""
-        own = self.weighted(i)
-        atoms = [a for a in own if a != ONE]
-        return self._alone(atoms[0]) - {atoms[0]} if len(atoms) == 1 else frozenset()
+        atoms = [a for a in self.weighted(i) if a != ONE]
+        shared = frozenset.intersection(*map(self._alone, atoms)) if atoms else frozenset()
+        return shared - {atoms[0]} if len(atoms) == 1 else shared
 
     @cached_property
     def _found_alone(self) -> dict[int, frozenset[int]]:
@@ -178,7 +183,8 @@ class Numbers:
     def _opened(self, i: int) -> list[int]:
         """The arguments of an elementwise operation that may change."""
         graph = self.graph
-        if graph.op[i] in ("in", "const", "noise", "key", "index", "sum") or graph.op[i].startswith(("unknown:", "reduce")):
+        closed = ("in", "const", "noise", "key", "index", "sum")
+        if i in self.product_sums or graph.op[i] in closed or graph.op[i].startswith(("unknown:", "reduce")):
             return []
         return [a for a in graph.args[i] if not graph.is_constant(a) and a not in self.fixed]
 

@@ -2,8 +2,9 @@
 
 from typing import Literal, NamedTuple
 
-from recredit.audit.facts import ACTIVATIONS, RATES
+from recredit.audit.facts import RATES
 from recredit.audit.graph import COMPARE
+from recredit.audit.numbers import ONE, Weights
 from recredit.audit.program import Program
 
 # rate: a firing rate. neutral: nothing by itself, as the state that is asked about, or noise on top of a rate.
@@ -52,11 +53,31 @@ class Rates:
 
     def _find(self, i: int, asked: str) -> Answer:
         graph, program = self.graph, self.program
-        op, args = graph.op[i], graph.args[i]
-        if op == "const":
+        if graph.is_constant(i) or (i in program.fixed and not program.made(i).entries):
             return RATE
         if i in program.random:
             return NEUTRAL
+        alone, form = program.function_of(i), program.weighted(i)
+        if self.graph.op[i] in COMPARE or (alone and not any(program.strength(a) for a in alone)):
+            return RATE  # a threshold, or an activation: a function of one number that is not affine
+        return self._atom(i, asked) if form == {i: 1.0} else self._mixture(form, asked)
+
+    def _mixture(self, form: Weights, asked: str) -> Answer:
+        """Of a weighted sum: a rate if it is of one unit's rates and no weight is below 0, as in a leaky average."""
+        atoms = [a for a in form if a != ONE]
+        worst = self._together([self._ask(a, asked) for a in atoms])
+        if worst.kind != "rate":
+            return worst
+        if any((weight := form[a]) is not None and weight < 0 for a in atoms):
+            return Answer("mixed", "a rate with its sign turned" if len(atoms) == 1 else "a difference of firing rates")
+        if len({unit for a in atoms for unit in self.program.homes(a)}) > 1:
+            return Answer("mixed", "made of several units' rates")
+        return worst
+
+    def _atom(self, i: int, asked: str) -> Answer:
+        """Of a number that is no weighted sum of others."""
+        graph, program = self.graph, self.program
+        op, args = graph.op[i], graph.args[i]
         if op == "in":
             name = graph.data[i][0]
             if name in RATES or name in self.states:
@@ -68,24 +89,11 @@ class Rates:
             if program.is_matrix(name):
                 return Answer("no", f"the strength of a synapse, {program.short(name)}")
             return Answer("no", "a variable of the rule's own, no firing rate")
-        constant = [graph.is_constant(a) for a in args]
-        if op in ACTIVATIONS or (op in ("max", "min") and any(constant)):
-            return RATE
-        if op in COMPARE or (op == "select" and graph.op[args[0]] in COMPARE and set(graph.args[args[0]]) & set(args[1:])):
-            return RATE  # a threshold, or a rectification written as a choice
         if i in program.product_sums:
-            product = program.product_sums[i]
-            return Answer("no", f"a linear image of another product, {program.show(product)}")
-        answers = [self._ask(a, asked) for a in args]
+            return Answer("no", f"a linear image of another product, {program.show(program.product_sums[i])}")
         if op == "select":
-            return self._together(answers[1:])
-        if op == "add":
-            mixed = any(constant)
-            return self._together([a for a, c in zip(answers, constant, strict=True) if not c] if mixed else answers)
-        if (op in ("mul", "div") and constant[-1]) or (op == "mul" and constant[0]):
-            factor, other = (args[1], answers[0]) if constant[1] else (args[0], answers[1])
-            return other if graph.value(factor) > 0 or other.kind == "no" else Answer("mixed", "a rate with its sign turned")
-        worst = self._together(answers)
+            return self._together([self._ask(a, asked) for a in args[1:]])
+        worst = self._together([self._ask(a, asked) for a in args])
         if worst.kind == "no":
             return worst
         if worst.kind == "neutral":

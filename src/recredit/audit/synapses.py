@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from recredit.audit.numbers import Entry, Numbers
-from recredit.audit.products import Product
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Synapses(Numbers):
     """Facts about stored matrices: the network's, the state's, and the weights of layers of a fixed number of neurons."""
 
     orders: dict[str, int]
-    product_sums: dict[int, Product]
 
     @cached_property
     def owner(self) -> dict[int, tuple[str, tuple[int, ...]]]:
@@ -74,7 +72,7 @@ class Synapses(Numbers):
         return found
 
     def _woven(self, before: np.ndarray, after: np.ndarray) -> bool:
-        """Whether each entry of an array needs activity that its row alone shares, and activity that its column alone shares."""
+        """Whether each entry of an array needs activity that its row alone shares, and some that its column alone shares."""
         graph, idle = self.graph, {*before.ravel().tolist(), *self.fixed, *self.binary}
         needed = np.empty(after.shape, object)
         for index in np.ndindex(*after.shape):
