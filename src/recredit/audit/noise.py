@@ -1,95 +1,132 @@
-"""How random draws enter (criterion v)."""
+"""How random draws enter (criterion v).
+
+What is noise, and from which draws, is followed through the state: a slow noise is made of the draws of all steps.
+"""
+
+from collections import defaultdict
 
 from recredit.audit.program import Program
 from recredit.audit.verdicts import Cell, Evidence
 
+ADDED = ("add", "sub", "select", "sum")
+
 
 def noise(p: Program) -> Cell:
-    """Draws that are added to a variable of each neuron pass; what multiplies, or reaches all synapses at once, does not."""
-    graph = p.graph
-    if not any(graph.op[i] == "noise" for i in p.reached):
+    """Draws of each neuron's own that are added to a variable of it pass; what multiplies or is shared does not."""
+    if not any(p.graph.op[i] == "noise" for i in p.reached):
         return Cell("v", "pass", "It draws no random numbers.")
-    natural = _own_fluctuations(p)
-    multiplied: list[Evidence] = []
-    broadcast: list[Evidence] = []
-    scaled = _scaled(p)
-    for i in sorted(_edge(p, scaled)):
-        for parent in p.parents.get(i, []):
-            op, args = graph.op[parent], graph.args[parent]
-            if parent in scaled:
-                continue
-            gates = op == "select" and args[0] == i
-            if op in ("add", "sub", "select", "sum") and not gates:
-                if _lone(p, i) and p.siblings[graph.equation[parent]] > _longest(p):
-                    broadcast.append(_evidence(p, i, parent, "is one number added to all entries of a matrix"))
-                elif _lone(p, i) and p.siblings[graph.equation[parent]] > 1:
-                    multiplied.append(_evidence(p, i, parent, "is one number for all neurons: it is not independent"))
-                continue
-            if _scalar(p, i) and not _lone(p, i):
-                continue  # the noise's own scale, as of its norm
-            if _lone(p, i):
-                broadcast.append(_evidence(p, i, parent, "is one number for all synapses, which would have to hear it at once"))
-            elif not _sources(p, i) <= natural:
-                multiplied.append(_evidence(p, i, parent, "multiplies other variables, where it should be added to one"))
-    if broadcast:
-        return Cell("v", "fail", broadcast[0].sentence, tuple(dict.fromkeys(broadcast)))
-    if multiplied:
-        return Cell("v", "judgement", multiplied[0].sentence, tuple(dict.fromkeys(multiplied)))
+    found = _Noise(p)
+    bad, weigh = found.judge()
+    if bad:
+        return Cell("v", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
+    if weigh:
+        return Cell("v", "judgement", weigh[0].sentence, tuple(dict.fromkeys(weigh)))
     return Cell("v", "pass", "Its noise is drawn for each neuron and added to a variable of that neuron.")
 
 
-def _scaled(p: Program) -> set[int]:
-    """Nodes that are noise, up to a scale that is one number for the whole network."""
-    graph, found = p.graph, set(p.random)
-    for i in sorted(p.reached - p.random):
-        if graph.op[i] in ("mul", "div"):
-            noisy = [a for a in graph.args[i] if a in found]
-            other = [a for a in graph.args[i] if a not in found]
-            if noisy and all(graph.is_constant(a) or _scalar(p, a) for a in other):
-                found.add(i)
-    return found
+class _Noise:
+    """Where noise meets other numbers."""
 
+    def __init__(self, p: Program):
+        self.p, self.graph = p, p.graph
+        self.noisy = self._scaled()
+        self.natural = self._own_fluctuations()
+        n, n_in, n_out = p.small.sizes
+        self.longest = n + max(n_in, n_out) + 1  # of the network's vectors
 
-def _edge(p: Program, noisy: set[int]) -> set[int]:
-    """The last nodes that are nothing but noise."""
-    return {i for i in noisy if any(k not in noisy for k in p.parents.get(i, []))}
+    def judge(self) -> tuple[list[Evidence], list[Evidence]]:
+        """What fails, and what is to be weighed."""
+        bad: list[Evidence] = []
+        weigh: list[Evidence] = []
+        meetings: dict[tuple[int, bool], dict[int, int]] = defaultdict(dict)  # by equation: where, and the noise
+        for i in sorted(self._edge(self.noisy)):
+            for parent in self.p.parents.get(i, []):
+                if parent not in self.noisy:
+                    added = self.graph.op[parent] in ADDED and not self._gates(i, parent)
+                    meetings[self.graph.equation[parent], added].setdefault(parent, i)
+        for (equation, added), where in sorted(meetings.items()):
+            parent, i = next(iter(where.items()))
+            draws = [self.sources(i) for i in where.values()]
+            entries = self.p.siblings[equation]
+            shared = len(set(draws)) == 1 and len(draws) > 1
+            if added:
+                if shared and entries > self.longest:
+                    bad.append(self._evidence(i, parent, "is one number added to all entries of a matrix"))
+                elif shared:
+                    weigh.append(self._evidence(i, parent, "is one number for all neurons: it is not independent"))
+                elif self._overlap(draws):
+                    weigh.append(self._evidence(i, parent, "is not independent: several neurons share a draw"))
+            elif self._scalar(i) and not self._lone(i):
+                continue  # the noise's own scale, as of its norm
+            elif shared or (entries == 1 and self._lone(i)):
+                bad.append(self._evidence(i, parent, "is one number for all synapses, which would have to hear it at once"))
+            elif not all(own <= self.natural for own in draws):
+                weigh.append(self._evidence(i, parent, "multiplies other variables, where it should be added to one"))
+        return bad, weigh
 
+    def _gates(self, i: int, parent: int) -> bool:
+        return self.graph.op[parent] == "select" and self.graph.args[parent][0] == i
 
-def _sources(p: Program, i: int) -> set[int]:
-    return {k for k in p.graph.reach([i]) if p.graph.op[k] == "noise"}
+    def _overlap(self, draws: list[frozenset[int]]) -> bool:
+        """Whether several units share a draw; the synapses of one unit may."""
+        different = set(draws)
+        if len(draws) <= self.longest and len(different) < len(draws):
+            return True
+        return sum(map(len, different)) > len(frozenset().union(*different)) or len(different) < min(len(draws), 2)
 
+    def _scaled(self) -> set[int]:
+        """Nodes that are noise, up to a scale that is one number for the whole network."""
+        graph, found = self.graph, set(self.p.random)
+        for i in sorted(self.p.reached - self.p.random):
+            if graph.op[i] in ("mul", "div"):
+                noisy = [a for a in graph.args[i] if a in found]
+                other = [a for a in graph.args[i] if a not in found]
+                if noisy and all(graph.is_constant(a) or self._scalar(a) for a in other):
+                    found.add(i)
+        return found
 
-def _lone(p: Program, i: int) -> bool:
-    """Whether a noise is one number for the whole network: its draw does not grow with it."""
-    shapes = {p.graph.data[k][1] for k in _sources(p, i)}
-    t = p.large
-    return bool(shapes & {t.graph.data[k][1] for k in t.graph.reach(t.roots) if t.graph.op[k] == "noise"})
+    def _edge(self, noisy: set[int]) -> set[int]:
+        """The last nodes that are nothing but noise."""
+        return {i for i in noisy if any(k not in noisy for k in self.p.parents.get(i, []))}
 
+    def sources(self, i: int) -> frozenset[int]:
+        """The draws that a noise is made of, at whatever step."""
+        graph, found, seen, stack = self.graph, set(), set(), [i]
+        while stack:
+            k = stack.pop()
+            if k in seen:
+                continue
+            seen.add(k)
+            if graph.op[k] == "noise":
+                found.add(k)
+            elif (after := self.p.following(k)) is not None:
+                stack.append(after)
+            else:
+                stack.extend(a for a in graph.args[k] if a in self.noisy)
+        return frozenset(found)
 
-def _longest(p: Program) -> int:
-    """The length of the longest vector of the network's."""
-    n, n_in, n_out = p.small.sizes
-    return n + max(n_in, n_out) + 1
+    def _lone(self, i: int) -> bool:
+        """Whether a noise is one number for the whole network: its draw does not grow with it."""
+        shapes = {self.graph.data[k][1] for k in self.sources(i)}
+        t = self.p.large
+        return bool(shapes & {t.graph.data[k][1] for k in t.graph.reach(t.roots) if t.graph.op[k] == "noise"})
 
+    def _scalar(self, i: int) -> bool:
+        """Whether a number is one for the whole network: its equation computes no other."""
+        return self.graph.op[i] != "in" and self.p.siblings[self.graph.equation[i]] == 1
 
-def _scalar(p: Program, i: int) -> bool:
-    """Whether a number is one for the whole network: its equation computes no other."""
-    return p.graph.op[i] != "in" and p.siblings[p.graph.equation[i]] == 1
+    def _own_fluctuations(self) -> set[int]:
+        """Noise that is added to the network's own voltages or rates: what a neuron then senses of it is its own activity."""
+        graph, found = self.graph, set()
+        for i in self._edge(self.p.random):
+            for parent in self.p.parents.get(i, []):
+                others = [a for a in graph.args[parent] if a != i]
+                own = all(graph.op[a] == "in" and graph.data[a][0] in ("step.v", "step.r", "step.r_prev") for a in others)
+                if graph.op[parent] in ("add", "sub") and others and own:
+                    found |= self.sources(i)
+        return found
 
-
-def _own_fluctuations(p: Program) -> set[int]:
-    """Noise that is added to the network's own voltages or rates: what a neuron then senses of it is its own activity."""
-    found = set()
-    for i in _edge(p, p.random):
-        for parent in p.parents.get(i, []):
-            others = [a for a in p.graph.args[parent] if a != i]
-            own = all(p.graph.op[a] == "in" and p.graph.data[a][0] in ("step.v", "step.r", "step.r_prev") for a in others)
-            if p.graph.op[parent] in ("add", "sub") and others and own:
-                found |= _sources(p, i)
-    return found
-
-
-def _evidence(p: Program, i: int, parent: int, what: str) -> Evidence:
-    name = p.label([i])
-    others = p.label(a for a in p.graph.args[parent] if a != i)
-    return p.evidence(f"{name} × {others}", p.graph.frames[parent], f"The noise {name} {what}.")
+    def _evidence(self, i: int, parent: int, what: str) -> Evidence:
+        name = self.p.label([i])
+        others = self.p.label(a for a in self.graph.args[parent] if a != i)
+        return self.p.evidence(f"{name} × {others}", self.graph.frames[parent], f"The noise {name} {what}.")

@@ -57,8 +57,19 @@ class Numbers:
             found = self._made_of(noise | states, but=self.fixed) - self.fixed
             left = {i for i in states if self.following(i) in found}
             if left == states:
-                return found
+                return found & self._reached_by(noise)
             states = left
+
+    def _reached_by(self, leaves: set[int]) -> set[int]:
+        """Nodes that depend on some leaves, over any number of steps."""
+        found, more = set(leaves), -1
+        while more != len(found):
+            more = len(found)
+            found |= {i for i in self.state_nodes if self.following(i) in found}
+            for i in range(len(self.graph.op)):  # arguments have lower numbers
+                if any(a in found for a in self.graph.args[i]):
+                    found.add(i)
+        return found
 
     def _made_of(self, leaves: set[int], but: set[int] | frozenset[int] = frozenset()) -> set[int]:
         """Nodes all of whose arguments, constants and `but` apart, are of some kind, from the kind's leaves on."""
