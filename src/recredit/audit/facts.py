@@ -86,23 +86,51 @@ class Facts(Synapses):
                 found.setdefault(a, []).append(i)
         return found
 
-    def homes(self, i: int) -> set[int]:
-        """The neurons whose variables a number is made of, as far as the trace shows; what synapses bring is their target's."""
-        graph, found, seen, stack = self.graph, set(), set(), [i]
+    def homes(self, i: int) -> frozenset[int]:
+        """The neurons whose variables a number is made of, as far as the trace shows; what synapses bring is their target's.
+
+        Inputs count as neurons behind the network's own: j is the neuron, or the input, of W's column j. A sum over several
+        neurons is the population's, none of theirs. A vector's entry is what comes of it over time.
+        """
+        graph, found, stack = self.graph, self._homes, [i]
         while stack:
-            k = stack.pop()
-            if k in seen:
+            k = stack[-1]
+            if k in found:
+                stack.pop()
                 continue
-            seen.add(k)
-            if k in self.product_sums:
-                found |= self._target(k)
-            elif graph.op[k] == "in":
-                name, index = graph.data[k]
-                if name in ("step.v", "step.r", "step.r_prev", "step.r_hat"):
-                    found.add(index[0])
-            elif graph.op[k] != "sum" and not graph.op[k].startswith("reduce"):
-                stack.extend(graph.args[k])
-        return found
+            args = self._made_at(k)
+            if missing := [a for a in args if a not in found and a not in self._under_way]:
+                self._under_way.add(k)
+                stack.extend(missing)
+                continue
+            homes = frozenset().union(self._lives(k), *(found.get(a, frozenset()) for a in args))
+            summed = graph.op[k] == "sum" or graph.op[k].startswith("reduce")
+            found[k] = frozenset() if summed and len(homes) > 1 else homes
+            self._under_way.discard(k)
+            stack.pop()
+        return found[i]
+
+    @cached_property
+    def _homes(self) -> dict[int, frozenset[int]]:
+        return {}
+
+    @cached_property
+    def _under_way(self) -> set[int]:
+        return set()
+
+    def _lives(self, i: int) -> frozenset[int]:
+        """Whose variable a number is by itself."""
+        if i in self.product_sums:
+            return frozenset(self._target(i))
+        name, index = self.graph.data[i] if self.graph.op[i] == "in" else ("", ())
+        return frozenset([index[0]]) if name in ("step.v", "step.r", "step.r_prev", "step.r_hat") else frozenset()
+
+    def _made_at(self, i: int) -> tuple[int, ...]:
+        """What a number is made of at its own place: nothing that synapses bring, and nothing that is not known."""
+        if i in self.product_sums or self.graph.op[i].startswith("unknown:"):
+            return ()
+        after = self.following(i)
+        return self.graph.args[i] if after is None else (after,)
 
     def _target(self, k: int) -> set[int]:
         """The neuron that a transmission reaches, where W_out or W carries it."""

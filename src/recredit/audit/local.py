@@ -59,7 +59,8 @@ class _Change:
             if self.graph.is_constant(i):
                 continue
             other = (entry := self.p.strength(i)) and entry[0] != self.name
-            if len(users[i]) > 1 or not self.graph.args[i] or other:
+            brought = (product := self.p.product_sums.get(i)) and product.kind == "matrix–vector product"
+            if len(users[i]) > 1 or not self.graph.args[i] or other or brought:
                 ingredients.append(i)
                 continue
             for a in self.graph.args[i]:
@@ -85,7 +86,7 @@ class _Change:
                     scope = "the whole matrix, a global signal" if everywhere else "a neuron's synapses"
                     sentence = f"The change of {symbol} needs a number computed from the strengths {what} of {scope}."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← f({what})", frames, sentence))
-            if self.axes == [0, 1] and self.ids.shape == self.p.small.gradient.shape and (foreign := self._foreign(i)):
+            if self._like_weights and (foreign := self._foreign(i)):
                 sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
                 bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
             if everywhere and self.graph.args[i] and i not in self.p.random and not said and self._felt(i):
@@ -95,8 +96,8 @@ class _Change:
         """The variable's name, if what a line of W's synapses needs belongs to a neuron at neither of their ends."""
         users = self.users[i]
         ends = {k for k in (0, 1) if len({synapse[k] for synapse in users}) == 1}
-        homes = self.p.homes(i)
-        if len(users) < 2 or not ends or not homes or (self.name != "net.W" and ends != {0}):
+        homes = frozenset() if self.p.strength(i) else self.p.homes(i)
+        if not ends or not homes or (self.name != "net.W" and ends != {0}):
             return ""  # which unit a column of a state stands for is the rule's own affair
         first = next(iter(users))
         return self.p.label([i]) if homes - {first[k] for k in ends} else ""
@@ -129,8 +130,11 @@ class _Change:
                 if not self._own(entry, synapses):
                     found.append(("strength", k, p.short(entry[0])))
                 continue
-            if k in p.product_sums:
+            if k in p.product_sums or graph.op[k].startswith("unknown:"):
                 continue
+            if (after := p.following(k)) is not None:  # what is kept is what was put there
+                entry = graph.data[k]
+                stack += [after, int(p.small.initial[entry[0]][entry[1]])]
             reduction = graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod")
             if reduction:
                 names = {e[0] for a in graph.args[k] if (e := self._strength(a))}
@@ -158,15 +162,31 @@ class _Change:
         return self._strengths[i]
 
     def _own(self, entry: tuple[str, Index], synapses: set[Index]) -> bool:
-        """Whether a strength is the synapse's own, a bias's, or of the neuron's synapse with itself (an autapse)."""
+        """Whether a strength is the synapse's own, or one that a neuron at its ends has of itself: a bias or an autapse."""
         name, index = entry
-        if name == "net.W" and (index[0] == index[1] or index[1] == self.p.small.inputs["net.W"].shape[1] - 1):
-            return True
+        shape = self.p.small.inputs["net.W"].shape
+        if name == "net.W" and (index[0] == index[1] or index[1] == shape[1] - 1):
+            return not self._like_weights or any(all(synapse[k] == index[0] for synapse in synapses) for k in (0, 1))
         if name == self.name:
             return synapses == {self.synapse(index)}
         if len(synapses) > 1 or name == "net.W_out":
             return False
-        return self._placed(name)(index, next(iter(synapses)))
+        synapse = next(iter(synapses))
+        lives = self._lives(entry) if self._like_weights else frozenset()
+        if lives - set(synapse):
+            return False
+        return self._placed(name)(index, synapse) or lives == set(synapse)
+
+    @property
+    def _like_weights(self) -> bool:
+        """Whether entry (i, j) is known to belong to the synapse of W_ij: the shapes are alike."""
+        return self.axes == [0, 1] and self.ids.shape == self.p.small.gradient.shape
+
+    def _lives(self, entry: tuple[str, Index]) -> frozenset[int]:
+        """The neurons that drive a stored entry, over time: the two ends of its synapse."""
+        if entry[0] not in self.p.small.after:
+            return frozenset()
+        return self.p.homes(int(self.p.small.inputs[entry[0]][entry[1]]))
 
     def _placed(self, name: str) -> Callable[[Index, Index], bool]:
         """How another array's entries lie beside this one's: a test that one belongs to the same synapse as the other.
