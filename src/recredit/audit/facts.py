@@ -8,6 +8,7 @@ from functools import cached_property
 import jax
 
 from recredit.audit.graph import Graph
+from recredit.audit.numbers import Entry
 from recredit.audit.products import Product, products, sums_of
 from recredit.audit.synapses import Synapses
 from recredit.audit.trace import Sizes, example, trace
@@ -18,6 +19,9 @@ SMALL: Sizes = (5, 2, 3)
 LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that what does not grow shows
 RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # error: error neurons
 ACTIVATIONS = {"tanh", "logistic", "erf", "exp", "expm1", "log1p", "atan", "clamp", "sinh", "cosh", "sin", "cos"}
+
+
+ROUNDS = 12  # of following the state, at most
 
 
 class Facts(Synapses):
@@ -86,37 +90,46 @@ class Facts(Synapses):
                 found.setdefault(a, []).append(i)
         return found
 
+    def strength(self, i: int) -> Entry | None:
+        """The stored matrix entry that a node is: as it was, or updated (not: put there anew)."""
+        return self._strengths[i] if i in self._strengths else self._strengths.setdefault(i, self._strength(i))
+
+    @cached_property
+    def _strengths(self) -> dict[int, Entry | None]:
+        return {}
+
+    def _strength(self, i: int) -> Entry | None:
+        entry = self.owner.get(i)
+        if entry is None or not self.is_matrix(entry[0]):
+            return None
+        own = int(self.small.inputs[entry[0]][entry[1]])
+        if self.graph.op[i] != "in" and own not in self.graph.reach([i]):
+            return None
+        # Beside a matrix that is stored flat may stand numbers of the whole network.
+        apart = len(entry[1]) == 1 and own not in self.fixed and not self.homes(own)
+        return None if apart and any(map(self.homes, self.small.inputs[entry[0]].tolist())) else entry
+
     def homes(self, i: int) -> frozenset[int]:
         """The neurons whose variables a number is made of, as far as the trace shows; what synapses bring is their target's.
 
         Inputs count as neurons behind the network's own: j is the neuron, or the input, of W's column j. A sum over several
         neurons is the population's, none of theirs. A vector's entry is what comes of it over time.
         """
-        graph, found, stack = self.graph, self._homes, [i]
-        while stack:
-            k = stack[-1]
-            if k in found:
-                stack.pop()
-                continue
-            args = self._made_at(k)
-            if missing := [a for a in args if a not in found and a not in self._under_way]:
-                self._under_way.add(k)
-                stack.extend(missing)
-                continue
-            homes = frozenset().union(self._lives(k), *(found.get(a, frozenset()) for a in args))
-            summed = graph.op[k] == "sum" or graph.op[k].startswith("reduce")
-            found[k] = frozenset() if summed and len(homes) > 1 else homes
-            self._under_way.discard(k)
-            stack.pop()
-        return found[i]
+        return self._homes.get(i, frozenset())
 
     @cached_property
     def _homes(self) -> dict[int, frozenset[int]]:
-        return {}
-
-    @cached_property
-    def _under_way(self) -> set[int]:
-        return set()
+        found: dict[int, frozenset[int]] = {}
+        states = set(self.state_nodes)
+        for _ in range(ROUNDS):
+            before = {i: found.get(i) for i in states}
+            for i in range(len(self.graph.op)):  # arguments have lower numbers; a state's next value is known a round later
+                homes = frozenset().union(self._lives(i), *(found.get(a, frozenset()) for a in self._made_at(i)))
+                summed = self.graph.op[i] == "sum" or self.graph.op[i].startswith("reduce")
+                found[i] = frozenset() if summed and len(homes) > 1 else homes
+            if before == {i: found[i] for i in states}:
+                break
+        return found
 
     def _lives(self, i: int) -> frozenset[int]:
         """Whose variable a number is by itself."""

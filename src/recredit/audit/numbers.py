@@ -228,13 +228,12 @@ class Numbers:
         now = {gate: graph.constant(value) for gate, value in setting.items()}
         for k in opened:  # arguments come first
             op, args = graph.op[k], tuple(now.get(a, a) for a in graph.args[k])
-            if k in setting or args == graph.args[k] or not (op in SUMS or op == "select"):
+            if k in setting:
                 continue
-            now[k] = (
-                graph.select(args[0], args[1:])
-                if op == "select"
-                else graph.sum(list(args))
-                if op == "sum"
-                else (graph.elementwise(op, args))
-            )
+            if op == "select":
+                now[k] = args[1 + min(setting[graph.args[k][0]], len(args) - 2)]
+            elif op == "sum":
+                now[k] = graph.sum(list(args))
+            elif op in SUMS:
+                now[k] = graph.elementwise(op, args)
         return now.get(i, i)

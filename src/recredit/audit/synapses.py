@@ -48,14 +48,6 @@ class Synapses(Numbers):
         """Whether an array is a matrix (or more): its size grows with the square of n, or it is the weights of a layer."""
         return name in ("net.W", "net.W_out") or self.orders.get(name, 0) >= 2 or name in self.layers
 
-    def strength(self, i: int) -> tuple[str, tuple[int, ...]] | None:
-        """The stored matrix entry that a node is: as it was, or updated (not: put there anew)."""
-        entry = self.owner.get(i)
-        if entry is None or not self.is_matrix(entry[0]):
-            return None
-        kept = self.graph.op[i] == "in" or int(self.small.inputs[entry[0]][entry[1]]) in self.graph.reach([i])
-        return entry if kept else None
-
     @cached_property
     def layers(self) -> set[str]:
         """State arrays that are weights to or from a population whose size does not grow.
