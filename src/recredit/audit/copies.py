@@ -6,22 +6,26 @@ and through a function that is not affine, in whatever order, back to that numbe
 
 from recredit.audit.products import Product
 from recredit.audit.program import Program
-from recredit.audit.verdicts import Cell, Evidence
+from recredit.audit.verdicts import Cell
 
 
 def second_copy(p: Program) -> Cell:
     """The network's own map, W and phi, on something else than its own rates, or with other weights."""
-    bad, weigh = [], []
-    through = [product for product in p.transmissions if any(made_of_weights(p, i) for row in product.rows for i in row)]
-    loops = _loops(p)
-    for product in through:
-        round_about = [i for node in product.sums for i in product.operands[node] if i in loops and loops[i] == loops.get(node)]
-        if round_about and _has_activation(p, loops, loops[round_about[0]]):
-            what = p.label(round_about, product.frames)
+    bad, weigh, loops = [], [], p.loops
+    active = {loop for i, loop in loops.items() if any(a != i and loops.get(a) == loop for a in p.function_of(i))}
+    for product in p.transmissions:
+        through = [node for node in product.sums if any(made_of_weights(p, i) for i in product.lines[node])]
+        back = [i for node in through for i in product.operands[node] if loops.get(i) in active and loops[i] == loops.get(node)]
+        if back:
+            what = p.label(back, product.frames)
             sentence = f"{what} goes through W and an activation function back to itself: a second network beside the first."
             bad.append(p.evidence(p.show(product), product.frames, sentence))
-        elif _activated(p, product.sums):
-            _once_through(p, product, bad, weigh)
+        elif ahead := [i for node in through for i in product.operands[node] if _activated(p, node) and _is_ahead(p, i)]:
+            what = p.label(ahead, product.frames)
+            sentence = f"W and an activation function are applied to their own image, {what}: a second network for some steps."
+            bad.append(p.evidence(p.show(product), product.frames, sentence))
+        elif sentence := next((found for node in through if (found := _run_again(p, product, node))), ""):
+            weigh.append(p.evidence(p.show(product), product.frames, sentence))
     if bad:
         return Cell("vi", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
     if weigh:
@@ -29,26 +33,38 @@ def second_copy(p: Program) -> Cell:
     return Cell("vi", "pass", "It runs no second copy of the network.")
 
 
-def _once_through(p: Program, product: Product, bad: list[Evidence], weigh: list[Evidence]) -> None:
-    """W, then an activation, but no loop."""
-    graph = p.graph
-    made = [p.made(i) for row in product.rows for i in row]
-    operands = [i for vector in product.vectors for i in vector if not graph.is_constant(i)]
+def _run_again(p: Program, product: Product, node: int) -> str:
+    """What W and an activation are applied to, if it makes another run of the network, for one step: "" if it does not."""
+    graph, made = p.graph, [p.made(i) for i in product.lines[node]]
+    operands = [i for i in product.operands[node] if not graph.is_constant(i)]
+    if any(one.activity is not None for one in made) or not _activated(p, node):
+        return ""
+    if any(one.noise for one in made):
+        what = p.label(operands, product.frames)
+        return f"Shaken weights, and then an activation function, are applied to {what}: the network is run with other weights."
     own = ("step.r_prev", "step.r_hat", "step.r")
     foreign = [i for i in operands if not (graph.op[i] == "in" and graph.data[i][0] in own)]
-    bare = all(len(one.entries) <= 1 and not one.noise for one in made)
-    if any(one.activity is not None for one in made) or (bare and not foreign):
-        return
-    here, what = p.show(product), p.label(foreign or operands, product.frames)
-    if not bare:
-        sentence = f"Weights made of W, and then an activation function, are applied to {what}: the network is run with others."
-        weigh.append(p.evidence(here, product.frames, sentence))
-    elif all(graph.op[i] == "in" and _is_copy(p, i) for i in foreign):
-        sentence = f"W and the activation function are applied to earlier rates, {what}: the network is run a second time."
-        weigh.append(p.evidence(here, product.frames, sentence))
-    else:
-        sentence = f"W and the activation function are applied to {what}: a second network beside the first."
-        bad.append(p.evidence(here, product.frames, sentence))
+    if foreign and all(graph.op[i] == "in" and _is_copy(p, i) for i in foreign):
+        what = p.label(foreign, product.frames)
+        return f"W and the activation function are applied to earlier rates, {what}: the network is run a second time."
+    if shaken := [i for i in foreign if i in p.noisy]:
+        what = p.label(shaken, product.frames)
+        return f"W and the activation function are applied to {what}, which noise perturbs: the network is run a second time."
+    return ""
+
+
+def _is_ahead(p: Program, i: int) -> bool:
+    """Whether a number is computed, within the step, by W and an activation function."""
+    seen, stack = set(), [i]
+    while stack:
+        k = stack.pop()
+        if k not in seen and p.following(k) is None:
+            seen.add(k)
+            stack.extend(p.signals(k))
+    return any(
+        _activated(p, k, seen) and any(made_of_weights(p, j) for j in p.product_sums[k].lines[k])
+        for k in seen & p.product_sums.keys()
+    )
 
 
 def made_of_weights(p: Program, i: int) -> bool:
@@ -68,61 +84,14 @@ def made_of_weights(p: Program, i: int) -> bool:
     return False
 
 
-def _signals(p: Program, i: int) -> list[int]:
-    """What a number is computed from as a signal: not the strengths that transmit it, and no sum over the population."""
-    if (product := p.product_sums.get(i)) is not None:
-        return [*product.operands[i]]
-    if (after := p.following(i)) is not None:
-        return [after]
-    many = p.graph.op[i].startswith(("sum", "reduce")) and len(p.graph.args[i]) >= p.small.sizes[0]
-    return [] if many else [*p.graph.args[i]]
-
-
-def _loops(p: Program) -> dict[int, int]:
-    """Of each number that comes back to itself, the loop that it is in (strongly connected components, by Tarjan)."""
-    index, low, on, component = {}, {}, [], {}
-    within = set()
-    for root in p.small.roots:
-        if root in index:
-            continue
-        work = [(root, iter(_signals(p, root)))]
-        index[root] = low[root] = len(index)
-        on.append(root)
-        within.add(root)
-        while work:
-            node, rest = work[-1]
-            for k in rest:
-                if k not in index:
-                    index[k] = low[k] = len(index)
-                    on.append(k)
-                    within.add(k)
-                    work.append((k, iter(_signals(p, k))))
-                    break
-                if k in within:
-                    low[node] = min(low[node], index[k])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    members = on[on.index(node) :] if on[-1] != node else [node]
-                    del on[len(on) - len(members) :]
-                    within.difference_update(members)
-                    component |= dict.fromkeys(members, node) if len(members) > 1 else {}
-    return component
-
-
-def _has_activation(p: Program, loops: dict[int, int], loop: int) -> bool:
-    """Whether a number of a loop is a function, not affine, of one other of it."""
-    return any(loops.get(a) == loop for i, at in loops.items() if at == loop for a in p.function_of(i) if a != i)
-
-
-def _activated(p: Program, sums: tuple[int, ...]) -> bool:
-    """Whether a product goes on, by weighted sums, into a function that is not affine."""
-    graph, stack, seen = p.graph, list(sums), set(sums)
+def _activated(p: Program, node: int, within: set[int] | None = None) -> bool:
+    """Whether a product goes on, by weighted sums, into a function that is not affine; `within` these numbers, if given."""
+    graph, stack, seen = p.graph, [node], {node}
     while stack:
         i = stack.pop()
         for parent in p.parents.get(i, []):
+            if within is not None and parent not in within:
+                continue
             squared = all(graph.op[k] == "sum" for k in p.parents.get(parent, [parent]))  # a term of a norm
             if i in p.function_of(parent) and not squared:
                 return True

@@ -104,9 +104,10 @@ def rates(p: Program) -> Cell:
     """The vectors that pass through matrices."""
     answer, bad, weigh = Rates(p), [], []
     for product in p.transmissions:
-        if product.kind == "matrix–matrix product":
-            continue
-        answers = {i: answer(i) for vector in product.vectors for i in vector}
+        passing = [i for vector in product.vectors for i in vector]
+        if product.kind == "matrix–matrix product":  # of stored matrices; a signal is what comes back to itself
+            passing = [i for node in product.sums for i in product.operands[node] if i in p.loops]
+        answers = {i: answer(i) for i in passing}
         for kind, found in (("no", bad), ("mixed", weigh)):
             if wrong := [i for i, a in answers.items() if a.kind == kind]:
                 vector = p.label(wrong, product.frames)

@@ -109,6 +109,11 @@ class Facts(Synapses):
         apart = len(entry[1]) == 1 and own not in self.fixed and not self.homes(own)
         return None if apart and any(map(self.homes, self.small.inputs[entry[0]].tolist())) else entry
 
+    def variable(self, i: int) -> bool:
+        """Whether a node is an entry, as it was or updated, of a vector with one number a unit."""
+        entry = self.owner.get(i)
+        return entry is not None and not self.is_matrix(entry[0]) and self.orders.get(entry[0]) == 1
+
     def homes(self, i: int) -> frozenset[int]:
         """The neurons whose variables a number is made of, as far as the trace shows; what synapses bring is their target's.
 

@@ -141,8 +141,17 @@ class _Change:
                 if names:
                     found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
                     continue
+                if self._of_many_synapses(k):
+                    found.append(("sum", k, p.label(graph.args[k], graph.frames[k])))
+                    continue
             stack.extend(graph.args[k])
         return found
+
+    def _of_many_synapses(self, i: int) -> bool:
+        """Whether each term of a sum belongs to two neurons, to no two terms' the same: a number for each synapse."""
+        homes = [self.p.homes(a) for a in self.graph.args[i]]
+        shared = frozenset.intersection(*homes)
+        return any(len(each - shared) > 1 for each in homes)
 
     def _strength(self, i: int) -> tuple[str, Index] | None:
         """The stored entry that a term is a function of, and of nothing else."""

@@ -60,7 +60,7 @@ class _Noise:
                 continue  # the noise's own scale, as of its norm
             elif shared or (entries == 1 and self._lone(i)):
                 bad.append(self._evidence(i, parent, "is one number for all synapses, which would have to hear it at once"))
-            elif not all(own <= self.natural for own in draws):
+            elif not all(own <= self.natural for own in draws) and not all(map(self._of_variables, where.values())):
                 weigh.append(self._evidence(i, parent, "multiplies other variables, where it should be added to one"))
         return bad, weigh
 
@@ -104,6 +104,18 @@ class _Noise:
             else:
                 stack.extend(a for a in graph.args[k] if a in self.noisy)
         return frozenset(found)
+
+    def _of_variables(self, i: int) -> bool:
+        """Whether a noise is a variable of a unit's, kept in the state, to which its draws were added."""
+        stack, seen = [i], set()
+        while stack:
+            k = stack.pop()
+            if self.graph.op[k] == "noise":
+                return False
+            if k not in seen and not self.p.variable(k):
+                stack.extend(a for a in self.graph.args[k] if a in self.noisy)
+            seen.add(k)
+        return True
 
     def _lone(self, i: int) -> bool:
         """Whether a noise is one number for the whole network: its draw does not grow with it."""

@@ -57,12 +57,13 @@ class Numbers:
             found = self._made_of(noise | states, but=self.fixed) - self.fixed
             left = {i for i in states if self.following(i) in found}
             if left == states:
-                return found & self._reached_by(noise)
+                return found & self.noisy
             states = left
 
-    def _reached_by(self, leaves: set[int]) -> set[int]:
-        """Nodes that depend on some leaves, over any number of steps."""
-        found, more = set(leaves), -1
+    @cached_property
+    def noisy(self) -> set[int]:
+        """Nodes that depend on noise, over any number of steps."""
+        found, more = {i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"}, -1
         while more != len(found):
             more = len(found)
             found |= {i for i in self.state_nodes if self.following(i) in found}

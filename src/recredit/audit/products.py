@@ -34,8 +34,10 @@ class Product:
     sums: tuple[int, ...]
     rows: tuple[tuple[int, ...], ...]
     vectors: tuple[tuple[int, ...], ...]
+    lines: dict[int, tuple[int, ...]]
+    """Of each sum, the numbers of the matrix's line."""
     operands: dict[int, tuple[int, ...]]
-    """Of each sum, the numbers of the vector that the matrix's line is applied to."""
+    """Of each sum, the numbers of the vector that the line is applied to."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -166,15 +168,18 @@ def _product(
     kind: Kind = "dot product"
     if len(rows) > 1:
         kind = "matrix–vector product"
-        layer = strength is not None and len(vectors) == 1 and all(strength(i) for row in rows for i in row)
-        if not depth_grows and not layer:
+        layers = [strength is not None and all(strength(i) for line in side for i in line) for side in (rows, vectors)]
+        if not depth_grows and all(layers):
+            kind = "matrix–matrix product" if len(vectors) > 1 else kind
+        elif not depth_grows and not (layers[0] and len(vectors) == 1):
             kind = "sum of outer products"
         elif len(vectors) > 1 and rows_grow and vectors_grow:
             kind = "matrix–matrix product"
         elif len(vectors) > 1 and not rows_grow:
             rows, vectors, right = vectors, rows, not right
-    operands = {s.node: s.right if right else s.left for s in members}
-    return Product(kind, frames, tuple(s.node for s in members), tuple(rows), tuple(vectors), operands)
+    sides = {s.node: (s.left + s.single, s.right) if right else (s.right + s.single, s.left) for s in members}
+    lines, operands = ({node: side[k] for node, side in sides.items()} for k in (0, 1))
+    return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), lines, operands)
 
 
 def _overlapping(lines: list[tuple[int, ...]]) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recredit.audit.facts import LARGE, SMALL, Facts
+from recredit.audit.facts import LARGE, SMALL
 from recredit.audit.graph import Frame, Frames
+from recredit.audit.loops import Loops
 from recredit.audit.products import Product, products, sums_of
 from recredit.audit.verdicts import Evidence
 from recredit.contract import returns
@@ -20,7 +21,7 @@ SHORT = {
 Place = tuple[str, int]
 
 
-class Program(Facts):
+class Program(Loops):
     """A rule's program at two sizes, what it is made of, and what that is called."""
 
     def place(self, frames: Frames) -> Place:

@@ -55,9 +55,9 @@ class Rates:
         graph, program = self.graph, self.program
         if graph.is_constant(i) or (i in program.fixed and not program.made(i).entries):
             return RATE
-        if i in program.random:
-            return NEUTRAL
         alone, form = program.function_of(i), program.weighted(i)
+        if i in program.random and not any(program.variable(a) for a in alone):
+            return NEUTRAL
         if self.graph.op[i] in COMPARE or (alone and not any(program.strength(a) for a in alone)):
             return RATE  # a threshold, or an activation: a function of one number that is not affine
         return self._atom(i, asked) if form == {i: 1.0} else self._mixture(form, asked)
