@@ -140,8 +140,8 @@ class Facts(Synapses):
         """Whose variable a number is by itself."""
         if i in self.product_sums:
             return frozenset(self._target(i))
-        name, index = self.graph.data[i] if self.graph.op[i] == "in" else ("", ())
-        return frozenset([index[0]]) if name in ("step.v", "step.r", "step.r_prev", "step.r_hat") else frozenset()
+        of_units = self.graph.op[i] == "in" and self.graph.data[i][0] in ("step.v", "step.r", "step.r_prev", "step.r_hat")
+        return frozenset([self.graph.data[i][1][0]]) if of_units else frozenset()
 
     def _made_at(self, i: int) -> tuple[int, ...]:
         """What a number is made of at its own place: nothing that synapses bring, and nothing that is not known."""

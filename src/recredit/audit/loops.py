@@ -53,5 +53,6 @@ class Loops(Facts):
                         members = path[path.index(node) :]
                         del path[len(path) - len(members) :]
                         on_path.difference_update(members)
-                        found |= dict.fromkeys(members, node) if len(members) > 1 else {}
+                        if len(members) > 1:
+                            found |= {k: int(node) for k in members}
         return found

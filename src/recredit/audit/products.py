@@ -131,7 +131,7 @@ def products(
     if len(shapes) != len(larger):  # rounds of a loop over the network's units: compare the largest
         shapes, larger = [_largest(shapes)] * len(members), [_largest(larger)] * len(members)
     growth = [tuple(a != b for a, b in zip(*pair, strict=True)) for pair in zip(shapes, larger, strict=True)]
-    return [_product(m, frames, *grows, strength) for m, grows in zip(members, growth, strict=True)]
+    return [_product(m, frames, grows, strength) for m, grows in zip(members, growth, strict=True)]
 
 
 def _shape(members: list[Sum]) -> tuple[int, int, int]:
@@ -153,15 +153,8 @@ def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], 
     return lefts, list(rights), True
 
 
-def _product(
-    members: list[Sum],
-    frames: Frames,
-    rows_grow: bool,
-    depth_grows: bool,
-    vectors_grow: bool,
-    strength: Callable[[int], bool] | None,
-) -> Product:
-    lines, vectors, right = _sides(members)
+def _product(members: list[Sum], frames: Frames, grows: tuple[bool, ...], strength: Callable[[int], bool] | None) -> Product:
+    (lines, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
     rows = [line + single for line, single in lines.items()]
     if len(vectors) > 1 and _overlapping(vectors) and not _overlapping(rows):
         vectors = [tuple(dict.fromkeys(v for vector in vectors for v in vector))]  # each row sees a part of one vector
@@ -178,8 +171,8 @@ def _product(
         elif len(vectors) > 1 and not rows_grow:
             rows, vectors, right = vectors, rows, not right
     sides = {s.node: (s.left + s.single, s.right) if right else (s.right + s.single, s.left) for s in members}
-    lines, operands = ({node: side[k] for node, side in sides.items()} for k in (0, 1))
-    return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), lines, operands)
+    of_lines, operands = ({node: side[k] for node, side in sides.items()} for k in (0, 1))
+    return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), of_lines, operands)
 
 
 def _overlapping(lines: list[tuple[int, ...]]) -> bool:
