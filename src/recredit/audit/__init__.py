@@ -3,18 +3,23 @@
 It reads the rule's own program. Nothing is declared by the rule's author, and nothing is looked up by its name.
 """
 
+import contextlib
 import sys
 from dataclasses import replace
 from types import ModuleType
 
+import jax
+
 from recredit.audit.account import costs, operations, reads
 from recredit.audit.criteria import STRUCTURAL
+from recredit.audit.facts import LARGE, SMALL
 from recredit.audit.measurement.verdict import measured
 from recredit.audit.program import Program
 from recredit.audit.pure import check_pure
+from recredit.audit.trace import traced
 from recredit.audit.verdicts import CRITERIA, Audit, Cell
 from recredit.audit.verdicts import Evidence as Evidence
-from recredit.contract import check_rule
+from recredit.contract import check_rule, in_a_sentence
 from recredit.rule import AbstractRule
 
 
@@ -28,8 +33,17 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
     """
     name = name or type(rule).__name__
     check_rule(rule, name)
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for verdicts, not for what a rule prints
+        impure = check_pure(rule, name, SMALL)
+        traced(rule, LARGE, name)
+        with in_a_sentence(f"the audit of {name}", rule.update):  # no rule ends in a traceback
+            found = _audit(rule, name, measure)
+            jax.effects_barrier()
+    return replace(found, notes=(*found.notes, *impure))
+
+
+def _audit(rule: AbstractRule, name: str, measure: bool) -> Audit:
     p = Program(rule, name)
-    impure = check_pure(rule, name, p.small.sizes)
     cells = {criterion: _known(p, decide(p)) for criterion, decide in STRUCTURAL.items()}
     curves, cells["ii-continuous"] = measured(p) if measure else (None, Cell("ii-continuous", "n/a", "Not measured."))
     ordered = {criterion: cells[criterion] for criterion in CRITERIA}
@@ -43,7 +57,7 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
         reads=reads(p),
         memory=memory,
         multiplications=multiplications,
-        notes=(*_notes(p), *impure),
+        notes=_notes(p),
         slopes=curves,
     )
 

@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from recredit.audit.criteria import starts
 from recredit.audit.facts import ACTIVATIONS
-from recredit.audit.graph import COMPARE, Frames
+from recredit.audit.graph import COMPARE, Frame, Frames
 from recredit.audit.program import Program
 from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.trace import example
@@ -144,6 +145,8 @@ def operations(p: Program, cells: Iterable[Cell]) -> tuple[Operation, ...]:
     for name, array in p.small.after.items():
         if array.ndim and any(graph.op[int(i)] != "in" or graph.data[int(i)][0] != name for i in array.ravel().tolist()):
             found[(*_kept(p, name), p.written(name))] = None
+    for e in itertools.chain(*starts(p)):
+        found["start", e.operation, (Frame(e.file, e.line, "init"),)] = None
     decided = [(cell.criterion, cell.verdict, e) for cell in cells for e in cell.evidence]
     return tuple(dict.fromkeys(_marked(p, *one, decided) for one in found))
 

@@ -158,16 +158,16 @@ def one_way(p: Program) -> Cell:
                         sentence = f"{p.short(name)} transmits in one direction here and in the other in {crossed[0]}."
                         evidence.append(replace(here, sentence=sentence))
                     lines.setdefault(name, []).append((line, here))
-    for name, array in p.small.initial.items():
-        if p.is_matrix(name) and (source := _copied(p, array, lambda k: p.graph.op[k] not in _REDUCTIONS)):
-            sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
-            evidence.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+    copied, computed = starts(p)
+    evidence += copied
     for name, array in p.small.after.items():
         if name in transmitting and (source := _copied(p, array, lambda k: _linear(p, k))):
             sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {source}."
             evidence.append(p.evidence(f"{p.short(name)} ← {source}", p.written(name), sentence))
     if evidence:
         return Cell("vii", "fail", evidence[0].sentence, _once(evidence))
+    if computed:
+        return Cell("vii", "judgement", computed[0].sentence, _once(computed))
     return Cell("vii", "pass", "Each synapse transmits in one direction.")
 
 
@@ -176,7 +176,42 @@ def _cross(line: frozenset, other: frozenset) -> bool:
     return common > 0 and min(len(line), len(other)) > 1 and 2 * common <= min(len(line), len(other))
 
 
-_REDUCTIONS = {"sum", "reduce_max", "reduce_min", "reduce_prod"}
+def starts(p: Program) -> tuple[list[Evidence], list[Evidence]]:
+    """Matrices that start as copies of other synapses' strengths, and those that start as numbers made of many of them."""
+    copied, computed = [], []
+    for name, array in p.small.initial.items():
+        if not p.is_matrix(name):
+            continue
+        if source := _copied(p, array, lambda k: not _mixes(p, k)):
+            sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
+            copied.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+        elif source := _mixed(p, array):
+            sentence = f"{p.short(name)} starts from {source}: it may carry other synapses' strengths over."
+            computed.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+    return copied, computed
+
+
+def _mixes(p: Program, k: int) -> bool:
+    """Whether a number is made of many at once."""
+    return p.graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod") or p.graph.op[k].startswith("unknown:")
+
+
+def _mixed(p: Program, array: Ids) -> str:
+    """The parameters of which an array's entries are made, many at once, and how: "svd of W_out".
+
+    As many numbers as there are units and inputs, as the norms of all rows and columns, scale synapses and copy none.
+    """
+    graph, entries = p.graph, array.ravel().tolist()
+    made: dict[int, frozenset[str]] = {}
+    for k in sorted(graph.reach(entries)):  # arguments have lower numbers
+        own = {graph.data[k][0]} & {"net.W", "net.W_out"} if graph.op[k] == "in" else set()
+        made[k] = frozenset(own).union(*(made[a] for a in graph.args[k]))
+    mixed = {k for i in entries for k in p.parts(i, lambda k: not _mixes(p, k)) if made[k] and _mixes(p, k)}
+    if len(mixed) <= sum(p.small.inputs["net.W"].shape):
+        return ""
+    by = sorted({graph.op[k].removeprefix("unknown:") for k in made if made[k] and graph.op[k].startswith("unknown:")})
+    names = sorted({p.short(name) for k in mixed for name in made[k]})
+    return f"{', '.join(by) or 'sums of products'} of {' and '.join(names)}"
 
 
 def _linear(p: Program, k: int) -> bool:

@@ -21,13 +21,14 @@ class Frame(NamedTuple):
 Frames = tuple[Frame, ...]  # innermost first
 Ids = np.ndarray  # of node numbers, in the shape of the array that they are
 
-COMPARE = {"lt", "gt", "le", "ge", "eq", "ne", "and", "or", "not", "xor", "is_finite"}
+COMPARE = {"lt", "gt", "le", "ge", "eq", "ne", "lt_to", "le_to", "and", "or", "not", "xor", "is_finite"}
 # Elementwise primitives with nothing more to know about them than what they depend on.
 PLAIN = {
     *COMPARE, "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "erf", "erfc", "erf_inv",
     "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "abs", "sign", "floor",
     "ceil", "round", "rem", "pow", "max", "min", "clamp", "nextafter", "lgamma", "digamma", "population_count", "clz", "conj",
-    "shift_left", "shift_right_logical", "shift_right_arithmetic", "integer_pow", "real", "imag", "square",
+    "shift_left", "shift_right_logical", "shift_right_arithmetic", "integer_pow", "real", "imag", "square", "complex",
+    "bessel_i0e", "bessel_i1e", "igamma", "igammac", "polygamma", "zeta", "regularized_incomplete_beta", "random_gamma_grad",
     "bitcast_convert_type",
 }  # fmt: skip
 

@@ -1,6 +1,8 @@
 """Primitives that work on many numbers at once: which of them each result depends on, where the audit cannot say how."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ Index = tuple[int, ...]
 # Of matrices, the last two axes of an array; what stands before them are matrices side by side.
 MATRICES = ("cholesky", "qr", "geqrf", "geqp3", "householder_product", "ormqr", "svd", "eig", "eigh", "lu", "schur",
             "hessenberg", "tridiagonal", "triangular_solve", "tridiagonal_solve")  # fmt: skip
+_CALLED = {"while": "while_loop", "custom_linear_solve": "solve"}  # by users
 _CONVOLVED = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count",
               "batch_group_count")  # fmt: skip
 
@@ -27,14 +30,14 @@ class Opaque(Primitives):
 
         `reads` gives what one entry of an output depends on, from the output's place and the entry's index; None: on all.
         """
-        name, number = "unknown:" + eqn.primitive.name, self.graph.here[1]
-        self.graph.unknown.setdefault(eqn.primitive.name, self.graph.here[0])
+        called, number = _CALLED.get(eqn.primitive.name, eqn.primitive.name), self.graph.here[1]
+        self.graph.unknown.setdefault(called, self.graph.here[0])
         memo: dict[tuple[Index, ...], Index] = {}
 
         def entry(k: int, index: Index) -> int:
             read = tuple(tuple(part.ravel().tolist()) for part in (reads(k, index) if reads else ins))
             args = memo.setdefault(read, tuple(i for part in read for i in part))
-            return self.graph.node(name, args, (number, k, index))
+            return self.graph.node(f"unknown:{called}", args, (number, k, index))
 
         return [
             node_array([entry(k, index) for index in np.ndindex(*v.aval.shape)], v.aval.shape)
@@ -63,13 +66,21 @@ class Opaque(Primitives):
     def _cumulative(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
         array = np.moveaxis(ins[0], params["axis"], -1)
         array = array[..., ::-1] if params["reverse"] else array
-        name = "reduce_" + eqn.primitive.name.removeprefix("cum")
-        rows = array.reshape(-1, array.shape[-1]).tolist()
-        nodes = [row[0] if not k else self.graph.node(name, tuple(row[: k + 1])) for row in rows for k in range(len(row))]
-        out = node_array(nodes, array.shape)
+        name = eqn.primitive.name.removeprefix("cum")
+        rows = [[*accumulate(row, partial(self._pair, name))] for row in array.reshape(-1, array.shape[-1]).tolist()]
+        out = node_array([i for row in rows for i in row], array.shape)
         return np.moveaxis(out[..., ::-1] if params["reverse"] else out, -1, params["axis"])
 
     p_cummax = p_cummin = p_cumprod = p_cumlogsumexp = _cumulative
+
+    def _pair(self, name: str, i: int, j: int) -> int:
+        """Two numbers that a cumulative operation takes together."""
+        graph = self.graph
+        if name == "prod":
+            return self.product(i, j)
+        if name == "logsumexp":
+            return graph.node("log", (graph.node("add", (graph.node("exp", (i,)), graph.node("exp", (j,)))),))
+        return graph.node(name, (i, j))
 
     def p_conv_general_dilated(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
         """Sums of products: a kernel of the numbers 1, 2, ... tells for each input which entry leads to an output."""

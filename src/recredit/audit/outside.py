@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 HOMES = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_Cached = type(functools.cache(len))
 _MOST = 5_000  # things looked at
 _FEW = 16  # numbers in a list are settings; more of them, or lists of lists, are an array
 
@@ -46,7 +47,7 @@ def outside(rule: Any, method: str) -> list[Thing]:
     found, seen, stack = [], set(), [(Thing(type(rule).__name__, type(rule)), {method}), (Thing("", rule), {method})]
     while stack and len(found) < _MOST:
         thing, names = stack.pop()
-        leaf = isinstance(thing.value, str | bytes | Number | None) or _is_array(thing.value)
+        leaf = isinstance(thing.value, str | bytes | Number | Tracer | None) or _is_array(thing.value)
         if not leaf and (id(thing.value) in seen or _is_library(thing.value, own)):
             continue
         seen.add(id(thing.value))
@@ -87,6 +88,16 @@ def _within(thing: Thing, names: set[str]) -> Iterator[tuple[Thing, set[str]]]:
         yield from (
             (Thing(f"{thing.name}[{k}]", v, functools.partial(value.__setitem__, k)), names) for k, v in enumerate(value)
         )
+    elif isinstance(value, tuple):
+        make = getattr(value, "_make", tuple)  # of a named one
+        for k, each in enumerate(value):
+
+            def rebuild(new: Any, k: int = k) -> None:
+                thing.put and thing.put(make([*value[:k], new, *value[k + 1 :]]))
+
+            yield Thing(f"{thing.name}[{k}]", each, rebuild if thing.put else None), names
+    elif isinstance(value, _Cached):
+        yield Thing(thing.name, value.__wrapped__), names
     elif isinstance(value, type):
         for base in value.__mro__:
             if base is value or not _is_library(base, value.__module__.partition(".")[0]):
@@ -96,7 +107,10 @@ def _within(thing: Thing, names: set[str]) -> Iterator[tuple[Thing, set[str]]]:
         for name, each in getattr(value, "__dict__", {}).items():
             yield Thing(at + name, each, functools.partial(vars(value).__setitem__, name)), names
         yield Thing(type(value).__name__, type(value)), names
-        yield from ((Thing(thing.name, each), names) for each in gc.get_referents(value) if each is not type(value))
+        rest = [
+            each for each in gc.get_referents(value) if each is not type(value) and each is not getattr(value, "__dict__", None)
+        ]
+        yield from ((Thing(thing.name, each), names) for each in rest)
         yield Thing(thing.name, getattr(value, "__wrapped__", None)), names
 
 
@@ -109,7 +123,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _is_library(value: Any, own: str) -> bool:
     """Whether a thing is not of the user's: of Python or an installed package, but for that of the rule itself."""
-    if isinstance(value, BuiltinFunctionType | Tracer):
+    if isinstance(value, BuiltinFunctionType):
         return True
     named = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     if not isinstance(value, ModuleType | FunctionType | type) or not isinstance(named, str):
@@ -170,6 +184,13 @@ class _Same:
         return isinstance(other, _Same) and [*map(id, self.things)] == [*map(id, other.things)]
 
 
+def forget(things: list[Thing]) -> None:
+    """Empty the caches of functions: what they gave before tells nothing of what they would give."""
+    for thing in things:
+        if isinstance(thing.value, _Cached):
+            thing.value.cache_clear()
+
+
 @contextlib.contextmanager
 def changed(things: list[Thing]) -> Iterator[None]:
     """With other numbers in some arrays."""
@@ -193,7 +214,7 @@ def _is_own(array: np.ndarray) -> bool:
 
 
 def _other(value: Any) -> Any:
-    """Other numbers of the same type."""
+    """Other numbers of the same type, on the other side of 0 as well."""
     if isinstance(value, list | tuple):
         others = [_other(each) for each in value]
         return others if isinstance(value, list) else tuple(others)
@@ -202,4 +223,4 @@ def _other(value: Any) -> Any:
     dtype = getattr(value, "dtype", None)
     if isinstance(value, int) or (dtype is not None and np.issubdtype(dtype, np.integer)):
         return 1 - value
-    return 0.3 + 1.7 * value if dtype is None or np.issubdtype(dtype, np.inexact) else value
+    return 0.3 - 1.7 * value if dtype is None or np.issubdtype(dtype, np.inexact) else value

@@ -209,15 +209,16 @@ class Primitives:
             return graph.constant(float(graph.value(i)) * float(graph.value(j)))
         return graph.elementwise("mul", (i, j))
 
-    def _reduced(self, array: Ids, axes: Sequence[int]) -> np.ndarray:
+    def _reduced(self, array: Ids, axes: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+        """The numbers that are reduced to one, for each entry that is left, and the shape of these."""
         kept = [i for i in range(array.ndim) if i not in axes]
         shape = [array.shape[i] for i in kept]
-        return array.transpose([*kept, *axes]).reshape(*shape, -1)
+        whole = int(np.prod([array.shape[i] for i in axes]))
+        return array.transpose([*kept, *axes]).reshape(int(np.prod(shape)), whole).tolist(), shape
 
     def p_reduce_sum(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        table = self._reduced(ins[0], params["axes"])
-        rows = table.reshape(-1, table.shape[-1]).tolist()
-        return node_array([self._total(row) for row in rows], table.shape[:-1])
+        rows, shape = self._reduced(ins[0], params["axes"])
+        return node_array([self._total(row) for row in rows], shape)
 
     def _total(self, row: list[int]) -> int:
         graph = self.graph
@@ -233,8 +234,7 @@ class Primitives:
         return np.moveaxis(out[..., ::-1] if params["reverse"] else out, -1, params["axis"])
 
     def _reduce(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        table = self._reduced(ins[0], params["axes"])
-        rows, name = table.reshape(-1, table.shape[-1]).tolist(), eqn.primitive.name
+        (rows, shape), name = self._reduced(ins[0], params["axes"]), eqn.primitive.name
         if all(self.graph.is_constant(i) for row in rows for i in row):
             values = (
                 np.array([self.graph.value(i) for i in ins[0].ravel().tolist()])
@@ -242,7 +242,7 @@ class Primitives:
                 .reshape(ins[0].shape)
             )
             return self.graph.constants(np.asarray(eqn.primitive.bind(jax.numpy.asarray(values), **params)))
-        return node_array([row[0] if len(row) == 1 else self.graph.node(name, tuple(row)) for row in rows], table.shape[:-1])
+        return node_array([row[0] if len(row) == 1 else self.graph.node(name, tuple(row)) for row in rows], shape)
 
     p_reduce_max = p_reduce_min = p_reduce_prod = p_reduce_and = p_reduce_or = p_argmax = p_argmin = _reduce
 

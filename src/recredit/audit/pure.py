@@ -14,19 +14,20 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.experimental.xla_metadata import set_xla_metadata
 
-from recredit.audit.outside import HOMES, Thing, changed, contents, outside
-from recredit.audit.trace import example
+from recredit.audit.outside import HOMES, Thing, changed, contents, forget, outside
+from recredit.audit.trace import traced
 from recredit.audit.unfold import user_frames
 from recredit.contract import in_a_sentence
 from recredit.rule import AbstractRule
 
 Said = list[tuple[Any, Any]]
 _fresh = itertools.count()
-_WORLD = {"time", "posix", "nt", "io", "_io", "datetime", "builtins"}  # modules of the built-in functions that ask it
+_WORLD = {"time", "posix", "nt", "io", "_io", "datetime", "builtins", "numpy"}  # modules of the built-in functions that ask it
 _ASKING = {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "now", "utcnow",
-           "today", "open", "input", "urandom", "getrandom"}  # fmt: skip
+           "today", "open", "fromfile", "input", "urandom", "getrandom"}  # fmt: skip
 
 
 def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int]) -> tuple[str, ...]:
@@ -34,21 +35,24 @@ def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int]) -> tu
 
     Returns a remark on each other thing that it does to the world or reads of it.
     """
-    net, step, key = example(sizes)
-    state = jax.eval_shape(rule.init, net, key)
+    program, (net, step, key) = traced(rule, sizes, name)
     remarks = []
-    for method, arguments in {"init": (net, key), "update": (net, step, state, key)}.items():
+    for method, arguments in {"init": (net, key), "update": (net, step, program.state, key)}.items():
         remarks += _check(rule, f"{name}'s {method}", method, arguments)
     return tuple(dict.fromkeys(remarks))
 
 
 def _check(rule: AbstractRule, what: str, method: str, arguments: tuple[Any, ...]) -> Iterator[str]:
     function = getattr(rule, method)
-    first = _program(function, arguments)  # what this fills, as a cache, it does not fill again
-    said = [*_spelled(first)]  # now: its constants may be parts of arrays that will change
-    before, drawn = contents(outside(rule, method)), _drawn()
-    with _called_outside() as calls, in_a_sentence(f"{what} is not a pure function: traced twice, it", function):
-        second = _program(function, arguments)
+    drawn = _drawn()
+    with in_a_sentence(f"{what} is not a pure function: traced again, it", function):
+        first = _program(function, arguments)  # what this fills, as a cache, it does not fill again
+        said = [*_spelled(first)]  # now: its constants may be parts of arrays that will change
+        things = outside(rule, method)
+        before = contents(things)
+        forget(things)
+        with _called_outside() as calls:
+            second = _program(function, arguments)
     things = outside(rule, method)
     after = contents(things)
     pure = "random numbers must come from the key, and what changes from step to step must live in the state"
@@ -67,9 +71,9 @@ def _check(rule: AbstractRule, what: str, method: str, arguments: tuple[Any, ...
             f"{what} closes over an array of shape {np.shape(hidden[0])}: "
             "every array must live in the network, the step or the state."
         )
-    does = [f"changes {key[0]}" for key in after if key in before and before[key] != after[key]]
+    does = [f"changes {key[0]} outside of itself" for key in after if key in before and before[key] != after[key]]
     for each in dict.fromkeys([*does, *(f"calls {call}" for call in calls)]):
-        yield f"{what} is not pure: it {each}, outside of its arguments, which a compiled program does only once."
+        yield f"{what} is not a pure function: it {each}, which a compiled program does only once."
 
 
 def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -79,11 +83,11 @@ def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def _difference(said: Said, program: Any) -> str | None:
-    """Where what a program says first differs from another, as ", at line 7 of my_rule.py"; None if they do not."""
+    """Where what a program says differs from another: ", which differ at line 7 of my_rule.py"; None if it does not."""
     for (one, eqn), (other, _) in itertools.zip_longest(said, _spelled(program), fillvalue=("", None)):
         if one != other:
             frames = user_frames(eqn) if eqn is not None else ()
-            return f", at line {frames[0].line} of {Path(frames[0].file).name}" if frames else ""
+            return f", which differ at line {frames[0].line} of {Path(frames[0].file).name}" if frames else ""
     return None
 
 
@@ -107,6 +111,8 @@ def _programs(value: Any) -> list[Any]:
 
 
 def _value(constant: Any) -> Any:
+    if isinstance(constant, Tracer):
+        return id(constant)  # one that another trace left behind
     if jax.numpy.issubdtype(jax.typeof(constant).dtype, jax.dtypes.prng_key):
         constant = jax.random.key_data(constant)
     array = np.asarray(constant)
@@ -125,6 +131,7 @@ def _read(things: list[Thing], said: Said, function: Callable[..., Any], argumen
     def matter(some: list[Thing]) -> bool:
         try:
             with changed(some):
+                forget(things)
                 return _difference(said, _program(function, arguments)) is not None
         except Exception:  # with other numbers it fails
             return True
@@ -136,14 +143,16 @@ def _read(things: list[Thing], said: Said, function: Callable[..., Any], argumen
 
 @contextlib.contextmanager
 def _called_outside() -> Iterator[list[str]]:
-    """What Python code that is no library's asks of clocks, files and the like meanwhile."""
+    """What the code of a user, or a library on its behalf, asks of clocks, files and the like meanwhile."""
     calls: list[str] = []
 
     def watch(frame: Any, event: str, called: Any) -> None:
-        if event == "c_call" and called.__name__ in _ASKING and not frame.f_code.co_filename.startswith(HOMES):
-            place = f"at line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}"
+        if event == "c_call" and called.__name__ in _ASKING:
             module = called.__module__ or getattr(called.__self__, "__module__", "")
-            calls.extend([f"{called.__name__}() {place}"] * (module in _WORLD))
+            while module in _WORLD and frame and frame.f_code.co_filename.startswith(HOMES):  # as NumPy, which reads files
+                frame = None if "jax" in frame.f_code.co_filename else frame.f_back
+            if module in _WORLD and frame and not frame.f_code.co_filename.startswith("<frozen"):
+                calls.append(f"{called.__name__}() at line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}")
 
     before = sys.getprofile()
     sys.setprofile(watch)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from recredit.audit.graph import Frames, Graph, Ids
 from recredit.audit.unfold import Unfolding, user_frames
-from recredit.contract import check_finite, example_key, example_step, names_of, trace_rule
+from recredit.contract import Traced, check_finite, example_key, example_step, names_of, trace_rule
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step
 
@@ -53,16 +53,23 @@ def example(sizes: Sizes, alpha: float = ALPHA) -> tuple[LeakyRNN, Step, Any]:
     return net, example_step(net), key
 
 
-def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> Trace:
-    """Trace a rule at these sizes. Raises ValueError, one sentence, for a rule that breaks the contract."""
+def traced(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> tuple[Traced, tuple[LeakyRNN, Step, Any]]:
+    """A rule's program at these sizes, and the shapes of a network, a step and a key of these sizes.
+
+    Raises ValueError, one sentence, for a rule that breaks the contract.
+    """
     net, step, key = example(sizes, alpha)
     try:
-        traced = trace_rule(rule, name, net)
+        return trace_rule(rule, name, net), (net, step, key)
     except ValueError as error:
         shown = ", ".join(f"{size} = {value}" for size, value in zip(("n", "n_in", "n_out"), sizes, strict=True))
         raise ValueError(f"{str(error).removesuffix('.')} (traced at {shown}).") from None
-    initial, update, state = traced.init, traced.update, traced.state
 
+
+def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> Trace:
+    """A rule's program at these sizes as a graph. Raises ValueError, one sentence, for a rule that breaks the contract."""
+    program, (net, step, key) = traced(rule, sizes, name, alpha)
+    initial, update, state = program.init, program.update, program.state
     graph = Graph()
     unfolding = Unfolding(graph)
     state_names = names_of(state, "state")

@@ -9,11 +9,9 @@ import jax
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
-from recredit.own_files import last_line
 from recredit.registry import Registry, complete, find_rule, make
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
-from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.runs.request import assign, given_once, parse
 from recredit.runs.store import check_writable
@@ -59,7 +57,7 @@ def run_audit(
             rule = make(registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
-            audits.append(_audited(rule, called))
+            audits.append(audit(rule, name=called))
     console = plain_console()
     if not console.is_terminal or not console.width:
         console.width = 10_000  # a pipe has no edge, and COLUMNS=0 names none
@@ -71,15 +69,6 @@ def run_audit(
         from recredit.report.figures import draw_slopes  # here, so that a refusal need not wait for matplotlib
 
         draw_slopes(audits, slopes)
-
-
-def _audited(rule: AbstractRule, name: str) -> Audit:
-    try:
-        return audit(rule, name=name)
-    except ValueError:
-        raise
-    except Exception as error:  # no rule of a user's may end in a traceback
-        raise ValueError(f"{name} could not be audited: {last_line(error)}.") from error
 
 
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
