@@ -4,6 +4,7 @@ It reads the rule's own program. Nothing is declared by the rule's author, and n
 """
 
 import contextlib
+import io
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -33,7 +34,7 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
     """
     name = name or type(rule).__name__
     check_rule(rule, name)
-    with contextlib.redirect_stdout(sys.stderr):  # standard output is for verdicts, not for what a rule prints
+    with contextlib.redirect_stdout(_Prints()):
         impure = check_pure(rule, name, SMALL)
         traced(rule, LARGE, name)
         with in_a_sentence(f"the audit of {name}", rule.update):  # no rule ends in a traceback
@@ -80,6 +81,19 @@ def _known(p: Program, cell: Cell) -> Cell:
     what = f"the primitive {unknown[0]}" if len(unknown) == 1 else f"the primitives {', '.join(unknown)}"
     evidence = tuple(p.evidence(u, p.graph.unknown[u], f"The audit does not know what {u} asks of a circuit.") for u in unknown)
     return replace(cell, verdict="judgement", why=f"It uses {what}, unknown to the audit.", evidence=evidence)
+
+
+class _Prints(io.TextIOBase):
+    """Takes what a rule prints when it is traced or run, and shows it beside the verdicts, not among them, nor at length."""
+
+    def __init__(self) -> None:
+        self.left = 10_000  # characters
+
+    def write(self, text: str) -> int:
+        """Show a text on standard error, as long as there was not too much."""
+        sys.stderr.write(text[: self.left] if len(text) < self.left or not self.left else f"{text[: self.left]}\n...\n")
+        self.left = max(self.left - len(text), 0)
+        return len(text)
 
 
 class _Callable(ModuleType):

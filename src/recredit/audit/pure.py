@@ -20,7 +20,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from recredit.audit.outside import HOMES, Thing, changed, contents, forget, outside
 from recredit.audit.trace import traced
 from recredit.audit.unfold import user_frames
-from recredit.contract import in_a_sentence
+from recredit.contract import in_a_sentence, random_key
 from recredit.rule import AbstractRule
 
 Said = list[tuple[Any, Any]]
@@ -39,6 +39,11 @@ def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int]) -> tu
     remarks = []
     for method, arguments in {"init": (net, key), "update": (net, step, program.state, key)}.items():
         remarks += _check(rule, f"{name}'s {method}", method, arguments)
+    if program.update.effects:  # as prints of its numbers: they are shown once
+        with in_a_sentence(f"{name}'s update", rule.update):
+            net, step = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), (net, step))
+            rule.update(net, step, rule.init(net, random_key(0)), random_key(1))
+            jax.effects_barrier()
     return tuple(dict.fromkeys(remarks))
 
 
