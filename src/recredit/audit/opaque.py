@@ -30,7 +30,8 @@ class Opaque(Primitives):
 
         `reads` gives what one entry of an output depends on, from the output's place and the entry's index; None: on all.
         """
-        called, number = _CALLED.get(eqn.primitive.name, eqn.primitive.name), self.graph.here[1]
+        number, primitive = self.graph.here[1], str(eqn.primitive.name)
+        called = _CALLED.get(primitive, primitive)
         self.graph.unknown.setdefault(called, self.graph.here[0])
         memo: dict[tuple[Index, ...], Index] = {}
 

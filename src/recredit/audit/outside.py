@@ -93,7 +93,8 @@ def _within(thing: Thing, names: set[str]) -> Iterator[tuple[Thing, set[str]]]:
         for k, each in enumerate(value):
 
             def rebuild(new: Any, k: int = k) -> None:
-                thing.put and thing.put(make([*value[:k], new, *value[k + 1 :]]))
+                if thing.put is not None:
+                    thing.put(make([*value[:k], new, *value[k + 1 :]]))
 
             yield Thing(f"{thing.name}[{k}]", each, rebuild if thing.put else None), names
     elif isinstance(value, _Cached):
