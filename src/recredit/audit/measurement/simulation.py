@@ -119,7 +119,10 @@ class Simulation:
 
     def _refined(self, point: int, values: Values, L: Any, f: Any, most: Any) -> tuple[Any, Any]:
         """A value of the program at the finer step, and the largest gradual change so far."""
-        own, cut = self.program.inputs[self.first + self.scales.points[point]], self._cut
+        leaf, values = self.scales.points[point], values | {point: L}
+        own, cut = self.program.inputs[self.first + leaf], self._cut - self._points(leaf)
+        if len(self._points(leaf)) > 1:  # one may be made of another as it was before that was refined
+            L = self.program.again(point, values, {own: values[own]}, cut)
         S, change = values[own], L - values[own].astype(L.dtype)
         further = self.program.again(point, values, {own: L.astype(S.dtype)}, cut) - L
         gradual = further * jnp.sign(change) > KEPT * jnp.abs(change)
@@ -130,6 +133,9 @@ class Simulation:
             drift, noise = (L + other) / 2 - S, (L - other) / 2**0.5
         fine = (S + f * drift + jnp.sqrt(f) * noise).astype(L.dtype)
         return jnp.where(gradual | (jnp.abs(change) <= most), fine, L), most
+
+    def _points(self, leaf: int) -> set[int]:
+        return {point for point, of in self.scales.points.items() if of == leaf}
 
     @cached_property
     def _cut(self) -> set[int]:
@@ -147,7 +153,7 @@ class Simulation:
         return {
             point
             for point, leaf in self.scales.points.items()
-            if leaf in self.matrices and point in self.program.after(self._draws, self._cut - {point})
+            if leaf in self.matrices and point in self.program.after(self._draws, self._cut - self._points(leaf))
         }
 
 
