@@ -7,6 +7,7 @@ most steps it does not: a condition, an index, a remainder. The measurement sets
 An event whose condition is on data, a spike or a norm beyond a bound, is met only if it occurs while the rule is measured.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -52,11 +53,11 @@ def _known(program: FlatProgram, inputs: set[int]) -> set[int]:
 
 
 def schedule(
-    program: FlatProgram, first: int, state: list[Any], leaves: list[int], steps: int, start: int
+    program: FlatProgram, first: int, leaves: list[int], start: Callable[[], list[Any]], steps: int, late: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The values of the clocks (by their places in the state) at each step of a long run, and the events that it meets.
 
-    `steps`: the least length of the run. Events before `start` belong to how a rule begins.
+    `start`: their first values. `steps`: the least length of the run. Events before `late` belong to how a rule begins.
     """
     if not leaves:
         return [], np.zeros(0, int)
@@ -75,16 +76,19 @@ def schedule(
         changed = jnp.array([jnp.any(a != b) for a, b in zip(seen, last, strict=True)], bool)
         return ([values[program.outputs[k]] for k in leaves], seen), (now, changed)
 
-    begin = [jnp.asarray(state[k]) for k in leaves]
-    zeros = [jnp.zeros(a.shape, a.dtype) for a in watched.values()]
-    _, (values, changed) = jax.jit(lambda carry: jax.lax.scan(tick, carry, length=max(STEPS, steps)))((begin, zeros))
-    return [np.asarray(v) for v in values], events(np.asarray(changed), start)
+    @jax.jit
+    def run() -> Any:
+        begin = start(), [jnp.zeros(a.shape, a.dtype) for a in watched.values()]
+        return jax.lax.scan(tick, begin, length=max(STEPS, steps))[1]
+
+    values, changed = run()
+    return [np.asarray(v) for v in values], events(np.asarray(changed), late)
 
 
-def events(changed: np.ndarray, start: int) -> np.ndarray:
+def events(changed: np.ndarray, begin: int) -> np.ndarray:
     """The steps at which something (steps, things) changes that rarely does: of each thing the first two, MARGIN apart."""
-    late = changed[start:]
+    late = changed[begin:]
     rare = np.flatnonzero(late.any(axis=0) & (late.mean(axis=0) < RARE))
-    steps = sorted({int(t) + start for k in rare for t in np.flatnonzero(late[:, k])[:2]})
+    steps = sorted({int(t) + begin for k in rare for t in np.flatnonzero(late[:, k])[:2]})
     apart = [t for k, t in enumerate(steps) if k == 0 or t - steps[k - 1] > MARGIN // 2]
     return np.array(apart[:MOST], int)

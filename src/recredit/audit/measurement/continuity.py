@@ -13,6 +13,7 @@ large the others are; and no less than FLOOR of the matrix's, since what hovers 
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,6 +35,7 @@ RADIUS = 0.9  # the spectral radius of W_rec
 BURN_IN, DURATION = 10.0, 10.0  # in the network's time constants
 SEEDS = 8
 FLOOR = 0.1  # of the matrix's root mean square: the least scale of an entry
+LARGEST = 1e12  # an entry beyond it has diverged
 GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bounds
 OPERATIONS, SECONDS = 5000, 10  # the longest program that is compiled, the longest run
 
@@ -49,7 +51,7 @@ def slopes(rule: AbstractRule, key: PRNGKeyArray) -> dict[str, dict[str, list[fl
     A matrix's size grows at least as n^2. Deterministic for a key, and in 64 bits whatever the
     session's. Raises TooLongError if the rule's program is too long.
     """
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         return _Measurement(rule, int(jax.random.bits(key, dtype="uint32"))).curves()
 
 
@@ -111,30 +113,36 @@ class _Measurement:
 
     def rounded(self, leaf: int) -> bool:
         """Whether an array has so few digits that what it changes by in a short time may be none."""
-        dtype = self.states[leaf].dtype
+        dtype = self.state[leaf].dtype
         return jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
 
     def trace(self) -> None:
         """Trace the rule at each alpha, and see where time stands in its program."""
         nets = [_network(N, alpha) for alpha in ALPHAS]
         states = [jax.eval_shape(self.rule.init, net, self.key) for net in nets]
-        self.inits = [FlatProgram.trace(self.rule.init, net, self.key) for net in nets]
-        self.updates = [
+        inits = [FlatProgram.trace(self.rule.init, net, self.key) for net in nets]
+        updates = [
             FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key)
             for net, state in zip(nets, states, strict=True)
         ]
-        coarse, state = self.updates[0], jax.tree.leaves(states[0])
+        coarse, self.state = updates[0], jax.tree.leaves(states[0])
         if len(coarse.ops) > OPERATIONS:
             raise TooLongError(f"an update has {len(coarse.ops)} operations, where {OPERATIONS} are looked at")
-        self.lifted, unlike = that_differ(self.updates)
-        self.first = len(coarse.inputs) - len(state) - 1
-        watches = clocks(coarse, self.first, state)
-        floating = [k for k, a in enumerate(state) if jnp.issubdtype(a.dtype, jnp.floating) and k not in watches]
-        keys = {i for i, a in zip(coarse.inputs[self.first :], [*state, self.key], strict=True) if _is_key(a)}
-        scales = time_scales(coarse, self.lifted | unlike, self.first, floating)
+        (begun, unlike_begun), (lifted, unlike) = that_differ(inits), that_differ(updates)
+        first = len(coarse.inputs) - len(self.state) - 1
+        keys = {i for i, a in zip(coarse.inputs[first:], [*self.state, self.key], strict=True) if _is_key(a)}
+        watches = clocks(coarse, first, self.state)
+        floating = [k for k, a in enumerate(self.state) if jnp.issubdtype(a.dtype, jnp.floating) and k not in watches]
+        scales = time_scales(coarse, lifted | unlike, first, floating)
         self.simulations = [
-            Simulation(p, coarse, self.first, scales, self.lifted, not unlike, list(self.matrices), watches, keys)
-            for p in (self.updates if unlike else self.updates[:1])
+            Simulation(init, update, coarse, first, scales, lifted, not unlike, list(self.matrices), watches, keys)
+            for init, update in zip(inits, updates, strict=True)
+        ]
+        if not unlike and not unlike_begun:
+            self.simulations = self.simulations[:1] * len(ALPHAS)
+        self.numbers = [
+            ({i: init.constants[i] for i in begun}, {i: update.constants[i] for i in lifted})
+            for init, update in zip(inits, updates, strict=True)
         ]
 
     def draw(self) -> None:
@@ -142,39 +150,37 @@ class _Measurement:
         Q = np.linalg.qr(self.rng.normal(size=(SEEDS, N, N)))[0]
         W = np.concatenate([RADIUS * Q, self.rng.normal(size=(SEEDS, N, N_IN)) / N_IN**0.5, np.zeros((SEEDS, N, 1))], axis=2)
         W_out = self.rng.normal(size=(SEEDS, N_OUT, N)) / N**0.5
-        nets = _network(N, 1.0)  # of alpha 1: a step gives phi(v)
-        self.nets = jax.tree.unflatten(jax.tree.structure(nets), map(jnp.asarray, (W, W_out, np.zeros((SEEDS, N_OUT)))))
-        self.states = self.started(0)
+        arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), _network(N, 1.0)  # of alpha 1: a step gives phi(v)
+        self.nets = jax.tree.unflatten(jax.tree.structure(nets), arrays)
         natural = [round((BURN_IN + DURATION) / alpha) for alpha in ALPHAS]
-        watches, first = self.simulations[0].clocks, [a[0] for a in self.states]
-        course, events = schedule(self.updates[0], self.first, first, watches, natural[-1], round(BURN_IN / ALPHAS[0]))
+        simulation, net = self.simulations[0], [a[0] for a in arrays]
+
+        def start(key: PRNGKeyArray) -> list[Any]:
+            state = simulation.init.run([*net, key])
+            return [state[k] for k in simulation.clocks]
+
+        self.course, events = schedule(
+            simulation.program, simulation.first, simulation.clocks, partial(start, self.key), natural[-1],
+            round(BURN_IN / ALPHAS[0]),
+        )  # fmt: skip
         near = [t + np.arange(-MARGIN, MARGIN) for t in events]
         self.steps = [np.concatenate([np.arange(steps), *near]).astype(int) for steps in natural]
-        self.longest = len(self.steps[-1])
-        self.course = course
-        held = self.rng.uniform(size=(round(self.longest * max(ALPHAS) / HOLD) + 1, SEEDS, 2))
+        held = self.rng.uniform(size=(round(len(self.steps[-1]) * max(ALPHAS) / HOLD) + 1, SEEDS, 2))
         self.held = np.where([True, False], held > 0.5, 0.2 + 0.6 * held)  # inputs 0 or 1, labels between 0.2 and 0.8
-
-    def started(self, k: int) -> list[Any]:
-        """The states that the rule starts from at one alpha."""
-        run = self.inits[k].run
-        return jax.jit(jax.vmap(lambda net, key: run([*jax.tree.leaves(net), key])))(
-            self.nets, jax.random.split(self.key, SEEDS)
-        )
 
     def run(self, k: int) -> list[np.ndarray]:
         """The largest relative changes per step at one alpha, of each matrix in each run."""
         alpha, steps = ALPHAS[k], self.steps[k]
-        states = self.started(k) if any(that_differ([self.inits[0], self.inits[k]])) else self.states
-        numbers = {i: self.updates[k].constants[i] for i in self.lifted}
-        at = np.pad(steps, (0, self.longest - len(steps)))
+        at = np.pad(steps, (0, len(self.steps[-1]) - len(steps)))
         times = [round((BURN_IN + part * DURATION) / alpha) - (part > 0) for part in (0, 0.5, 1)]
-        simulation = self.simulations[min(k, len(self.simulations) - 1)]
-        found = simulation.run(
-            numbers, alpha, alpha / ALPHAS[0], self.nets, states, [v[at] for v in self.course], self.held, self.key,
+        found = self.simulations[k].run(
+            self.numbers[k], alpha, alpha / ALPHAS[0], self.nets, [ticks[at] for ticks in self.course], self.held, self.key,
             np.array([*times, len(steps)]),
         )  # fmt: skip
-        return [_relative(jax.tree.map(np.asarray, each), len(steps) - times[0]) for each in found]
+        largest, squares, values = map(np.asarray, found)
+        own = np.sqrt(squares / (len(steps) - times[0]))
+        ends = np.cumsum([self.state[leaf].size for leaf in self.matrices])[:-1]
+        return [_relative(*each) for each in zip(*(np.split(a, ends, axis=-1) for a in (largest, own, values)), strict=True)]
 
 
 def _network(n: int, alpha: float) -> LeakyRNN:
@@ -187,17 +193,17 @@ def _is_key(a: Any) -> bool:
     return jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
 
 
-def _relative(seen: tuple[np.ndarray, ...], steps: int) -> np.ndarray:
-    """The largest change relative to its entry's scale in each run; nan where the matrix diverges. `seen`: a simulation's."""
-    largest, squares, norms, whole = seen
-    early, middle, late = norms.T
+def _relative(largest: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The largest change relative to its entry's scale in each run (seed, entry); nan where the matrix diverges.
+
+    `own`: the entries' scales. `values`: at three times, (time, seed, entry).
+    """
+    early, middle, late = np.linalg.norm(values, axis=2)
     grows = (early > 0) & (middle > GROWTH * early) & (late > GROWTH * middle)
-    if not whole.all() or grows.mean() > 0.5:
-        return np.full(len(whole), np.nan)
-    axes = tuple(range(1, largest.ndim))
-    own = np.sqrt(squares / steps)
-    scale = np.maximum(own, FLOOR * np.sqrt(np.mean(own**2, axis=axes, keepdims=True)))
-    return np.max(np.divide(largest, scale, out=np.zeros_like(largest), where=scale > 0), axis=axes)
+    if not (own < LARGEST).all() or grows.mean() > 0.5:
+        return np.full(len(own), np.nan)
+    scale = np.maximum(own, FLOOR * np.sqrt(np.mean(own**2, axis=1, keepdims=True)))
+    return np.max(np.divide(largest, scale, out=np.zeros_like(largest), where=scale > 0), axis=1)
 
 
 def _geometric_mean(d: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recredit.audit.measurement.flat_program import FlatProgram, Values
 from recredit.audit.measurement.time_scales import TimeScales
@@ -24,21 +25,23 @@ from recredit.network import LeakyRNN
 from recredit.rule import Step
 
 HOLD = 1.0  # for how long inputs and labels stay constant, in the network's time constants
-KEPT = 0.01  # the part of a change that a further step must add for it to be gradual
-LARGEST = 1e12  # a norm beyond it has diverged
+KEPT, BACK = 0.01, 0.5  # parts of a change: that a further step adds to a gradual one; that it takes back of a turn
+LARGER = 1.25  # than all gradual changes: a change that is none of them
 
 
 @dataclass(eq=False)
 class Simulation:
     """Runs of one program of a rule, the state's arrays at its inputs from `first` on."""
 
+    init: FlatProgram
     program: FlatProgram
+    """Of `update`, the next state alone."""
     coarse: FlatProgram
-    """The program at alpha_0."""
+    """The same at alpha_0."""
     first: int
     scales: TimeScales
     lifted: set[int]
-    """The constants that alpha enters; if nothing else in the program does, `alike`."""
+    """The constants of the program that alpha enters; if nothing else in it does, `alike`."""
     alike: bool
     matrices: list[int]
     """What is measured, by places in the state."""
@@ -48,52 +51,59 @@ class Simulation:
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """The compiled run; see `_run`."""
-        return jax.jit(self._run)
+        """The compiled run; see `_run`. It is short: to compile it well would take longer."""
+        return jax.jit(self._run, compiler_options={"xla_backend_optimization_level": "0"})
 
     def _run(
-        self, numbers: Values, alpha: Any, f: Any, nets: LeakyRNN, states: list[Any], course: list[Any], held: Any, key: Any,
+        self,
+        numbers: tuple[Values, Values],
+        alpha: Any,
+        f: Any,
+        nets: LeakyRNN,
+        course: list[Any],
+        held: Any,
+        key: Any,
         times: Any,
-    ) -> list[tuple[Any, ...]]:  # fmt: skip
-        """Of each matrix: the largest change of each entry and the sum of its squares from times[0] to times[-1], the norm at
-        all times but the last, and whether it stayed finite. All over the seeds, which are the first axis.
+    ) -> tuple[Any, Any, Any]:
+        """Of each entry of the matrices (seed, entry): the largest change and the sum of squares from times[0] to times[-1],
+        and the values at all times but the last, (time, seed, entry).
 
-        `numbers`: the constants that alpha enters. `course`: of the clocks. `held`: inputs and labels, (interval, seed, 2).
+        `numbers`: the constants that alpha enters, of `init` and of the program. `course`: of the clocks. `held`: inputs and
+        labels, (interval, seed, 2).
         """
 
-        def one(net: LeakyRNN, r: Any, state: list[Any], shown: list[Any], most: list[Any], at: Any, key: Any) -> Any:
+        def start(net: LeakyRNN, key: Any) -> tuple[list[Any], Any]:
+            state = self.init.run([*jax.tree.leaves(net), key], numbers[0])
+            return state, _flat([state[k] for k in self.matrices])
+
+        def one(net: LeakyRNN, r: Any, state: list[Any], most: list[Any], at: Any, key: Any) -> tuple[Any, ...]:
             x, y = jnp.stack([at[0], 1 - at[0]]), jnp.stack([at[1], 1 - at[1]])
             r_hat, v, phi = net.step(r, x)
             r_new = r + alpha * (phi - r)
             seen = net, Step(r, r_hat, v, r_new, net.loss_and_error(net.readout(r_new), y)[1], y)
-            arguments = [*jax.tree.leaves(seen), *state, key]
-            new, new_shown, most = self._step(arguments, numbers, f, most)
-            return r_new, new, new_shown, most, [_change(a, b) for a, b in zip(shown, new_shown, strict=True)]
+            new, shown, most = self._step([*jax.tree.leaves(seen), *state, key], numbers[1], f, most)
+            return r_new, new, most, _flat(shown)
 
         def round_(t: Any, carry: tuple[Any, ...]) -> tuple[Any, ...]:
-            r, state, shown, most, seen = carry
-            for leaf, values in zip(self.clocks, course, strict=True):
-                state[leaf] = jnp.broadcast_to(values[t], state[leaf].shape)
-            at, keys = held[(t * alpha / HOLD).astype(int)], jax.random.split(jax.random.fold_in(key, t), len(r))
-            r, state, shown, most, changes = jax.vmap(one)(nets, r, state, shown, most, at, keys)
+            r, state, most, old, (largest, squares, values) = carry
+            for leaf, ticks in zip(self.clocks, course, strict=True):
+                state[leaf] = jnp.broadcast_to(ticks[t], state[leaf].shape)
+            at, keys = held[(t * alpha / HOLD).astype(int)], _keys(key, t + 1, len(r))
+            r, state, most, now = jax.vmap(one)(nets, r, state, most, at, keys)
             late = t >= times[0]
-            return r, state, shown, most, [_seen(s, c, a, t, late) for s, c, a in zip(seen, changes, shown, strict=True)]
-
-        def _seen(seen: tuple[Any, ...], change: Any, now: Any, t: Any, late: Any) -> tuple[Any, ...]:
-            largest, squares, norms, whole = seen
-            now = jnp.abs(now).astype(float)
-            norm = jnp.sqrt(jnp.sum(now.reshape(len(now), -1) ** 2, axis=1))
-            return (
+            change = jnp.abs(now - old) - rounding * jnp.maximum(jnp.abs(now), jnp.abs(old))  # what rounding makes is none
+            seen = (
                 jnp.where(late, jnp.maximum(largest, change), largest),
                 jnp.where(late, squares + now**2, squares),
-                jnp.where(t == times[:-1], norm[:, None], norms),
-                whole & (norm <= LARGEST),
+                jnp.where((t == times[:-1])[:, None, None], now, values),
             )
+            return r, state, most, now, seen
 
-        shown, seeds = [states[k] for k in self.matrices], len(held[0])
-        zeros = [jnp.zeros(a.shape, float) for a in shown]
-        seen = [(z, z, jnp.zeros((seeds, len(times) - 1)), jnp.ones(seeds, bool)) for z in zeros]
-        begin = jnp.zeros(nets.W.shape[:2]), states, shown, [jnp.zeros(seeds)] * len(self.scales.points), seen
+        state, shown = jax.vmap(start)(nets, _keys(key, 0, len(nets.W)))
+        rounding = np.concatenate([np.full(state[k][0].size, _rounding(state[k].dtype)) for k in self.matrices])
+        zeros = jnp.zeros_like(shown)
+        seen = zeros, zeros, jnp.zeros((len(times) - 1, *shown.shape))
+        begin = jnp.zeros(nets.W.shape[:2]), state, [jnp.zeros(len(shown))] * len(self.scales.points), shown, seen
         return jax.lax.fori_loop(0, times[-1], round_, begin)[-1]
 
     def _step(self, arguments: list[Any], numbers: Values, f: Any, most: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -125,14 +135,15 @@ class Simulation:
             L = self.program.again(point, values, {own: values[own]}, cut)
         S, change = values[own], L - values[own].astype(L.dtype)
         further = self.program.again(point, values, {own: L.astype(S.dtype)}, cut) - L
-        gradual = further * jnp.sign(change) > KEPT * jnp.abs(change)
-        most = jnp.maximum(most, jnp.max(jnp.where(gradual, jnp.abs(change), 0)).astype(float))
+        size, further = jnp.abs(change), further * jnp.sign(change)
+        most = jnp.maximum(most, jnp.max(jnp.where(further > KEPT * size, size, 0)).astype(float))
+        replaced = (size > LARGER * most) & ((jnp.abs(further) <= KEPT * size) | (further < -BACK * size))
         drift, noise = change, 0.0
         if point in self._noisy:
             other = self.program.again(point, values, {i: _other(values[i]) for i in self._draws if i in values}, cut)
             drift, noise = (L + other) / 2 - S, (L - other) / 2**0.5
         fine = (S + f * drift + jnp.sqrt(f) * noise).astype(L.dtype)
-        return jnp.where(gradual | (jnp.abs(change) <= most), fine, L), most
+        return jnp.where(replaced, L, fine), most
 
     def _points(self, leaf: int) -> set[int]:
         return {point for point, of in self.scales.points.items() if of == leaf}
@@ -157,14 +168,25 @@ class Simulation:
         }
 
 
-def _change(old: Any, new: Any) -> Any:
-    """|new - old|, less what rounding makes of it."""
-    size = jnp.maximum(jnp.abs(old), jnp.abs(new)).astype(float)
-    rounding = jnp.finfo(new.dtype).eps if jnp.issubdtype(new.dtype, jnp.inexact) else 0
-    return jnp.maximum(jnp.abs(new.astype(float) - old.astype(float)) - float(rounding) * size, 0)
+def _flat(arrays: list[Any]) -> Any:
+    return jnp.concatenate([jnp.ravel(a.real).astype(float) for a in arrays])
+
+
+def _rounding(dtype: Any) -> float:
+    """The spacing of a type's numbers next to 1."""
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.inexact) else 0.0
+
+
+def _keys(key: Any, t: Any, seeds: int) -> Any:
+    """Keys of each run's own at a step: less to compile than those that JAX would split off."""
+    words = jax.random.key_data(key)
+    each = words ^ jnp.zeros((seeds, len(words)), words.dtype).at[:, 0].set(jnp.uint32(t)).at[:, 1].set(
+        np.arange(seeds, dtype="uint32")
+    )
+    return jax.random.wrap_key_data(each, impl=jax.random.key_impl(key))
 
 
 def _other(keys: Any) -> Any:
     """Other keys than these, as many."""
-    flat = keys.reshape(-1)
-    return jax.vmap(lambda key: jax.random.fold_in(key, 2**30))(flat).reshape(keys.shape)
+    words = jax.random.key_data(keys)
+    return jax.random.wrap_key_data(words ^ np.asarray(0x5BD1E995, words.dtype), impl=jax.random.key_impl(keys))

@@ -48,24 +48,27 @@ class Known:
 
     @property
     def by_steps(self) -> bool:
-        """Whether it changes by so much a step, whatever alpha."""
+        """Whether it is what the array was, entry by entry, changed by so much a step, whatever alpha."""
         if self.entry & {SCALED, BY_ALPHA}:
             return BY_ALPHA not in self.entry
         # A bare sum: in A - eta (A r - J A r) r^T the rate is told by A r; in A + P, by whether alpha enters P.
-        return SCALED in self.sums or (bool(self.entry) and BY_ALPHA not in self.sums and not self.alpha)
+        return bool(self.entry) and (SCALED in self.sums or (BY_ALPHA not in self.sums and not self.alpha))
 
 
 def follow(program: FlatProgram, ins: list[Known], differ: set[int], cut: set[int]) -> dict[int, Known]:
     """What is known of every value; what is in `differ` depends on alpha, what is in `cut` is an array of its own."""
     known = {i: Known(alpha=i in differ) for i in program.constants} | dict(zip(program.inputs, ins, strict=True))
     for op in program.ops:
-        found = _through(op, [known[i] for i in op.ins], not differ.isdisjoint(op.outs))
+        found = _through(op, [known[i] for i in op.ins], not differ.isdisjoint(op.outs), _sums(op) or _displaces(program, op))
         known |= {out: Known() if out in cut else x for out, x in zip(op.outs, found, strict=True)}
     return known
 
 
-def _through(op: Op, ins: list[Known], differs: bool) -> list[Known]:
-    """What is known of an operation's results (`differs`: the operation itself depends on alpha)."""
+def _through(op: Op, ins: list[Known], differs: bool, elsewhere: bool) -> list[Known]:
+    """What is known of an operation's results.
+
+    `differs`: the operation itself depends on alpha. `elsewhere`: what it reads of an entry goes to other entries.
+    """
     if op.name == "scan" and not differs:
         body = FlatProgram.of(op.params["jaxpr"])
         return _round(body, ins, op.params["num_consts"], op.params["num_carry"])
@@ -81,12 +84,19 @@ def _through(op: Op, ins: list[Known], differs: bool) -> list[Known]:
         still = MOVED if op.name in MOVES | CHOOSES else ADDED if op.name in ADDS else BY_ALPHA if others else SCALED
         level = BY_ALPHA if differs else still
         entry, sums = (frozenset(max(way, level) for way in ways) for ways in (x.entry, x.sums))
-        result |= Known(sums=entry | sums) if _sums(op) else Known(entry, sums)
+        result |= Known(sums=entry | sums) if elsewhere else Known(entry, sums)
     return [result] * len(op.outs)
 
 
 def _sums(op: Op) -> bool:
     return op.name in SUMMED and (op.name != "dot_general" or bool(op.params["dimension_numbers"][0][0]))
+
+
+def _displaces(program: FlatProgram, op: Op) -> bool:
+    """Whether an operation turns an array round, or puts pieces of it together in another order."""
+    pieces = [piece for i in op.ins if (piece := program.by.get(i)) is not None and piece.name == "slice"]
+    starts = [piece.params["start_indices"][op.params["dimension"]] for piece in pieces] if op.name == "concatenate" else []
+    return op.name in ("rev", "sort") or starts != sorted(starts)
 
 
 def _round(body: FlatProgram, ins: list[Known], consts: int, carried: int) -> list[Known]:
