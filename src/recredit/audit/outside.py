@@ -105,8 +105,9 @@ def _within(thing: Thing, names: set[str]) -> Iterator[tuple[Thing, set[str]]]:
                 for name, each in vars(base).items():
                     yield Thing(f"{base.__name__}.{name}", each, functools.partial(type.__setattr__, base, name)), names
     else:
-        for name, each in getattr(value, "__dict__", {}).items():
-            yield Thing(at + name, each, functools.partial(vars(value).__setitem__, name)), names
+        held = getattr(value, "__dict__", {})
+        for name, each in held.items() if isinstance(held, dict) else ():
+            yield Thing(at + name, each, functools.partial(held.__setitem__, name)), names
         yield Thing(type(value).__name__, type(value)), names
         rest = [
             each for each in gc.get_referents(value) if each is not type(value) and each is not getattr(value, "__dict__", None)
