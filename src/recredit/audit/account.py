@@ -4,6 +4,7 @@ import itertools
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from math import prod
@@ -147,8 +148,7 @@ def operations(p: Program, cells: Iterable[Cell]) -> tuple[Operation, ...]:
             found[(*_kept(p, name), p.written(name))] = None
     for e in itertools.chain(*starts(p)):
         found["start", e.operation, (Frame(e.file, e.line, "init"),)] = None
-    decided = [(cell.criterion, cell.verdict, e) for cell in cells for e in cell.evidence]
-    return tuple(dict.fromkeys(_marked(p, *one, decided) for one in found))
+    return _marked([Operation(kind, text, *p.place(frames)) for kind, text, frames in found], cells)
 
 
 def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tuple[str, str, Frames]]:
@@ -199,12 +199,20 @@ def _kept(p: Program, name: str) -> tuple[str, str]:
     return "state", f"{symbol} ← new {symbol}"
 
 
-def _marked(p: Program, kind: str, text: str, frames: Frames, decided: list[Any]) -> Operation:
-    file, line = p.place(frames)
-    here = [
-        (c, v)
-        for c, v, e in decided
-        if (e.file, e.line) == (file, line) and (e.operation == text or e.operation.split(" ")[0] == text.split(" ")[0])
-    ]
-    fails, weighs = (tuple(dict.fromkeys(c for c, v in here if v == verdict)) for verdict in ("fail", "judgement"))
-    return Operation(kind, text, file, line, fails, weighs)
+def _marked(operations: list[Operation], cells: Iterable[Cell]) -> tuple[Operation, ...]:
+    """The operations, each with the criteria that it fails or leaves to judgement.
+
+    What decides a cell is the operation of its line that says the same, or begins with the same symbol; if none does, the last
+    one of the line, and of a line without operations a dependence of its own.
+    """
+    marks: dict[Operation, dict[str, list[str]]] = {one: {"fail": [], "judgement": []} for one in operations}
+    for cell in cells:
+        for e in cell.evidence if cell.verdict in ("fail", "judgement") else ():
+            here = [one for one in marks if (one.file, one.line) == (e.file, e.line)]
+            same = [one for one in here if e.operation in (one.text, "") or e.operation.split(" ")[0] == one.text.split(" ")[0]]
+            for one in same or here[-1:] or [Operation("dependence", e.operation, e.file, e.line)]:
+                marks.setdefault(one, {"fail": [], "judgement": []})[cell.verdict].append(cell.criterion)
+    return tuple(
+        replace(one, fails=tuple(dict.fromkeys(of["fail"])), weighs=tuple(dict.fromkeys(of["judgement"])))
+        for one, of in marks.items()
+    )
