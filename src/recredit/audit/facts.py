@@ -43,10 +43,8 @@ class Facts(Synapses):
     @cached_property
     def products(self) -> list[Product]:
         """All products of the update, in the order of the program."""
-        sums = [sums_of(t.graph, t.graph.reach(t.roots)) for t in (self.small, self.large)]
-        found = [
-            p for frames, these in sums[0].items() for p in products(these, sums[1].get(frames, []), frames, self._of_layer)
-        ]
+        small, large = (sums_of(t.graph, t.graph.reach(t.roots)) for t in (self.small, self.large))
+        found = [p for frames, these in small.items() for p in products(these, large.get(frames, []), frames, self._of_layer)]
         return sorted(found, key=lambda p: min(p.sums))
 
     def _of_layer(self, i: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from recredit.audit.graph import Frames, Graph
 
+Shape = tuple[int, int, int]  # rows, depth, vectors
 Kind = Literal["matrix–vector product", "matrix–matrix product", "dot product", "sum of outer products"]
 
 
@@ -20,6 +21,7 @@ class Sum:
     """One sum of products: its node, the two factors of each product, and the terms that are no product."""
 
     node: int
+    equation: int
     left: tuple[int, ...]
     right: tuple[int, ...]
     single: tuple[int, ...]
@@ -39,14 +41,20 @@ class Product:
     operands: dict[int, tuple[int, ...]]
     """Of each sum, the numbers of the vector that the line is applied to."""
 
+    larger: tuple[Shape, ...]
+    """The shapes, at the larger size, of which one is this product's."""
+
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(rows, depth, vectors)."""
+    def shape(self) -> Shape:
+        """Rows, depth, vectors."""
         return len(self.rows), max(len(row) for row in self.rows), len(self.vectors)
 
 
-def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[Sum]]:
-    """All sums of at least two products, by the place in the source that they come from."""
+def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[list[Sum]]]:
+    """All sums of at least two products, by the place in the source that they come from.
+
+    At one place may stand several operations: those that give equally many sums, as the rounds of a loop, are taken together.
+    """
     found: dict[Frames, list[Sum]] = defaultdict(list)
 
     def add(at: int, frames: Frames, terms: list[int]) -> None:
@@ -65,7 +73,15 @@ def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[Sum]]:
                 same = [t for t in links if graph.frames[_unsigned(graph, t)] == frames]
                 if count > 2 and all(graph.op[_unsigned(graph, t)] in ("mul", "div") for t in same):
                     add(i, frames, same)
-    return found
+    return {frames: _by_size(sums) for frames, sums in found.items()}
+
+
+def _by_size(sums: list[Sum]) -> list[list[Sum]]:
+    """Sums, apart by how many of them one equation gives; the fewest first."""
+    count, groups = Counter(one.equation for one in sums), defaultdict(list)
+    for one in sums:
+        groups[count[one.equation]].append(one)
+    return [groups[size] for size in sorted(groups)]
 
 
 def _chain(graph: Graph, i: int, within: set[int]) -> list[int]:
@@ -102,7 +118,7 @@ def _factored(graph: Graph, at: int, terms: list[int]) -> Sum:
         terms = peeled
     pairs = [graph.args[t] for t in terms if graph.op[t] in ("mul", "div")]
     single = tuple(t for t in terms if graph.op[t] not in ("mul", "div"))
-    return Sum(at, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), single)
+    return Sum(at, graph.equation[at], tuple(a for a, _ in pairs), tuple(b for _, b in pairs), single)
 
 
 def _without(graph: Graph, t: int, common: set[int]) -> int:
@@ -118,29 +134,36 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(
-    small: list[Sum], large: list[Sum], frames: Frames, strength: Callable[[int], bool] | None = None
-) -> list[Product]:
+def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, strength: Callable[[int], bool]) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
     few vectors side by side are no matrix. But a vector of a few numbers through what is a `strength` is transmitted.
     """
-    members, others = _components(small), _components(large)
-    shapes, larger = [_shape(m) for m in members], [_shape(m) for m in others]
-    if len(shapes) != len(larger):  # rounds of a loop over the network's units: compare the largest
-        shapes, larger = [_largest(shapes)] * len(members), [_largest(larger)] * len(members)
-    growth = [tuple(a != b for a, b in zip(*pair, strict=True)) for pair in zip(shapes, larger, strict=True)]
-    return [_product(m, frames, grows, strength) for m, grows in zip(members, growth, strict=True)]
+    if len(small) != len(large):
+        small, large = [[one for group in small for one in group]], [[one for group in large for one in group]]
+    found = []
+    for group, other in zip(small, large, strict=True):
+        members = _components(group)
+        shapes, larger = [_shape(m) for m in members], [_shape(m) for m in _components(other)]
+        if len(shapes) == len(larger):
+            pairs = [(shape, (at,)) for shape, at in zip(shapes, larger, strict=True)]
+        else:  # rounds of a loop over the network's units: compare the largest
+            pairs = [(_largest(shapes), (_largest(larger), *larger))] * len(members)
+        for one, (shape, at) in zip(members, pairs, strict=True):
+            grows = tuple(a != b for a, b in zip(shape, at[0], strict=True))
+            found.append(_product(one, frames, grows, at, strength))
+    return found
 
 
-def _shape(members: list[Sum]) -> tuple[int, int, int]:
+def _shape(members: list[Sum]) -> Shape:
     rows, vectors, _ = _sides(members)
     return len(rows), max(map(len, rows)), len(vectors)
 
 
-def _largest(shapes: list[tuple[int, int, int]]) -> tuple[int, ...]:
-    return tuple(max(column) for column in zip(*shapes, strict=True)) if shapes else (0, 0, 0)
+def _largest(shapes: list[Shape]) -> Shape:
+    rows, depths, vectors = zip(*shapes, strict=True) if shapes else [(0,)] * 3
+    return max(rows), max(depths), max(vectors)
 
 
 def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]], bool]:
@@ -153,7 +176,9 @@ def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], 
     return lefts, list(rights), True
 
 
-def _product(members: list[Sum], frames: Frames, grows: tuple[bool, ...], strength: Callable[[int], bool] | None) -> Product:
+def _product(
+    members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], strength: Callable[[int], bool]
+) -> Product:
     (lines, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
     rows = [line + single for line, single in lines.items()]
     if len(vectors) > 1 and _overlapping(vectors) and not _overlapping(rows):
@@ -161,7 +186,7 @@ def _product(members: list[Sum], frames: Frames, grows: tuple[bool, ...], streng
     kind: Kind = "dot product"
     if len(rows) > 1:
         kind = "matrix–vector product"
-        layers = [strength is not None and all(strength(i) for line in side for i in line) for side in (rows, vectors)]
+        layers = [all(strength(i) for line in side for i in line) for side in (rows, vectors)]
         if not depth_grows and all(layers):
             kind = "matrix–matrix product" if len(vectors) > 1 else kind
         elif not depth_grows and not (layers[0] and len(vectors) == 1):
@@ -172,7 +197,7 @@ def _product(members: list[Sum], frames: Frames, grows: tuple[bool, ...], streng
             rows, vectors, right = vectors, rows, not right
     sides = {s.node: (s.left + s.single, s.right) if right else (s.right + s.single, s.left) for s in members}
     of_lines, operands = ({node: side[k] for node, side in sides.items()} for k in (0, 1))
-    return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), of_lines, operands)
+    return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), of_lines, operands, larger)
 
 
 def _overlapping(lines: list[tuple[int, ...]]) -> bool:

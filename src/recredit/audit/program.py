@@ -10,7 +10,7 @@ import numpy as np
 from recredit.audit.facts import LARGE, SMALL
 from recredit.audit.graph import Frame, Frames
 from recredit.audit.loops import Loops
-from recredit.audit.products import Product, products, sums_of
+from recredit.audit.products import Product
 from recredit.audit.verdicts import Evidence
 from recredit.contract import returns
 
@@ -19,6 +19,7 @@ SHORT = {
     "step.r": "r", "step.error": "ε", "step.target": "y*",
 }  # fmt: skip
 Place = tuple[str, int]
+UNNAMED = "k"  # a size that is no sum of the network's
 
 
 class Program(Loops):
@@ -108,22 +109,14 @@ class Program(Loops):
         ]  # fmt: skip
         if small == large:
             return str(small)
-        return next((name for name, a, b in named if (a, b) == (small, large)), f"{small}…")
-
-    @cached_property
-    def _large_shapes(self) -> dict[Frames, list[tuple[int, int, int]]]:
-        sums = sums_of(self.large.graph, self.large.graph.reach(self.large.roots))
-        found = {frames: sorted(products(these, these, frames), key=lambda p: min(p.sums)) for frames, these in sums.items()}
-        return {frames: [p.shape for p in these] for frames, these in found.items()}
+        return next((name for name, a, b in named if (a, b) == (small, large)), UNNAMED)
 
     def show(self, product: Product) -> str:
         """A product in the field's notation: "J·B : (n×n)·(n×m)"."""
         matrix = self.label((i for row in product.rows for i in row), product.frames)
         vector = self.label((i for v in product.vectors for i in v), product.frames)
-        same = [p for p in self.products if p.frames == product.frames]
-        larger = self._large_shapes.get(product.frames, [])
-        at = larger[same.index(product)] if len(larger) == len(same) else max(larger, default=product.shape)
-        rows, depth, vectors = (self.size(a, b) for a, b in zip(product.shape, at, strict=True))
+        named = [[self.size(a, b) for a, b in zip(product.shape, at, strict=True)] for at in product.larger]
+        rows, depth, vectors = min(named, key=lambda names: names.count(UNNAMED))
         if product.kind == "matrix–matrix product":
             return f"{matrix}·{vector} : ({rows}×{depth})·({depth}×{vectors})"
         if product.kind == "dot product":
