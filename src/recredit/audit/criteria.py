@@ -106,7 +106,8 @@ def rates(p: Program) -> Cell:
     for product in p.transmissions:
         passing = [i for vector in product.vectors for i in vector]
         if product.kind == "matrix–matrix product":  # of stored matrices; a signal is what comes back to itself
-            passing = [i for node in product.sums for i in product.operands[node] if i in p.loops]
+            loops = p.loops
+            passing = [i for k in product.sums for i in product.operands[k] if k in loops and loops.get(i) == loops[k]]
         answers = {i: answer(i) for i in passing}
         for kind, found in (("no", bad), ("mixed", weigh)):
             if wrong := [i for i, a in answers.items() if a.kind == kind]:
