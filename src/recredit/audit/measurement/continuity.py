@@ -37,19 +37,19 @@ SEEDS = 8
 FLOOR = 0.1  # of the matrix's root mean square: the least scale of an entry
 LARGEST = 1e12  # an entry beyond it has diverged
 GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bounds
-OPERATIONS, SECONDS = 5000, 10  # the longest program that is compiled, the longest run
+OPERATIONS, SECONDS = 4000, 10  # the longest program that is compiled, the longest run
 
 
-class TooLongError(ValueError):
-    """The rule's program is too long to be measured."""
+class NotMeasuredError(ValueError):
+    """The rule's program is beyond what is measured; a clause that says why."""
 
 
 def slopes(rule: AbstractRule, key: PRNGKeyArray) -> dict[str, dict[str, list[float]]]:
     """The largest relative change per step of each matrix of the rule's state: at each "alpha" the "max" of all runs, and the
     geometric "mean" over runs; nan where it diverges.
 
-    A matrix's size grows at least as n^2. Deterministic for a key, and in 64 bits whatever the
-    session's. Raises TooLongError if the rule's program is too long.
+    A matrix's size grows at least as n^2. Deterministic for a key, and in 64 bits whatever the session's. Raises
+    NotMeasuredError if the rule's program is too long, or a matrix holds complex numbers.
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         return _Measurement(rule, int(jax.random.bits(key, dtype="uint32"))).curves()
@@ -101,7 +101,7 @@ class _Measurement:
                 if k and not found[k][at].any() and not self.rounded(leaf):  # it goes in steps that time does not divide
                     found[k][at] = found[k - 1][at]
             if 0 < k < len(ALPHAS) - 1 and (time.monotonic() - began) * alpha / ALPHAS[-1] > SECONDS:
-                raise TooLongError(f"a run would take more than {SECONDS} seconds")
+                raise NotMeasuredError(f"a run would take more than {SECONDS} seconds")
         return {
             name: {
                 "alpha": list(ALPHAS),
@@ -120,14 +120,16 @@ class _Measurement:
         """Trace the rule at each alpha, and see where time stands in its program."""
         nets = [_network(N, alpha) for alpha in ALPHAS]
         states = [jax.eval_shape(self.rule.init, net, self.key) for net in nets]
+        self.state = jax.tree.leaves(states[0])
+        if any(jnp.iscomplexobj(self.state[leaf]) for leaf in self.matrices):
+            raise NotMeasuredError("they hold complex numbers")
         inits = [FlatProgram.trace(self.rule.init, net, self.key) for net in nets]
-        updates = [
-            FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key)
-            for net, state in zip(nets, states, strict=True)
-        ]
-        coarse, self.state = updates[0], jax.tree.leaves(states[0])
-        if len(coarse.ops) > OPERATIONS:
-            raise TooLongError(f"an update has {len(coarse.ops)} operations, where {OPERATIONS} are looked at")
+        updates = []
+        for net, state in zip(nets, states, strict=True):
+            updates.append(FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key))
+            if (count := len(updates[-1].ops)) > OPERATIONS:
+                raise NotMeasuredError(f"an update has {count} operations, where {OPERATIONS} are looked at")
+        coarse = updates[0]
         (begun, unlike_begun), (lifted, unlike) = that_differ(inits), that_differ(updates)
         first = len(coarse.inputs) - len(self.state) - 1
         keys = {i for i, a in zip(coarse.inputs[first:], [*self.state, self.key], strict=True) if _is_key(a)}

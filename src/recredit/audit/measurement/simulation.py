@@ -169,7 +169,7 @@ class Simulation:
 
 
 def _flat(arrays: list[Any]) -> Any:
-    return jnp.concatenate([jnp.ravel(a.real).astype(float) for a in arrays])
+    return jnp.concatenate([jnp.ravel(a).astype(float) for a in arrays])
 
 
 def _rounding(dtype: Any) -> float:

@@ -2,7 +2,7 @@
 
 import math
 
-from recredit.audit.measurement.continuity import TooLongError, slope, slopes
+from recredit.audit.measurement.continuity import NotMeasuredError, slope, slopes
 from recredit.audit.program import Program
 from recredit.audit.verdicts import Cell
 from recredit.contract import random_key
@@ -17,7 +17,7 @@ def measured(p: Program) -> tuple[Curves | None, Cell]:
     """The measurement and its verdict; judgement for a rule that the measurement cannot run."""
     try:
         curves = slopes(p.rule, random_key(0))
-    except TooLongError as bound:
+    except NotMeasuredError as bound:
         return None, _unmeasured(p, f"It was not measured whether its matrices change continuously: {bound}.")
     except Exception as error:  # the rule's own
         words = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
