@@ -1,7 +1,6 @@
 """What each primitive does to the numbers of nodes: elementwise operations, layout, sums, random draws."""
 
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -106,84 +105,6 @@ class Primitives:
         rows = zip(which.ravel().tolist(), *(case.ravel().tolist() for case in cases), strict=True)
         return node_array([self.graph.select(w, tuple(c)) for w, *c in rows], cases[0].shape)
 
-    def _indexed(self, indices: Ids, limit: int, move: Callable[[np.ndarray], Ids]) -> Ids:
-        """Layout by an index: known, or one unknown number (then: one of all that it may give), or more of them."""
-        graph, flat = self.graph, indices.ravel().tolist()
-        unknown = {int(i) for i in flat if not graph.is_constant(i)}
-
-        def at(k: int) -> Ids:
-            numbers = [k if int(i) in unknown else int(graph.value(i)) for i in flat]
-            return move(np.array(numbers, np.int32).reshape(indices.shape))
-
-        if not unknown:
-            return at(0)
-        options = [at(k) for k in range(limit)]
-        which = unknown.pop() if len(unknown) == 1 else graph.node("index", tuple(sorted(unknown)))
-        cells = zip(*(option.ravel().tolist() for option in options), strict=True)
-        merged = [cell[0] if len(set(cell)) == 1 else graph.node("select", (which, *dict.fromkeys(cell))) for cell in cells]
-        return node_array(merged, options[0].shape)
-
-    def p_dynamic_slice(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        array, sizes = ins[0], params["slice_sizes"]
-
-        def move(starts: np.ndarray) -> Ids:
-            low = [min(max(int(s), 0), whole - size) for s, whole, size in zip(starts, array.shape, sizes, strict=True)]
-            return array[tuple(slice(a, a + size) for a, size in zip(low, sizes, strict=True))]
-
-        return self._indexed(_scalars(ins[1:]), max(array.shape), move)
-
-    def p_dynamic_update_slice(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        array, update = ins[:2]
-
-        def move(starts: np.ndarray) -> Ids:
-            low = [min(max(int(s), 0), whole - size) for s, whole, size in zip(starts, array.shape, update.shape, strict=True)]
-            out = array.copy()
-            out[tuple(slice(a, a + size) for a, size in zip(low, update.shape, strict=True))] = update
-            return out
-
-        return self._indexed(_scalars(ins[2:]), max(array.shape), move)
-
-    def p_gather(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        array = jax.numpy.asarray(ins[0], "int32")
-        keep = {k: params[k] for k in ("dimension_numbers", "slice_sizes", "mode")}
-        return self._indexed(
-            ins[1], max(array.shape), lambda at: np.asarray(lax.gather(array, jax.numpy.asarray(at), **keep), np.int64)
-        )
-
-    def p_scatter(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: new[0])
-
-    def p_scatter_add(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: self._total([old, *new]))
-
-    def p_scatter_mul(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        return self._scatter(ins, params, lambda old, new: reduce(self.product, new, old))
-
-    def _scatter(self, ins: list[Ids], params: dict[str, Any], combine: Callable[[int, list[int]], int]) -> Ids:
-        """Entries put in their places; `combine` is given what stood there and all that comes, the last first."""
-        array, indices, updates = ins
-        numbers = np.arange(1, updates.size + 1, dtype=np.int32)
-        flat = updates.ravel().tolist()
-
-        def move(at: np.ndarray) -> Ids:
-            new: dict[tuple[int, ...], list[int]] = {}
-            left = numbers.copy()
-            while left.any():  # of all that comes to one place, the last at a time
-                zeros, rest = jax.numpy.zeros(array.shape, "int32"), jax.numpy.asarray(left.reshape(updates.shape))
-                placed = lax.scatter_max(zeros, jax.numpy.asarray(at), rest, params["dimension_numbers"], mode=params["mode"])
-                found = np.asarray(placed)
-                if not found.any():  # the rest falls outside
-                    break
-                for where in zip(*np.nonzero(found), strict=True):
-                    new.setdefault(tuple(int(k) for k in where), []).append(flat[int(found[where]) - 1])
-                left[np.isin(left, found)] = 0
-            out = array.copy()
-            for where, values in new.items():
-                out[where] = combine(int(out[where]), values)
-            return out
-
-        return self._indexed(indices, max(array.shape), move)
-
     # Sums.
 
     def p_dot_general(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
@@ -273,7 +194,3 @@ class Primitives:
 def node_array(ids: list[int], shape: Sequence[int]) -> Ids:
     """An array of nodes."""
     return np.array(ids, dtype=np.int64).reshape(tuple(shape))
-
-
-def _scalars(ins: list[Ids]) -> Ids:
-    return np.array([int(i) for i in ins], dtype=np.int64)

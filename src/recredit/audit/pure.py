@@ -159,9 +159,11 @@ def _called_outside() -> Iterator[list[str]]:
             if module in _WORLD and frame and not frame.f_code.co_filename.startswith("<frozen"):
                 calls.append(f"{called.__name__}() at line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}")
 
-    before = sys.getprofile()
+    if sys.getprofile() is not None:  # someone else's
+        yield calls
+        return
     sys.setprofile(watch)
     try:
         yield calls
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)

@@ -9,6 +9,7 @@ import jaxlib
 import numpy as np
 
 from recredit.audit.graph import PLAIN, Frame, Frames, Graph, Ids
+from recredit.audit.indexing import Indexing
 from recredit.audit.opaque import Index, Opaque
 from recredit.audit.primitives import node_array
 
@@ -27,7 +28,7 @@ def user_frames(eqn: Any) -> Frames:
     return tuple(f for f in frames if not f.file.startswith(_SKIP) and not any(lib in f.file for lib in _LIBRARIES))
 
 
-class Unfolding(Opaque):
+class Unfolding(Indexing, Opaque):
     """Reads equations in order, and adds what they compute to a graph."""
 
     def __init__(self, graph: Graph):
