@@ -14,13 +14,13 @@ import jax
 from recredit.audit.account import costs, operations, reads
 from recredit.audit.criteria import STRUCTURAL
 from recredit.audit.facts import LARGE, SMALL
+from recredit.audit.graph import TooLargeError
 from recredit.audit.measurement.verdict import measured
 from recredit.audit.program import Program
 from recredit.audit.pure import check_pure
 from recredit.audit.trace import traced
-from recredit.audit.verdicts import CRITERIA, Audit, Cell
-from recredit.audit.verdicts import Evidence as Evidence
-from recredit.contract import check_rule, in_a_sentence
+from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation
+from recredit.contract import check_rule, in_a_sentence, returns
 from recredit.rule import AbstractRule
 
 
@@ -35,12 +35,33 @@ def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) 
     name = name or type(rule).__name__
     check_rule(rule, name)
     with contextlib.redirect_stdout(_Prints()):
-        impure = check_pure(rule, name, SMALL)
-        traced(rule, LARGE, name)
-        with in_a_sentence(f"the audit of {name}", rule.update):  # no rule ends in a traceback
-            found = _audit(rule, name, measure)
+        try:
+            impure = check_pure(rule, name, SMALL)
+            traced(rule, LARGE, name)
+            found = _sentenced(rule, name, measure)
             jax.effects_barrier()
+        except TooLargeError as reached:
+            return _bounded(rule, name, str(reached))
     return replace(found, notes=(*found.notes, *impure))
+
+
+def _sentenced(rule: AbstractRule, name: str, measure: bool) -> Audit:
+    """The audit of a rule that obeys the contract; whatever else goes wrong is told in a sentence, not in a traceback."""
+    try:
+        return _audit(rule, name, measure)
+    except TooLargeError:
+        raise
+    except Exception as error:
+        with in_a_sentence(f"the audit of {name}", rule.update):
+            raise error
+
+
+def _bounded(rule: AbstractRule, name: str, sentence: str) -> Audit:
+    """The audit of a rule whose program is too long to be followed."""
+    file, line = returns(rule, "update")
+    cells = {c: Cell(c, "judgement", sentence, (Evidence("update", file or "?", line, sentence),)) for c in CRITERIA}
+    update = Operation("program", "update", file or "?", line, weighs=tuple(CRITERIA))
+    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted")
 
 
 def _audit(rule: AbstractRule, name: str, measure: bool) -> Audit:

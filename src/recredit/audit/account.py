@@ -19,6 +19,7 @@ from recredit.audit.graph import COMPARE, Frame, Frames
 from recredit.audit.program import Program
 from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.trace import example
+from recredit.audit.unfold import programs_of
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
 from recredit.contract import names_of
 from recredit.rule import AbstractRule
@@ -111,8 +112,7 @@ def _counts(jaxpr: Any, times: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
     """The dimensions whose product is the number of multiplications, of each equation that multiplies floats."""
     found = []
     for eqn in jaxpr.eqns:
-        inner = [v for v in eqn.params.values() for v in (v if isinstance(v, tuple | list) else [v]) if hasattr(v, "eqns")]
-        if inner:
+        if inner := programs_of(eqn):
             bodies = [
                 _counts(getattr(j, "jaxpr", j), (*times, *([eqn.params["length"]] if "length" in eqn.params else [])))
                 for j in inner

@@ -33,6 +33,19 @@ PLAIN = {
 }  # fmt: skip
 
 
+MOST_NODES = 60_000
+
+
+class TooLargeError(Exception):
+    """A program works on more numbers, or in more steps, than the audit follows."""
+
+    def __init__(self, what: str):
+        super().__init__(
+            f"The program has more than {what} at n = 5, which is as far as the audit follows one: "
+            "it could judge a shorter window, or fewer rounds of a loop."
+        )
+
+
 class Graph:
     """Nodes: an operation, its arguments (nodes), a payload, and where it was written first. Equal nodes are one node."""
 
@@ -51,6 +64,8 @@ class Graph:
         key = (op, args, data)
         if (found := self._table.get(key)) is None:
             found = self._table[key] = len(self.op)
+            if found > MOST_NODES:
+                raise TooLargeError(f"{MOST_NODES:,} numbers")
             self.op.append(op)
             self.args.append(args)
             self.data.append(data)

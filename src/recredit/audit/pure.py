@@ -19,7 +19,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from recredit.audit.outside import HOMES, Thing, changed, contents, forget, outside
 from recredit.audit.trace import traced
-from recredit.audit.unfold import user_frames
+from recredit.audit.unfold import programs_of, user_frames
 from recredit.contract import in_a_sentence, random_key
 from recredit.rule import AbstractRule
 
@@ -102,17 +102,13 @@ def _spelled(closed: Any) -> Iterator[tuple[Any, Any]]:
     for eqn in jaxpr.eqns:
         ins = tuple(_value(v.val) if hasattr(v, "val") else numbers.setdefault(v, len(numbers)) for v in eqn.invars)
         outs = tuple((numbers.setdefault(v, len(numbers)), str(v.aval)) for v in eqn.outvars)
-        plain = [(k, str(v)) for k, v in eqn.params.items() if isinstance(v, str | int | float | tuple) and not _programs(v)]
+        inside = programs_of(eqn)
+        plain = [(k, str(v)) for k, v in eqn.params.items() if isinstance(v, str | int | float | tuple) and not inside]
         yield (eqn.primitive.name, ins, outs, plain), eqn
-        for inner in (inner for v in eqn.params.values() for inner in _programs(v)):
+        for inner in inside:
             yield from _spelled(inner)
     yield tuple(_value(v.val) if hasattr(v, "val") else numbers.get(v) for v in jaxpr.outvars), None
     yield from ((_value(constant), None) for constant in getattr(closed, "consts", ()))
-
-
-def _programs(value: Any) -> list[Any]:
-    values = value if isinstance(value, tuple | list) else [value]
-    return [each for each in values if hasattr(each, "eqns")]
 
 
 def _value(constant: Any) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recredit.audit.graph import Frames, Graph, Ids
-from recredit.audit.unfold import Unfolding, user_frames
-from recredit.contract import Traced, check_finite, example_key, example_step, names_of, trace_rule
+from recredit.audit.graph import MOST_NODES, Frames, Graph, Ids, TooLargeError
+from recredit.audit.unfold import Unfolding, check_steps, user_frames, written
+from recredit.contract import Traced, check_finite, example_key, example_step, in_a_sentence, names_of, trace_rule
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step
 
@@ -60,7 +60,13 @@ def traced(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) ->
     """
     net, step, key = example(sizes, alpha)
     try:
-        return trace_rule(rule, name, net), (net, step, key)
+        with in_a_sentence(f"{name}'s init", rule.init):
+            held = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(rule.init, net, key)))
+        if held > MOST_NODES:
+            raise TooLargeError(f"{MOST_NODES:,} numbers")
+        program = trace_rule(rule, name, net)
+        check_steps(written(program.update))
+        return program, (net, step, key)
     except ValueError as error:
         shown = ", ".join(f"{size} = {value}" for size, value in zip(("n", "n_in", "n_out"), sizes, strict=True))
         raise ValueError(f"{str(error).removesuffix('.')} (traced at {shown}).") from None

@@ -8,13 +8,14 @@ import jax
 import jaxlib
 import numpy as np
 
-from recredit.audit.graph import PLAIN, Frame, Frames, Graph, Ids
+from recredit.audit.graph import PLAIN, Frame, Frames, Graph, Ids, TooLargeError
 from recredit.audit.indexing import Indexing
 from recredit.audit.opaque import Index, Opaque
 from recredit.audit.primitives import node_array
 
 _SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), os.path.dirname(__file__), "<")
 _LIBRARIES = tuple(os.sep + name + os.sep for name in ("equinox", "jaxtyping", "beartype", "_pytest", "pluggy"))
+MOST_STEPS = 20_000
 _LONGEST = 10_000  # rounds of a loop
 _WIDEST = 3_000  # numbers that a loop of unknown length works on
 TRANSPARENT = {"convert_element_type", "copy", "copy_p", "reduce_precision", "stop_gradient", "random_clone"}
@@ -28,11 +29,29 @@ def user_frames(eqn: Any) -> Frames:
     return tuple(f for f in frames if not f.file.startswith(_SKIP) and not any(lib in f.file for lib in _LIBRARIES))
 
 
+def programs_of(eqn: Any) -> list[Any]:
+    """The jaxprs that an equation runs: a call's, a loop's, those of all branches."""
+    values = [v for value in eqn.params.values() for v in (value if isinstance(value, tuple | list) else [value])]
+    return [v for v in values if hasattr(v, "eqns")]
+
+
+def check_steps(count: int) -> None:
+    """Raise TooLargeError for a program of too many operations."""
+    if count > MOST_STEPS:
+        raise TooLargeError(f"{MOST_STEPS:,} operations")
+
+
+def written(jaxpr: Any) -> int:
+    """How many equations a jaxpr has, those of what it calls included."""
+    return sum(1 + sum(map(written, programs_of(eqn))) for eqn in jaxpr.eqns)
+
+
 class Unfolding(Indexing, Opaque):
     """Reads equations in order, and adds what they compute to a graph."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
+        self.steps = 0
         self.numbers: dict[int, int] = {}  # of equations, by identity: the rounds of a loop share one
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Ids], outer: Frames = (), name: str = "") -> list[Ids]:
@@ -43,6 +62,8 @@ class Unfolding(Indexing, Opaque):
         def read(v: Any) -> Ids:
             return self.graph.constants(v.val) if hasattr(v, "val") else values[v]
 
+        self.steps += len(jaxpr.eqns)
+        check_steps(self.steps)
         for eqn in jaxpr.eqns:
             frames = _composed(user_frames(eqn), outer, name)
             number = self.numbers.setdefault(id(eqn), len(self.numbers))
@@ -130,7 +151,10 @@ class Unfolding(Indexing, Opaque):
         return self._settled(eqn, ins, goes_on, one_round)
 
     def _settled(self, eqn: Any, ins: list[Ids], goes_on: Callable[..., Ids], one_round: Callable[..., list[Ids]]) -> list[Ids]:
-        """The outputs of a loop of unknown length: each may depend on what leads to it within any number of rounds."""
+        """The outputs of a loop of unknown length: each may depend on what leads to it within any number of rounds.
+
+        They also depend on a last round, so that what is done in a round is seen to be done.
+        """
         graph, here = self.graph, self.graph.here
         flat = [int(i) for array in ins for i in array.ravel().tolist()]
         if len(flat) > _WIDEST:
@@ -151,7 +175,10 @@ class Unfolding(Indexing, Opaque):
         def read(k: int, index: Index) -> list[Ids]:
             return [np.array(flat)[np.flatnonzero(leads[place[int(marks[first + k][index])]])]]
 
-        return self.opaque(eqn, ins, read)
+        given = [*ins[:first], *self.opaque(eqn, ins, read)]
+        which, last = goes_on(given), one_round(given)[first:]
+        graph.here = here
+        return self.opaque(eqn, ins, lambda k, index: [*read(k, index), which[index[: which.ndim]], last[k][index]])
 
 
 def _body(params: dict[str, Any]) -> Any:
