@@ -138,6 +138,21 @@ RULES = {  # the state at the start, the next, and whether its matrices change c
         lambda net, step, s, key: (jnp.where(s[1] == 90_000, 0.0, faded(net, step, s[0])), s[1] + 1.0),
         False,
     ),
+    "reset at a time": (
+        timed(zeros, 0.0),
+        lambda net, step, s, key: (jnp.where(s[1] % 500 < net.alpha, 0.0, faded(net, step, s[0])), s[1] + net.alpha),
+        False,
+    ),
+    "a drive of a clock's own": (
+        timed(zeros, 0.0),
+        lambda net, step, s, key: (jnp.sin(s[1]) * jnp.outer(step.r, jnp.ones_like(step.r_hat)), s[1] + net.alpha),
+        True,
+    ),
+    "reset after so many steps as the state says": (
+        timed(zeros, 0, 2000),
+        lambda net, step, s, key: (jnp.where(s[1] == 0, 0.0, leaked(step, s[0])), (s[1] + 1) % s[2], s[2]),
+        False,
+    ),
     "reset by a factor": (
         timed(zeros, 0),
         lambda net, step, s, key: (leaked(step, s[0]) * (1 - (s[1] % 900 == 899)), s[1] + 1),
@@ -200,7 +215,7 @@ def test_the_clocks_are_found_and_run_ahead():
     arguments = jnp.ones(3), jnp.array(0), jnp.array(40), KEY
     program = FlatProgram.trace(ticks, *arguments)
     assert clocks(program, 0, [*arguments[:3]]) == [1, 2]
-    course, met = schedule(program, 0, [1, 2], lambda: [*arguments[1:3]], 200, 50)
+    course, met = schedule(program, 0, [1, 2], lambda: [*arguments[1:3]], 50)
     np.testing.assert_array_equal(course[0][:200], np.arange(200))
     np.testing.assert_array_equal(course[1][:82], [*range(40, -1, -1)] * 2)
     assert met.tolist() == [81]  # the countdown is at 0; t % 7 changes too often to be awaited

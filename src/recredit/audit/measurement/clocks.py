@@ -52,12 +52,17 @@ def _known(program: FlatProgram, inputs: set[int]) -> set[int]:
     return known
 
 
-def schedule(
-    program: FlatProgram, first: int, leaves: list[int], start: Callable[[], list[Any]], steps: int, late: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """The values of the clocks (by their places in the state) at each step of a long run, and the events that it meets.
+def told_by(program: FlatProgram, leaves: list[int], values: set[int]) -> bool:
+    """Whether clocks are computed from some of these values."""
+    return not values.isdisjoint(set().union(*(program.before(program.outputs[k]) for k in leaves)))
 
-    `start`: their first values. `steps`: the least length of the run. Events before `late` belong to how a rule begins.
+
+def schedule(
+    program: FlatProgram, first: int, leaves: list[int], start: Callable[[], list[Any]], late: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The values of the clocks (by their places in the state) at each of many steps, and the steps at which events happen.
+
+    `start`: their first values. Events before `late` belong to how a rule begins.
     """
     if not leaves:
         return [], np.zeros(0, int)
@@ -79,7 +84,7 @@ def schedule(
     @jax.jit
     def run() -> Any:
         begin = start(), [jnp.zeros(a.shape, a.dtype) for a in watched.values()]
-        return jax.lax.scan(tick, begin, length=max(STEPS, steps))[1]
+        return jax.lax.scan(tick, begin, length=STEPS)[1]
 
     values, changed = run()
     return [np.asarray(v) for v in values], events(np.asarray(changed), late)

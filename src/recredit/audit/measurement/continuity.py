@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from recredit.audit.measurement.clocks import MARGIN, clocks, schedule
+from recredit.audit.measurement.clocks import MARGIN, clocks, schedule, told_by
 from recredit.audit.measurement.flat_program import FlatProgram, that_differ
 from recredit.audit.measurement.simulation import HOLD, Simulation
 from recredit.audit.measurement.time_scales import time_scales
@@ -161,26 +161,26 @@ class _Measurement:
             state = simulation.init.run([*net, key])
             return [state[k] for k in simulation.clocks]
 
-        self.course, events = schedule(
-            simulation.program, simulation.first, simulation.clocks, partial(start, self.key), natural[-1],
-            round(BURN_IN / ALPHAS[0]),
-        )  # fmt: skip
-        near = [t + np.arange(-MARGIN, MARGIN) for t in events]
-        self.steps = [np.concatenate([np.arange(steps), *near]).astype(int) for steps in natural]
-        held = self.rng.uniform(size=(round(len(self.steps[-1]) * max(ALPHAS) / HOLD) + 1, SEEDS, 2))
+        course, events = schedule(
+            simulation.program, simulation.first, simulation.clocks, partial(start, self.key), round(BURN_IN / ALPHAS[0])
+        )
+        self.before = [ticks[events - MARGIN] for ticks in course]
+        in_time = told_by(simulation.program, simulation.clocks, simulation.lifted)  # not in steps
+        self.widths = [2 * MARGIN * (round(ALPHAS[0] / alpha) if in_time else 1) for alpha in ALPHAS]
+        self.steps = [n + len(events) * width for n, width in zip(natural, self.widths, strict=True)]
+        held = self.rng.uniform(size=(round(max(a * n for a, n in zip(ALPHAS, self.steps, strict=True)) / HOLD) + 1, SEEDS, 2))
         self.held = np.where([True, False], held > 0.5, 0.2 + 0.6 * held)  # inputs 0 or 1, labels between 0.2 and 0.8
 
     def run(self, k: int) -> list[np.ndarray]:
         """The largest relative changes per step at one alpha, of each matrix in each run."""
         alpha, steps = ALPHAS[k], self.steps[k]
-        at = np.pad(steps, (0, len(self.steps[-1]) - len(steps)))
         times = [round((BURN_IN + part * DURATION) / alpha) - (part > 0) for part in (0, 0.5, 1)]
         found = self.simulations[k].run(
-            self.numbers[k], alpha, alpha / ALPHAS[0], self.nets, [ticks[at] for ticks in self.course], self.held, self.key,
-            np.array([*times, len(steps)]),
+            self.numbers[k], alpha, alpha / ALPHAS[0], self.nets, self.before, self.widths[k], self.held, self.key,
+            np.array([*times, steps]),
         )  # fmt: skip
         largest, squares, values = map(np.asarray, found)
-        own = np.sqrt(squares / (len(steps) - times[0]))
+        own = np.sqrt(squares / (steps - times[0]))
         ends = np.cumsum([self.state[leaf].size for leaf in self.matrices])[:-1]
         return [_relative(*each) for each in zip(*(np.split(a, ends, axis=-1) for a in (largest, own, values)), strict=True)]
 

@@ -55,21 +55,15 @@ class Simulation:
         return jax.jit(self._run, compiler_options={"xla_backend_optimization_level": "0"})
 
     def _run(
-        self,
-        numbers: tuple[Values, Values],
-        alpha: Any,
-        f: Any,
-        nets: LeakyRNN,
-        course: list[Any],
-        held: Any,
-        key: Any,
-        times: Any,
-    ) -> tuple[Any, Any, Any]:
+        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, before: list[Any], width: Any, held: Any,
+        key: Any, times: Any,
+    ) -> tuple[Any, Any, Any]:  # fmt: skip
         """Of each entry of the matrices (seed, entry): the largest change and the sum of squares from times[0] to times[-1],
         and the values at all times but the last, (time, seed, entry).
 
-        `numbers`: the constants that alpha enters, of `init` and of the program. `course`: of the clocks. `held`: inputs and
-        labels, (interval, seed, 2).
+        `numbers`: the constants that alpha enters, of `init` and of the program. `before`: for each clock its values shortly
+        before each event; it is set to them in turn, `width` steps apart, after times[-2]. `held`: inputs and labels,
+        (interval, seed, 2).
         """
 
         def start(net: LeakyRNN, key: Any) -> tuple[list[Any], Any]:
@@ -86,8 +80,10 @@ class Simulation:
 
         def round_(t: Any, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             r, state, most, old, (largest, squares, values) = carry
-            for leaf, ticks in zip(self.clocks, course, strict=True):
-                state[leaf] = jnp.broadcast_to(ticks[t], state[leaf].shape)
+            event, within = jnp.divmod(t - times[-2] - 1, width)
+            for leaf, ticks in zip(self.clocks, before, strict=True):
+                if len(ticks):
+                    state[leaf] = jnp.where((event >= 0) & (within == 0), ticks[event], state[leaf])
             at, keys = held[(t * alpha / HOLD).astype(int)], _keys(key, t + 1, len(r))
             r, state, most, now = jax.vmap(one)(nets, r, state, most, at, keys)
             late = t >= times[0]
