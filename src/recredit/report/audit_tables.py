@@ -26,9 +26,9 @@ _STYLES = {"pass": "green", "fail": "bold red", "judgement": "yellow", "n/a": "d
 
 
 def shown_file(file: str) -> str:
-    """A file's path, from the current folder if it lies there."""
+    """A file's path from the current folder if it lies there, else its name: where else it lies is nobody's concern."""
     path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 def differences(audit: Audit) -> dict[str, Comparison]:
@@ -133,9 +133,13 @@ def as_json(audits: Sequence[Audit]) -> str:
     told = {
         "made_with": f"recredit {__version__}",
         "criteria": CRITERIA,
-        "audits": [asdict(audit) | {"paper": [asdict(each) for each in compare(audit)]} for audit in audits],
+        "audits": [_told(audit) | {"paper": [asdict(each) for each in compare(audit)]} for audit in audits],
     }
     return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _told(audit: Audit) -> dict[str, Any]:
+    return asdict(audit, dict_factory=lambda pairs: {k: shown_file(v) if k == "file" else v for k, v in pairs})
 
 
 def _grid(audits: Sequence[Audit], marks: dict[str, str], star: str) -> list[list[str]]:
