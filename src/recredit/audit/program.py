@@ -85,19 +85,23 @@ class Program(Loops):
     def _symbol(self, i: int, within: Frames) -> str:
         if entry := self.stored(i) or self.owner.get(i):
             return self.short(entry[0])
-        return self.known.get(i) or self._variable(self.graph.frames[i], within)
+        return self.known.get(i) or self._variable(i, within)
 
-    def _variable(self, frames: Frames, within: Frames) -> str:
-        """The variable that a line assigns, or the function that it stands in."""
-        outer = self.place(within) if within else None
-        for frame in (f for f in frames if f.file == self.file):
-            if (frame.file, frame.line) != outer and (target := _assigned(frame.file).get(frame.line)):
+    def _variable(self, i: int, within: Frames) -> str:
+        """The variable that a number is assigned to, the library's function that computes it, or its line.
+
+        A line assigns what no other operation of the line uses.
+        """
+        frames, outer = self.graph.frames[i], self.place(within) if within else None
+        used = {f[:2] for k in self.parents.get(i, []) for f in self.graph.frames[k]}
+        for frame in frames:
+            assigned = frame.file == self.file and frame[:2] not in used and frame[:2] != outer
+            if assigned and (target := _assigned(frame.file).get(frame.line)):
                 return target
         inner = [f for f in frames if f not in within and f.file != self.file]
-        if inner:
+        if inner and self.file in (f.file for f in frames):
             return f"{inner[0].function.rsplit('.', 1)[-1]}(…)"
-        targets = [target for f in frames if (target := _assigned(f.file).get(f.line))]
-        return targets[0] if targets else f"what line {self.place(frames)[1]} computes"
+        return f"line {self.place(frames)[1]}'s value"
 
     def size(self, small: int, large: int) -> str:
         """The name of a dimension, from its value at both sizes."""
@@ -151,9 +155,7 @@ def _assigned(file: str) -> dict[int, str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                names = target.elts if isinstance(target, ast.Tuple) else [target]
-                if all(isinstance(name, ast.Name) for name in names):
-                    for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
-                        found[line] = ", ".join(ast.unparse(name) for name in names)
+                if isinstance(target, ast.Name):
+                    found |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), target.id)
         _files[file] = found
     return _files[file]
