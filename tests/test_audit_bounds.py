@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-
-
 SECONDS, BYTES = 20, 1e9
 PROGRAM = """
 import json, resource, time

@@ -18,8 +18,6 @@ from recredit.audit import audit
 from recredit.audit.verdicts import CRITERIA
 from recredit.rule import AbstractRule
 
-
-
 TWINS_OF_PASSES = range(1, 11)  # kinds that were passed and must not be: their twins must pass
 STRUCTURAL = [criterion for criterion in CRITERIA if criterion != "ii-continuous"]
 

@@ -18,8 +18,6 @@ from recredit.registry import complete
 from recredit.rules import RULES
 from recredit.studies.repair import repair
 
-
-
 HOME = Path(recredit.__file__).parent
 FORMATS = ([], ["--format", "json"], ["--format", "html"], ["--format", "markdown"], ["--format", "latex"])
 

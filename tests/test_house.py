@@ -31,7 +31,7 @@ LAYERS = [
     {"registry"},
     {"training", "audit"},
     {"runs"},
-    {"studies"},
+    {"studies", "testing"},
     {"report"},
     {"cli"},
 ]

@@ -86,6 +86,9 @@ class _Change:
                     scope = "the whole matrix, a global signal" if everywhere else "a neuron's synapses"
                     sentence = f"The change of {symbol} needs a number computed from the strengths {what} of {scope}."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← f({what})", frames, sentence))
+                elif kind == "total":
+                    sentence = f"The change of {symbol} needs {what}, a sum over many synapses: a global signal."
+                    weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
             if self._like_weights and (foreign := self._foreign(i)):
                 sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
                 bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
@@ -142,7 +145,7 @@ class _Change:
                     found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
                     continue
                 if self._of_many_synapses(k):
-                    found.append(("sum", k, p.label(graph.args[k], graph.frames[k])))
+                    found.append(("total", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
         return found

@@ -109,5 +109,11 @@ def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> 
 
 def _written(jaxpr: Any) -> list[Frames]:
     """Where each output of a jaxpr was computed; () for an input handed on."""
-    by = {v: user_frames(eqn) for eqn in jaxpr.eqns for v in eqn.outvars}
-    return [() if hasattr(v, "val") else by.get(v, ()) for v in jaxpr.outvars]
+    by = {v: (eqn, k) for eqn in jaxpr.eqns for k, v in enumerate(eqn.outvars)}
+    return [() if hasattr(v, "val") or v not in by else _computed(*by[v]) for v in jaxpr.outvars]
+
+
+def _computed(eqn: Any, k: int) -> Frames:
+    """Where an equation's output was computed: of a conditional's, in the first branch that computes it."""
+    branches = eqn.params["branches"] if eqn.primitive.name == "cond" else ()
+    return next((frames for branch in branches if (frames := _written(branch.jaxpr)[k])), user_frames(eqn))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from rich.console import Console
 
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
@@ -17,6 +18,7 @@ from recredit.runs.request import assign, given_once, parse
 from recredit.runs.store import check_writable
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
+from recredit.testing import check_criteria, not_passed
 
 jax.config.update("jax_platforms", "cpu")  # where rounding is the same on every machine
 
@@ -29,16 +31,26 @@ FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
 
 
 def run_audit(
-    rules: Sequence[str], settings: Sequence[str], form: Format, explained: str | None, mend: bool, slopes: Path | None
+    rules: Sequence[str],
+    settings: Sequence[str],
+    form: Format,
+    explained: str | None,
+    mend: bool,
+    as_test: tuple[str, ...],
+    slopes: Path | None,
 ) -> None:
     """Audit the rules with these settings, all those of the registry if none is named, and print the verdicts.
 
-    `mend`: print what would mend them instead. `slopes`: also draw the continuity measurement to this file.
+    `mend`: print what would mend them instead. `as_test`: print what does not pass of these criteria instead, and end the
+    process with exit code 1 if anything does not. `slopes`: also draw the continuity measurement to this file.
     """
     if explained is not None and (rules or form != "table"):
         raise ValueError(f"--explain {explained} stands alone, but for --with; json and html hold the operations as well.")
     if mend and (explained is not None or form != "table" or slopes):
         raise ValueError("--repair stands alone, but for the rules and --with.")
+    if as_test and (explained is not None or mend or form != "table" or slopes):
+        raise ValueError("--as-test stands alone, but for the rules and --with.")
+    asked = check_criteria(() if as_test == ("all",) else as_test)
     if slopes:
         if slopes.suffix not in (".png", ".svg", ".pdf"):
             raise ValueError(f"--slopes draws to a file that ends in .png, .svg or .pdf, not {slopes}.")
@@ -57,11 +69,11 @@ def run_audit(
             rule = make(registry, settings_of)
             called = f"{name} ({', '.join(settings)})" if settings else name
             status.update(f"Auditing {called}")
-            audits.append(audit(rule, name=called))
-    console = plain_console()
-    if not console.is_terminal or not console.width:
-        console.width = 10_000  # a pipe has no edge, and COLUMNS=0 names none
-    if form != "table":
+            audits.append(audit(rule, name=called, measure="ii-continuous" in asked))
+    console = _console()
+    if as_test:
+        _test(audits, asked)
+    elif form != "table":
         console.out(FORMATS[form](audits), highlight=False)
     else:
         console.print(table(audits, console.width) if explained is None else explain(audits[0], console.width))
@@ -71,9 +83,20 @@ def run_audit(
         draw_slopes(audits, slopes)
 
 
+def _test(audits: Sequence[Audit], asked: tuple[str, ...]) -> None:
+    """Print what does not pass, and end with exit code 1 if anything does not."""
+    console, broken = plain_console(), {found.rule: not_passed(found, asked) for found in audits}
+    for rule, lines in broken.items():
+        console.out(
+            "\n    ".join([f"{rule} {'does not pass' if lines else 'passes'} {', '.join(lines or asked)}", *lines.values()])
+        )
+    if any(broken.values()):
+        raise SystemExit(1)
+
+
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
     """Print what would mend each rule."""
-    console = plain_console()
+    console = _console()
     with plain_console(stderr=True).status("") as status:
         for name, registry, settings in made:
             make(registry, settings)
@@ -81,7 +104,15 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
             def told(done: int, whole: int, name: str = name) -> None:
                 status.update(f"Mending {name}: {done} of {whole} combinations")
 
-            console.print(repair_text(repair(name, registry, settings, told)))
+            console.out(repair_text(repair(name, registry, settings, told), console.width), highlight=False)
+
+
+def _console() -> Console:
+    """Standard output; a pipe has no edge, and COLUMNS=0 names none."""
+    console = plain_console()
+    if not console.is_terminal or not console.width:
+        console.width = 10_000
+    return console
 
 
 def _made(spec: str, given: dict[str, Any]) -> tuple[str, Registry, dict[str, Any]]:

@@ -144,6 +144,7 @@ def audit(
     format: Format = "table",
     explain: str | None = None,
     repair: Annotated[bool, Parameter(negative=())] = False,
+    as_test: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
     slopes: _Path | None = None,
 ) -> None:
     """Tell which operations of a learning rule's own program a neural circuit could perform.
@@ -162,13 +163,15 @@ def audit(
         Print this one rule's operations, in the order of its program, instead.
     repair
         Try the building blocks and switches that each rule has, and print which combination passes, or what remains.
+    as_test
+        Criteria that each rule must pass, or "all": print what does not, and end with exit code 1 if anything does not.
     slopes
         Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
     """
     check_xla_flags()
     from recredit.cli.audit import run_audit
 
-    run_audit(rules, with_, format, explain, repair, slopes)
+    run_audit(rules, with_, format, explain, repair, as_test, slopes)
 
 
 @app.command

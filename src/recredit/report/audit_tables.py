@@ -207,17 +207,20 @@ def as_latex(audits: Sequence[Audit]) -> str:
     )
 
 
-def repair_text(found: Repair) -> Text:
-    """What would mend a rule, in words."""
-    if not found.fails:
-        return Text(f"{found.rule} passes every criterion as it is.")
-    best = found.nearest[0]
-    combinations = "1 combination" if found.tried == 1 else f"{found.tried} combinations"
-    if not best.fails:
-        weigh = f"; left to judgement: {', '.join(best.judgements)}" if best.judgements else ""
-        return Text(f"{found.rule} fails {', '.join(found.fails)}. It passes with {' '.join(best.changes)}{weigh}.")
-    lines = [f"{found.rule} fails {', '.join(found.fails)}. None of its {combinations} passes everything; nearest:"]
+def repair_text(found: Repair, width: int) -> str:
+    """What would mend a rule, in words; what remains, with the line that decides it."""
+    if not found.own.remains:
+        return f"{found.rule} passes every criterion as it is."
+    fails = ", ".join(found.own.fails)
+    now = f"{found.rule} fails {fails}" if fails else f"{found.rule} leaves {', '.join(found.own.judgements)} to judgement"
+    if not found.nearest[0].remains:
+        return textwrap.fill(f"{now}. It passes with {' '.join(found.nearest[0].changes)}.", width)
+    more = f"None of its {found.tried} combinations passes everything" if found.tried > 1 else "It has nothing to choose"
+    lines = [f"{now}. {more}; nearest:"]
     for attempt in found.nearest:
-        changes = " ".join(attempt.changes) or "as it is"
-        lines.append(f"  {changes}: remains {', '.join(attempt.fails)}")
-    return Text("\n".join(lines))
+        lines.append(f"  {' '.join(attempt.changes) or 'as it is'}:")
+        for cell in attempt.remains:
+            at = f" ({Path(cell.evidence[0].file).name}:{cell.evidence[0].line})" if cell.evidence else ""
+            lines.append(f"    {MARKS[cell.verdict]} {cell.criterion}: {cell.why}{at}")
+    indents = [" " * (len(line) - len(line.lstrip()) + 4) for line in lines]
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=more) for line, more in zip(lines, indents, strict=True))

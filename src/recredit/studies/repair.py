@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from recredit.audit import audit
+from recredit.audit.verdicts import Cell
 from recredit.registry import BLOCKS, Registry, complete, make
 
 
@@ -16,9 +17,23 @@ class Attempt:
 
     changes: tuple[str, ...]
     """Settings that differ from the rule's own, as --with takes them: "jacobian=learned"."""
-    fails: tuple[str, ...]
-    """Criteria that it fails still."""
-    judgements: tuple[str, ...]
+    remains: tuple[Cell, ...]
+    """What it does not pass."""
+
+    @property
+    def fails(self) -> tuple[str, ...]:
+        """Criteria that it fails."""
+        return tuple(cell.criterion for cell in self.remains if cell.verdict == "fail")
+
+    @property
+    def judgements(self) -> tuple[str, ...]:
+        """Criteria that it leaves to judgement."""
+        return tuple(cell.criterion for cell in self.remains if cell.verdict == "judgement")
+
+    @property
+    def distance(self) -> float:
+        """How far it is from passing: 1 for each criterion that fails, 1/2 for each that is left to judgement."""
+        return len(self.fails) + len(self.judgements) / 2
 
 
 @dataclass(frozen=True)
@@ -26,21 +41,21 @@ class Repair:
     """What could be mended of a rule."""
 
     rule: str
-    fails: tuple[str, ...]
-    """What it fails as it is."""
+    own: Attempt
+    """The rule as it is."""
     tried: int
     nearest: tuple[Attempt, ...]
-    """The combinations with the fewest changes that pass everything; if none does, those that fail the fewest criteria, of
-    each set of failures those with the fewest changes."""
+    """The combinations that are nearest to passing, and of those that leave the same criteria the ones with the fewest
+    changes."""
 
 
 def repair(
     name: str, registry: Registry, table: Mapping[str, Any], told: Callable[[int, int], None] = lambda *_: None
 ) -> Repair:
-    """Audit every combination of a rule's building blocks and switches, and find the nearest that pass.
+    """Audit every combination of a rule's building blocks and switches on all criteria, and find the nearest that pass.
 
-    `table`: the rule's complete settings (`settings.complete`). Numbers stay as they are. Continuity in time is measured for
-    the combinations that pass all else. `told` is called with the combinations audited so far and all of them.
+    `table`: the rule's complete settings (`settings.complete`). Numbers stay as they are. Combinations with more changes than
+    one that passes everything are left out. `told` is called with the combinations audited so far and all of them.
 
     Raises ValueError as `audit` does.
     """
@@ -49,24 +64,19 @@ def repair(
     combinations = sorted(itertools.product(*choices.values()), key=lambda c: sum(len(changes) for _, changes in c))
     attempts: list[Attempt] = []
     for k, combination in enumerate(combinations):
+        changes = tuple(f"{key}{change}" for key, (_, some) in zip(choices, combination, strict=True) for change in some)
+        passing = next((a for a in attempts if not a.distance), None)
+        if passing and len(changes) > len(passing.changes):
+            break
         told(k, len(combinations))
         settings = {key: value for key, (value, _) in zip(choices, combination, strict=True)}
-        changes = tuple(f"{key}{change}" for key, (_, some) in zip(choices, combination, strict=True) for change in some)
-        rule = make(registry, complete("rule", registry, {"name": name, **settings}))
-        found = audit(rule, name=name, measure=False)
-        if found.passes or k == 0:
-            found = audit(rule, name=name)
-        cells = found.cells.values()
-        fails = tuple(c.criterion for c in cells if c.verdict == "fail")
-        attempts.append(Attempt(changes, fails, tuple(c.criterion for c in cells if c.verdict == "judgement")))
-        enough = [a for a in attempts if not a.fails]
-        if enough and len(changes) > len(enough[0].changes):
-            break
-    fewest = min(len(a.fails) for a in attempts)
-    best = [a for a in attempts if len(a.fails) == fewest]
-    changed = {a.fails: len(a.changes) for a in reversed(best)}  # of each set of failures, the fewest: those come first
-    nearest = tuple(a for a in best if len(a.changes) == changed[a.fails])
-    return Repair(name, attempts[0].fails, len(attempts), nearest)
+        found = audit(make(registry, complete("rule", registry, {"name": name, **settings})), name=name)
+        attempts.append(Attempt(changes, tuple(c for c in found.cells.values() if c.verdict in ("fail", "judgement"))))
+    least = min(a.distance for a in attempts)
+    best = [a for a in attempts if a.distance == least]
+    fewest = {(a.fails, a.judgements): len(a.changes) for a in reversed(best)}  # the fewest changes come first
+    nearest = tuple(a for a in best if len(a.changes) == fewest[a.fails, a.judgements])
+    return Repair(name, attempts[0], len(attempts), nearest)
 
 
 def _choices(kind: Any, own: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
