@@ -29,7 +29,7 @@ def test_what_is_left_to_judgement_does_not_pass():
 
 
 def test_a_criterion_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match='criterion "ii-store" is unknown; .* Did you mean "ii-stored"'):
+    with pytest.raises(ValueError, match=r'criterion "ii-store" is unknown; .* Did you mean "ii-stored"'):
         assert_passes("rflo", "ii-store")
 
 
