@@ -100,7 +100,7 @@ def test_the_table_is_whole_in_80_columns_and_names_each_difference():
 
 def test_one_rule_comes_with_its_evidence_and_what_the_paper_says():
     text = printed(table(AUDITS[:1], 10_000), 10_000)
-    for said in (*CRITERIA.values(), "J·A : (n×n)·(n)", "/home/of/jacobian.py:55", f"J is computed on the spot {AWKWARD}."):
+    for said in (*CRITERIA.values(), "J·A : (n×n)·(n)", "jacobian.py:55", f"J is computed on the spot {AWKWARD}."):
         assert said in text
     assert "The paper says fail: “While UORO" in text
     assert "* The paper implies pass: “Independent additive noise" in text
@@ -129,7 +129,7 @@ def test_a_program_is_explained_operation_by_operation():
 def test_json_holds_everything():
     told = json.loads(as_json(AUDITS))
     assert told["criteria"] == CRITERIA
-    plain = json.loads(json.dumps([asdict(audit) for audit in AUDITS]))
+    plain = json.loads(re.sub(r"/home/of/", "", json.dumps([asdict(audit) for audit in AUDITS])))  # files go by their names
     assert [{key: value for key, value in audit.items() if key != "paper"} for audit in told["audits"]] == plain
     assert [each["said"]["criterion"] for each in told["audits"][1]["paper"]] == [
         each.said.criterion for each in compare(AUDITS[1])
@@ -162,7 +162,7 @@ def test_the_page_is_whole_escaped_and_needs_no_other_file():
     assert page.open == []
     assert page.links <= page.anchors
     assert not page.tags & {"b", "script", "link", "img"}
-    for said in (*CRITERIA, *CRITERIA.values(), *(audit.rule for audit in AUDITS), "/home/of/jacobian.py:55", "noise draw"):
+    for said in (*CRITERIA, *CRITERIA.values(), *(audit.rule for audit in AUDITS), "jacobian.py:55", "noise draw"):
         assert said in page.text
     assert f"J is computed on the spot {AWKWARD}." in page.text
     assert "The paper says fail: “every algorithm (except RFLO)" in page.text
