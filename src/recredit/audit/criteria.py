@@ -48,6 +48,9 @@ def locality_time(p: Program) -> Cell:
     for name in history.held():
         sentence = f"{p.short(name)} keeps values of earlier steps as they were, until they are overwritten."
         evidence.append(p.evidence(f"{p.short(name)} ← {p.short(name)}, or a new value", p.written(name), sentence))
+    for name in history.registers():
+        sentence = f"{p.short(name)} keeps values of earlier steps in the bits of a number, shifted at each step."
+        evidence.append(p.evidence(f"{p.short(name)} ← {p.short(name)}, shifted", p.written(name), sentence))
     if evidence:
         return Cell("locality-time", "fail", evidence[0].sentence, tuple(evidence))
     return Cell("locality-time", "pass", "It uses this step and what the step before left behind.")

@@ -84,6 +84,18 @@ class History:
                 found.setdefault(name)
         return list(found)
 
+    def registers(self) -> list[str]:
+        """State arrays of whole numbers, one or more for each unit, whose bits are shifted to make room for what is fresh."""
+        p, found = self.program, []
+        for name, ids in p.small.after.items():
+            if name in p.small.floating or p.orders.get(name, 0) < 1:
+                continue
+            i, own = int(ids.ravel()[0]), int(p.small.inputs[name].ravel()[0])
+            shifts = [k for k in p.graph.reach([i]) if p.graph.op[k].startswith("shift") and own in p.graph.args[k]]
+            if shifts and not p.timeless(i):
+                found.append(name)
+        return found
+
     def _in_turn(self, name: str) -> bool:
         """Whether several entries of an array take the same number."""
         taken = [a for i in np.unique(self.program.small.inputs[name]) for a in self.next[int(i)].fresh]

@@ -54,7 +54,7 @@ class _Noise:
                     bad.append(self._evidence(i, parent, "is one number added to all entries of a matrix"))
                 elif shared:
                     weigh.append(self._evidence(i, parent, "is one number for all neurons: it is not independent"))
-                elif self._overlap(draws):
+                elif self._overlap(draws) or self._between_units(where):
                     weigh.append(self._evidence(i, parent, "is not independent: several neurons share a draw"))
             elif self._scalar(i) and not self._lone(i):
                 continue  # the noise's own scale, as of its norm
@@ -73,6 +73,14 @@ class _Noise:
         if len(draws) <= self.longest and len(different) < len(draws):
             return True
         return sum(map(len, different)) > len(frozenset().union(*different)) or len(different) < min(len(draws), 2)
+
+    def _between_units(self, where: dict[int, int]) -> bool:
+        """Whether one noise is added to variables that are known to belong to several units."""
+        homes: dict[frozenset[int], list[frozenset[int]]] = defaultdict(list)
+        for parent, i in where.items():
+            others = [self.p.homes(a) for a in self.graph.args[parent] if a != i]
+            homes[self.sources(i)].append(frozenset().union(*others))
+        return any(len(same) > 1 and all(same) and not frozenset.intersection(*same) for same in homes.values())
 
     def _scaled(self) -> set[int]:
         """Nodes that are noise, up to a scale that is one number for the whole network."""
