@@ -22,7 +22,7 @@ HOME = Path(__file__).parent.parent / "src"
 CHECKED = sorted(
     ".".join(path.relative_to(HOME).with_suffix("").parts)
     for path in HOME.rglob("*.py")
-    if "Float[" in path.read_text() and path.parent.name != "audit"
+    if "Float[" in path.read_text() and "audit" not in path.parts
 )
 install_import_hook(CHECKED, "typecheck.checker").__enter__()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import recredit
-from recredit.audit.symbolic import SIZES, Polynomial, fit
+from recredit.audit.account.symbolic import SIZES, Polynomial, fit
 from recredit.registry import complete
 from recredit.rules import RULES
 from recredit.studies.repair import repair

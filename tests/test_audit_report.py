@@ -80,7 +80,7 @@ def test_the_paper_says_nothing_of_other_building_blocks_or_other_rules():
 
 
 def test_no_verdict_depends_on_what_the_paper_says():
-    others = [path for path in Path(paper.__file__).parent.glob("*.py") if path.name != "paper.py"]
+    others = [path for path in Path(paper.__file__).parent.rglob("*.py") if path.name != "paper.py"]
     assert len(others) > 3
     for path in others:
         assert not re.search(r"paper\.csv|audit\.paper|import paper", path.read_text())

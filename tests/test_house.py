@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -68,6 +69,19 @@ def test_the_audit_knows_only_the_network_and_the_contract():
     modules = [module for module in FILES if module.split(".")[0] == "audit"]
     assert len(modules) > 8
     assert {name for module in modules for name in imports(FILES[module])} <= {"audit", "network", "rule", "contract"}
+
+
+AUDIT = ["program", "facts", "criteria", "account"]
+"""The audit's rooms, from the jaxpr up; what is measured stands apart, but for the facts that evidence names."""
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if m.count(".") == 2 and m.startswith("audit.")))
+def test_the_audits_rooms_are_entered_one_way(module):
+    below = (
+        AUDIT[: AUDIT.index(module.split(".")[1]) + 1] if module.split(".")[1] in AUDIT else ["program", "facts", "measurement"]
+    )
+    rooms = [name.split(".")[1] for name in re.findall(r"from recredit\.(audit\.\w+)", FILES[module].read_text())]
+    assert set(rooms) <= {*below, "verdicts"}
 
 
 def test_public_names_resolve_and_are_all_that_is_shown_and_bound():

@@ -11,14 +11,14 @@ from types import ModuleType
 
 import jax
 
-from recredit.audit.account import costs, operations, reads
-from recredit.audit.criteria import STRUCTURAL
-from recredit.audit.facts import LARGE, SMALL
-from recredit.audit.graph import TooLargeError
+from recredit.audit.account.operations import costs, operations, reads
+from recredit.audit.criteria.structural import STRUCTURAL
+from recredit.audit.facts.named import Program
+from recredit.audit.facts.neurons import LARGE, SMALL
 from recredit.audit.measurement.verdict import measured
-from recredit.audit.program import Program
-from recredit.audit.pure import check_pure
-from recredit.audit.trace import traced
+from recredit.audit.program.graph import TooLargeError
+from recredit.audit.program.pure import check_pure
+from recredit.audit.program.trace import traced
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation
 from recredit.contract import check_rule, in_a_sentence, returns
 from recredit.rule import AbstractRule

@@ -83,11 +83,13 @@ def table(audits: Sequence[Audit], width: int) -> Group:
 def _findings(audit: Audit, width: int) -> list[Text]:
     """The verdicts of one rule with their evidence, what the paper says, and what the rule costs."""
     said = {each.said.criterion: each for each in compare(audit)}
+    first: dict[Any, str] = {}  # of what is said, the criterion under which it is said in full
     lines = []
     for criterion, cell in audit.cells.items():
         lines.append(Text.assemble(_mark(cell.verdict), " ", (criterion, "bold"), f": {CRITERIA[criterion]}"))
-        lines.append(_wrapped(cell.why, width, 4))
-        for evidence in cell.evidence:
+        full = not cell.evidence or first.setdefault((cell.why, cell.evidence), criterion) == criterion
+        lines.append(_wrapped(cell.why if full else f"As under {first[cell.why, cell.evidence]}.", width, 4))
+        for evidence in cell.evidence if full else ():
             lines.append(Text.assemble("    ", (evidence.operation, "cyan")))
             lines.append(Text(f"      {shown_file(evidence.file)}:{evidence.line}", "dim"))
             if evidence.sentence != cell.why:

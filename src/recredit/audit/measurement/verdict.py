@@ -2,8 +2,8 @@
 
 import math
 
+from recredit.audit.facts.named import Program
 from recredit.audit.measurement.continuity import NotMeasuredError, slope, slopes
-from recredit.audit.program import Program
 from recredit.audit.verdicts import Cell
 from recredit.contract import random_key
 

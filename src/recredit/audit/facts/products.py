@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from recredit.audit.graph import Frames, Graph
+from recredit.audit.program.graph import Frames, Graph
 
 Shape = tuple[int, int, int]  # rows, depth, vectors
 Kind = Literal["matrix–vector product", "matrix–matrix product", "dot product", "sum of outer products"]

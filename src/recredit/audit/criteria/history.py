@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recredit.audit.numbers import ONE
-from recredit.audit.program import Program
+from recredit.audit.facts.named import Program
+from recredit.audit.facts.numbers import ONE
 
 
 @dataclass

@@ -17,9 +17,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental.xla_metadata import set_xla_metadata
 
-from recredit.audit.outside import HOMES, Thing, changed, contents, forget, outside
-from recredit.audit.trace import traced
-from recredit.audit.unfold import programs_of, user_frames
+from recredit.audit.program.outside import HOMES, Thing, changed, contents, forget, outside
+from recredit.audit.program.trace import traced
+from recredit.audit.program.unfold import programs_of, user_frames
 from recredit.contract import in_a_sentence, random_key
 from recredit.rule import AbstractRule
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax import lax
 
-from recredit.audit.graph import Ids
-from recredit.audit.primitives import Primitives, node_array
+from recredit.audit.program.graph import Ids
+from recredit.audit.program.primitives import Primitives, node_array
 
 _MOST_GUESSES = 1_000  # of what unknown indices are
 

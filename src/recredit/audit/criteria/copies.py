@@ -4,8 +4,8 @@ A second network is a loop, over any number of steps: from a number through W, o
 and through a function that is not affine, in whatever order, back to that number. The network's own loop is none of the rule's.
 """
 
-from recredit.audit.products import Product
-from recredit.audit.program import Program
+from recredit.audit.facts.named import Program
+from recredit.audit.facts.products import Product
 from recredit.audit.verdicts import Cell
 
 

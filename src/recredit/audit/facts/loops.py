@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from recredit.audit.facts import Facts
+from recredit.audit.facts.neurons import Facts
 
 
 class Loops(Facts):

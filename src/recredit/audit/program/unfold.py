@@ -8,12 +8,13 @@ import jax
 import jaxlib
 import numpy as np
 
-from recredit.audit.graph import PLAIN, Frame, Frames, Graph, Ids, TooLargeError
-from recredit.audit.indexing import Indexing
-from recredit.audit.opaque import Index, Opaque
-from recredit.audit.primitives import node_array
+from recredit.audit.program.graph import PLAIN, Frame, Frames, Graph, Ids, TooLargeError
+from recredit.audit.program.indexing import Indexing
+from recredit.audit.program.opaque import Index, Opaque
+from recredit.audit.program.primitives import node_array
 
-_SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), os.path.dirname(__file__), "<")
+_AUDIT = os.path.dirname(os.path.dirname(__file__))
+_SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), _AUDIT, "<")
 _LIBRARIES = tuple(os.sep + name + os.sep for name in ("equinox", "jaxtyping", "beartype", "_pytest", "pluggy"))
 MOST_STEPS = 20_000
 _LONGEST = 10_000  # rounds of a loop

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from recredit.audit.graph import Ids
-from recredit.audit.primitives import Primitives, node_array
+from recredit.audit.program.graph import Ids
+from recredit.audit.program.primitives import Primitives, node_array
 
 Index = tuple[int, ...]
 # Of matrices, the last two axes of an array; what stands before them are matrices side by side.

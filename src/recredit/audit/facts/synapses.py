@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recredit.audit.numbers import Entry, Numbers
+from recredit.audit.facts.numbers import Entry, Numbers
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from recredit.audit.graph import Graph, Ids
+from recredit.audit.program.graph import Graph, Ids
 
 
 class Primitives:

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import jax
 
-from recredit.audit.graph import Graph
-from recredit.audit.numbers import Entry
-from recredit.audit.products import Product, products, sums_of
-from recredit.audit.synapses import Synapses
-from recredit.audit.trace import Sizes, example, trace
+from recredit.audit.facts.numbers import Entry
+from recredit.audit.facts.products import Product, products, sums_of
+from recredit.audit.facts.synapses import Synapses
+from recredit.audit.program.graph import Graph
+from recredit.audit.program.trace import Sizes, example, trace
 from recredit.contract import names_of
 from recredit.rule import AbstractRule
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from recredit.audit.copies import second_copy
-from recredit.audit.graph import Ids
-from recredit.audit.history import History
-from recredit.audit.local import changes
-from recredit.audit.noise import noise
-from recredit.audit.program import Program
-from recredit.audit.rates import Rates
+from recredit.audit.criteria.copies import second_copy
+from recredit.audit.criteria.history import History
+from recredit.audit.criteria.local import changes
+from recredit.audit.criteria.noise import noise
+from recredit.audit.criteria.rates import Rates
+from recredit.audit.facts.named import Program
+from recredit.audit.program.graph import Ids
 from recredit.audit.verdicts import Cell, Evidence
 
 Decide = Callable[[Program], Cell]

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from math import prod
 
-from recredit.audit.graph import COMPARE, Graph
-from recredit.audit.products import Product
-from recredit.audit.trace import Trace
+from recredit.audit.facts.products import Product
+from recredit.audit.program.graph import COMPARE, Graph
+from recredit.audit.program.trace import Trace
 
 ONE = -1  # in the place of a node: the constant term of a weighted sum
 Weights = dict[int, float | None]  # of nodes; None: a fixed number that the trace does not show

@@ -2,10 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-from recredit.audit.facts import RATES
-from recredit.audit.graph import COMPARE
-from recredit.audit.numbers import ONE, Weights
-from recredit.audit.program import Program
+from recredit.audit.facts.named import Program
+from recredit.audit.facts.neurons import RATES
+from recredit.audit.facts.numbers import ONE, Weights
+from recredit.audit.program.graph import COMPARE
 
 # rate: a firing rate. neutral: nothing by itself, as the state that is asked about, or noise on top of a rate.
 # mixed: made of rates alone, but by more than leaky integration: to be weighed. no: anything else.

@@ -13,13 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recredit.audit.criteria import starts
-from recredit.audit.facts import ACTIVATIONS
-from recredit.audit.graph import COMPARE, Frame, Frames
-from recredit.audit.program import Program
-from recredit.audit.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
-from recredit.audit.trace import example
-from recredit.audit.unfold import programs_of
+from recredit.audit.account.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
+from recredit.audit.criteria.structural import starts
+from recredit.audit.facts.named import Program
+from recredit.audit.facts.neurons import ACTIVATIONS
+from recredit.audit.program.graph import COMPARE, Frame, Frames
+from recredit.audit.program.trace import example
+from recredit.audit.program.unfold import programs_of
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
 from recredit.contract import names_of
 from recredit.rule import AbstractRule

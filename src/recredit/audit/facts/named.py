@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recredit.audit.facts import LARGE, SMALL
-from recredit.audit.graph import Frame, Frames
-from recredit.audit.loops import Loops
-from recredit.audit.products import Product
+from recredit.audit.facts.loops import Loops
+from recredit.audit.facts.neurons import LARGE, SMALL
+from recredit.audit.facts.products import Product
+from recredit.audit.program.graph import Frame, Frames
 from recredit.audit.verdicts import Evidence
 from recredit.contract import returns
 

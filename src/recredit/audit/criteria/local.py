@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recredit.audit.graph import Ids
-from recredit.audit.program import Program
+from recredit.audit.facts.named import Program
+from recredit.audit.program.graph import Ids
 from recredit.audit.verdicts import Evidence
 
 Index = tuple[int, ...]

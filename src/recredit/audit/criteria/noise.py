@@ -5,7 +5,7 @@ What is noise, and from which draws, is followed through the state: a slow noise
 
 from collections import defaultdict
 
-from recredit.audit.program import Program
+from recredit.audit.facts.named import Program
 from recredit.audit.verdicts import Cell, Evidence
 
 ADDED = ("add", "sub", "select", "sum")

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recredit.audit.graph import MOST_NODES, Frames, Graph, Ids, TooLargeError
-from recredit.audit.unfold import Unfolding, check_steps, user_frames, written
+from recredit.audit.program.graph import MOST_NODES, Frames, Graph, Ids, TooLargeError
+from recredit.audit.program.unfold import Unfolding, check_steps, user_frames, written
 from recredit.contract import Traced, check_finite, example_key, example_step, in_a_sentence, names_of, trace_rule
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Step

@@ -1,0 +1,1 @@
+"""What a rule does, keeps and costs."""

@@ -1,0 +1,1 @@
+"""The structural criteria: what each asks of a traced program."""
