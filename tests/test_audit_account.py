@@ -79,7 +79,7 @@ def test_a_rule_that_passes_needs_no_repair():
 def test_the_page_on_own_rules_shows_what_the_commands_print(tmp_path):
     page = (ROOT / "docs/judge_your_own_rule.md").read_text()
     commands = re.findall(r"^    \.venv/bin/recredit (.+)$", page, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["audit", "audit", "audit", "train"]
+    assert [command.split()[0] for command in commands] == ["audit", "audit", "audit", "train", "audit"]
     commands[3] += f" --steps 100 --seeds 1 --out {tmp_path}"
     told = [
         subprocess.run([sys.executable, "-c", RUN, *c.split()], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -91,3 +91,4 @@ def test_the_page_on_own_rules_shows_what_the_commands_print(tmp_path):
     assert "NodePerturbation fails vi. It passes with baseline=running." in told[1]
     assert "✗" not in told[2].split("fails", 1)[1]
     assert "NodePerturbation" in told[3]
+    assert "passes iv, vi" in told[4]

@@ -158,7 +158,7 @@ def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, str
 
 def _shape(members: list[Sum]) -> Shape:
     rows, vectors, _ = _sides(members)
-    return len(rows), max(map(len, rows)), len(vectors)
+    return len(rows), max(len(line) + len(single) for line, single in rows.items()), len(vectors)
 
 
 def _largest(shapes: list[Shape]) -> Shape:
