@@ -66,6 +66,8 @@ class Rates:
         """Of a weighted sum: a rate if it is of one unit's rates and no weight is below 0, as in a leaky average."""
         atoms = [a for a in form if a != ONE]
         worst = self._together([self._ask(a, asked) for a in atoms])
+        if worst.kind == "neutral" and ONE in form:
+            return RATE  # a leaky average of a constant, as of a unit that is always on
         if worst.kind != "rate":
             return worst
         if any((weight := form[a]) is not None and weight < 0 for a in atoms):

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import Literal
 
 import jax
 
@@ -47,16 +48,16 @@ class Facts(Synapses):
         found = [p for frames, these in small.items() for p in products(these, large.get(frames, []), frames, self._of_layer)]
         return sorted(found, key=lambda p: min(p.sums))
 
-    def _of_layer(self, i: int) -> bool:
-        """Whether a number is a function of one weight of a layer of fixed size."""
+    def _of_layer(self, i: int) -> Literal["fixed", "learned"] | None:
+        """Which weight of a layer of fixed size a number is a function of, if it is of one."""
         entry = self.owner.get(i)
         while not (entry and entry[0] in self.layers):
             args = [a for a in self.graph.args[i] if not self.graph.is_constant(a)]
             if len(args) != 1 or self.graph.op[i] == "sum":
-                return False
+                return None
             i = args[0]
             entry = self.owner.get(i)
-        return True
+        return "fixed" if i in self.fixed else "learned"
 
     @property
     def transmissions(self) -> list[Product]:

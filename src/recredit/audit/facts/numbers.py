@@ -63,7 +63,18 @@ class Numbers:
     @cached_property
     def noisy(self) -> set[int]:
         """Nodes that depend on noise, over any number of steps."""
-        found, more = {i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"}, -1
+        return self._depending({i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"})
+
+    @cached_property
+    def driven(self) -> set[int]:
+        """Nodes that depend on what the network does, over any number of steps."""
+        inputs = {
+            i for i in range(len(self.graph.op)) if self.graph.op[i] == "in" and self.graph.data[i][0].startswith("step.")
+        }
+        return self._depending(inputs)
+
+    def _depending(self, leaves: set[int]) -> set[int]:
+        found, more = set(leaves), -1
         while more != len(found):
             more = len(found)
             found |= {i for i in self.state_nodes if self.following(i) in found}

@@ -13,6 +13,7 @@ from typing import Literal
 from recredit.audit.program.graph import Frames, Graph
 
 Shape = tuple[int, int, int]  # rows, depth, vectors
+Weights = Callable[[int], Literal["fixed", "learned"] | None]  # of a layer of fixed size: which a number is a function of
 Kind = Literal["matrix–vector product", "matrix–matrix product", "dot product", "sum of outer products"]
 
 
@@ -134,11 +135,12 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, strength: Callable[[int], bool]) -> list[Product]:
+def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: Weights) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
-    few vectors side by side are no matrix. But a vector of a few numbers through what is a `strength` is transmitted.
+    few vectors side by side are no matrix. But a vector of a few numbers through what `weights` says to be those of a layer
+    is transmitted, and what multiplies them is multiplied.
     """
     if len(small) != len(large):
         small, large = [[one for group in small for one in group]], [[one for group in large for one in group]]
@@ -152,7 +154,7 @@ def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, str
             pairs = [(_largest(shapes), (_largest(larger), *larger))] * len(members)
         for one, (shape, at) in zip(members, pairs, strict=True):
             grows = tuple(a != b for a, b in zip(shape, at[0], strict=True))
-            found.append(_product(one, frames, grows, at, strength))
+            found.append(_product(one, frames, grows, at, weights))
     return found
 
 
@@ -177,7 +179,7 @@ def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], 
 
 
 def _product(
-    members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], strength: Callable[[int], bool]
+    members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], weights: Weights
 ) -> Product:
     (lines, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
     rows = [line + single for line, single in lines.items()]
@@ -186,10 +188,11 @@ def _product(
     kind: Kind = "dot product"
     if len(rows) > 1:
         kind = "matrix–vector product"
-        layers = [all(strength(i) for line in side for i in line) for side in (rows, vectors)]
-        if not depth_grows and all(layers):
-            kind = "matrix–matrix product" if len(vectors) > 1 else kind
-        elif not depth_grows and not (layers[0] and len(vectors) == 1):
+        kinds = [{weights(i) for line in side for i in line} for side in (rows, vectors)]
+        many = len(vectors) > 1 and rows_grow and vectors_grow
+        if not depth_grows and many and ({"fixed"} in kinds or None not in kinds[0] | kinds[1]):
+            kind = "matrix–matrix product"
+        elif not depth_grows and (None in kinds[0] or len(vectors) > 1):
             kind = "sum of outer products"
         elif len(vectors) > 1 and rows_grow and vectors_grow:
             kind = "matrix–matrix product"

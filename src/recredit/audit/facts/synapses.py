@@ -65,13 +65,13 @@ class Synapses(Numbers):
 
     def _woven(self, before: np.ndarray, after: np.ndarray) -> bool:
         """Whether each entry of an array needs activity that its row alone shares, and some that its column alone shares."""
-        graph, idle = self.graph, {*before.ravel().tolist(), *self.fixed, *self.binary}
+        graph, own = self.graph, set(before.ravel().tolist())
         needed = np.empty(after.shape, object)
         for index in np.ndindex(*after.shape):
             parts, stack = set(), [int(after[index])]
             while stack:
                 k = stack.pop()
-                if k not in parts and not graph.is_constant(k) and k not in idle:
+                if k not in parts and k in self.driven and k not in own:
                     parts.add(k)
                     stack.extend(() if graph.op[k] == "sum" else graph.args[k])
             needed[index] = parts
