@@ -1,6 +1,7 @@
 """What training refuses before its first step, and the audit with it, in one sentence that names both shapes."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import get_args
 
@@ -132,9 +133,10 @@ RULES = {name: (Bad(gradient), f"{GRADIENT} {shown}, {WHERE}") for name, (gradie
 
 def refused(function, pattern):
     """The one sentence with which a call is refused."""
-    with pytest.raises(ValueError, match=pattern) as caught:
+    with pytest.raises(ValueError) as caught:
         function()
     message = str(caught.value)
+    assert re.search(pattern, re.sub(r" \(traced at n = .*\)\.$", ".", message)), message  # the audit says which sizes it takes
     assert "\n" not in message
     assert len(message) < 400
     assert message.endswith((".", "?"))
