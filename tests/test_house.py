@@ -11,7 +11,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import audit_fresh
+import audit_kinds
+import audit_rules
 import pytest
+import respelled
+from test_audit_random import ALL
 
 import recredit
 from recredit import FEEDBACKS, JACOBIANS, RULES, TASKS
@@ -140,6 +145,12 @@ def test_the_page_of_reproduced_runs_says_what_their_files_say():
         verdicts = {(e["task"], v): e["verdict"] for v in said for e in said[v]["claims"] if e["claim"] == claim}
         assert rows[claim] == [verdicts[run] for run in runs]
     assert not any(said[v]["diverged"] for v in said)
+
+
+def test_the_page_on_trust_counts_the_rules_that_the_audit_is_tried_on():
+    page = (ROOT / "docs/how_far_to_trust_the_audit.md").read_text()
+    counts = [len(audit_rules.CASES), len(respelled.PAIRS), len(audit_kinds.CASES), len(ALL), len(audit_fresh.CASES)]
+    assert [int(count) for count in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == counts
 
 
 def test_the_example_of_an_own_rule_runs():
