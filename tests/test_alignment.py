@@ -180,3 +180,17 @@ def test_fixed_w_has_nothing_to_compare_as_driver_or_observer():
     for driver, observer in ((FixedW(), RFLO()), (RFLO(), FixedW())):
         data = run(driver, {"it": observer}).sel(observer="it")
         assert "no step has a gradient" in alignment_line(data.expand_dims("seed"), "driver", "it")
+
+
+class Windows(RFLO):
+    """Of gradients summed over windows."""
+
+    period: int = 6
+    delay: int = 0
+
+
+def test_of_windows_that_never_end_together_the_line_says_so():
+    nothing = alone(compared=[0, 0], not_finite=[0, 0])
+    apart, together = (Windows(), Windows(delay=4)), (Windows(), Windows(period=4, delay=2))
+    assert "their sums, over 6 and 6 steps, never end at the same step" in alignment_line(nothing, "a", "b", apart)
+    assert "no step has a gradient" in alignment_line(nothing, "a", "b", together)

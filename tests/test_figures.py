@@ -108,6 +108,9 @@ def test_observers_have_a_panel_of_their_own(drawn):
     np.testing.assert_allclose(line.get_ydata(), np.nanmean(cosine[0, 0], axis=0), rtol=1e-14)
     assert line.get_color() != figure.axes[0].lines[0].get_color()
     assert "fixed_w beside rflo: never comparable" in words(figure)
+    figure = drawn(data.assign(diverged_at=0 * data.diverged_at))
+    assert "rtrl beside rflo: every seed that could be compared diverged" in words(figure)
+    assert "fixed_w beside rflo: never comparable" in words(figure)
 
 
 def test_many_rules_and_observers_with_long_names_leave_room_for_the_curves(drawn, monkeypatch):

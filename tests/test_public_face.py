@@ -173,6 +173,27 @@ BAD_PARTS = {
     "not RFLO()": (resolve_observers, RFLO()),
     "observers must have different names, not RFLO, RFLO;": (resolve_observers, [RFLO(), RFLO()]),
     "an observer's name must be a word, not 3.": (resolve_observers, {3: "rtrl"}),
+    'rule "RFLO" is unknown; allowed: fixed_w, ': (resolve_rule, "RFLO"),
+    'path/to/file.py:MyRule. Did you mean "kf_rtrl"?': (resolve_rule, "KF-RTRL"),
+    'Did you mean "uoro"?': (resolve_rule, "UORO"),
+    'Did you mean "n"?': (resolve_network, {"N": 3}),
+    'network\'s activation "ReLU" is unknown; allowed: tanh, relu, sigmoid, identity. Did you mean "relu"?': (
+        resolve_network,
+        {"activation": "ReLU"},
+    ),
+    'Did you mean "learning_rate"?': (resolve_optimizer, {"lr": 0.1}),
+    'Did you mean "name"?': (resolve_rule, {"nmae": "rflo"}),
+    "rule f_bptt's window cannot be the word '5': it must be a number": (resolve_rule, {"name": "f_bptt", "window": "5"}),
+    "bug cannot be the word 'true': it must be a number or true/false, without quotes.": (
+        resolve_rule,
+        {"name": "uoro", "published_alpha_bug": "true"},
+    ),
+    "optimizer sgd's learning_rate cannot be the word '0.1'": (resolve_optimizer, {"learning_rate": "0.1"}),
+    "the optimizer must be a number (the learning rate of SGD), a name, a table": (resolve_optimizer, [0.1]),
+    "optimizer noisy_sgd's key must be at most 2,147,483,647, not 1180591620717411303424.": (
+        resolve_optimizer,
+        {"name": "noisy_sgd", "key": 2**70},
+    ),
 }
 
 

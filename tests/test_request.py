@@ -90,6 +90,33 @@ def test_the_same_is_asked_for_in_every_way(way):
     assert (found.seeds, found.out) == (20, Path("results/add-f_bptt-rflo"))
 
 
+@pytest.mark.parametrize("file", ["optimizer = 0.5", "[optimizer]\nlearning_rate = 0.5"])
+@pytest.mark.parametrize("setting", ["", "optimizer=.5", "optimizer.learning_rate=.5"])
+def test_a_number_in_the_place_of_the_optimizer_is_the_learning_rate_of_sgd(file, setting):
+    found = asked(setting, rule=("rflo",)) if setting else asked(file=file, rule=("rflo",))
+    assert found.runs["rflo"].optimizer["learning_rate"] == 0.5
+    assert found.runs["rflo"].optimizer["name"] == "sgd"
+
+
+@pytest.mark.parametrize("file", ['[rule]\nnam = "rflo"', '[rule]\nNmae = "f_bptt"\nwindow = 3', '[observers]\nName = "rtrl"'])
+def test_a_misspelt_name_is_no_label(file):
+    with pytest.raises(ValueError, match=r'label cannot be so like its name\. Did you mean "name"\?$'):
+        asked(file=file)
+
+
+MORE = """
+from recredit.rules.rflo import RFLO
+class Mine(RFLO):
+    def __init__(self, depth=1, *rest, **more):
+        super().__init__()
+"""
+
+
+def test_an_own_rule_may_take_more_than_it_names():
+    Path("own.py").write_text(MORE)
+    assert asked(rule=("own.py",)).runs["Mine"].rule == {"name": "Mine", "depth": 1}
+
+
 def test_a_file_says_all_that_options_say():
     file = 'seeds = 3\nseeds_at_once = 2\nout = "here"\nrule = "rflo"\nobservers = ["rtrl", "uoro"]\nbin = 1e1\nstreams = 2\n'
     options = {"seeds": 3, "seeds_at_once": 2, "out": "here", "rule": ("rflo",), "observers": ("rtrl", "uoro"), "bin": 10}
@@ -145,6 +172,8 @@ REFUSED = {
     "no seeds at once": (["seeds_at_once=0"], {}, "the number of seeds at once must be a whole number of at least 1, not 0"),
     "no folder": (["out=3"], {}, "out must be the name of a folder, not 3"),
     "an empty folder": ([], {"out": ""}, "out must be the name of a folder, not ''"),
+    "no optimizer": (["optimizer=[0.1]"], {}, "the optimizer must be a number (the learning rate of SGD), a name or a table"),
+    "a number in quotes": (['network.n="4"'], {}, "network's n cannot be the word '4': it must be a number"),
     "an unprintable label": (["observers.a[/b]=rtrl"], {}, "cannot be a rule's label"),
 }
 

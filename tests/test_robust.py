@@ -224,6 +224,10 @@ def test_a_thread_that_has_just_ended_does_not_end_its_worker(monkeypatch):
     assert pinned
 
 
+def test_too_many_open_files_are_told_of_in_a_sentence():
+    assert explanation(OSError(errno.EMFILE, os.strerror(errno.EMFILE))).startswith("too many files are open at once; raise")
+
+
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory allocating 108108000000 bytes."
 
 

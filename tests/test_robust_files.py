@@ -57,6 +57,12 @@ def test_what_is_in_the_way_of_results_is_told_of_before_anything_is_computed(ca
     assert OCCUPIED[path] in refused(capfd, *TINY, "--out", "out")
 
 
+@pytest.mark.parametrize("target", ["nowhere/x", "out"])
+def test_a_link_that_leads_nowhere_is_no_folder_for_results(capfd, no_computing, target):
+    Path("out").symlink_to(target)
+    assert "cannot write to the folder out: it is a link that leads nowhere." in refused(capfd, *TINY, "--out", "out")
+
+
 def test_a_folder_in_the_place_of_a_cell_is_told_of_before_anything_is_computed(capfd, no_computing, monkeypatch):
     monkeypatch.setattr("recredit.runs.scheduler.cell_path", lambda folder, *_: folder / "cells" / "a.nc")
     Path("out/cells/a.nc").mkdir(parents=True)

@@ -18,10 +18,17 @@ LARGEST, SMALLEST = 3.4028235e38, 1.1754944e-38  # numbers of 32 bits
 T = TypeVar("T")
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """' Did you mean "x"?' for the closest allowed name, or ''."""
-    close = difflib.get_close_matches(str(name)[:100], list(allowed), n=1, cutoff=0.5)
-    return f' Did you mean "{close[0]}"?' if close else ""
+def nearest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str:
+    """' Did you mean "x"?' for the closest allowed name, whatever its case and dashes, or the one of these initials, or ''."""
+    written = {_alike(each): each for each in allowed}
+    initials = {"".join(word[:1] for word in key.split("_")): key for key in written}
+    close = difflib.get_close_matches(_alike(str(name)[:100]), written, n=1, cutoff=cutoff)
+    found = close[0] if close else initials.get(_alike(str(name)))
+    return f' Did you mean "{written[found]}"?' if found else ""
+
+
+def _alike(name: str) -> str:
+    return name.casefold().replace("-", "_")
 
 
 def brief(given: object) -> str:

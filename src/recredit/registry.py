@@ -3,14 +3,14 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import optax
 import pydantic
 
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
-from recredit.errors import brief, check_choice, check_range, nearest, plain, real_file, user_path, way_out
+from recredit.errors import brief, check_choice, check_count, check_range, nearest, plain, real_file, user_path, way_out
 from recredit.network import Network
 from recredit.own_files import is_file, last_line, load
 from recredit.rule import AbstractRule
@@ -55,6 +55,8 @@ def _checked(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         for key, value in settings.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 what, default = f"optimizer {name}'s {key}", parameters[key].default
+                if key == "key":
+                    check_count(what, value, 0)
                 if key in _BELOW_1 and (default is None or default < 1) and not 0 <= value < 1:
                     raise ValueError(f"{what} must lie in [0, 1), not {value!r}.")
                 check_range(what, value, least=0)
@@ -86,7 +88,8 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     table = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
     if not isinstance(table.get("name"), str):
         given_was = "" if given is None else f"; given was {brief(given)}"
-        raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.")
+        meant = next(filter(None, (nearest(key, ["name"], 0.7) for key in table if key != "name")), "")
+        raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.{meant}")
     check_choice(what, table["name"], registry)
     parameters = settings_of(registry[table["name"]])
     settings = {key: value for key, value in table.items() if key != "name"}
@@ -112,7 +115,9 @@ def settings_of(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         kinds = get_type_hints(make_it, include_extras=True)  # a class's fields; its signature has what converters take
     except NameError:  # a file of the user's own that imports names for the type checker only
         kinds = {}
-    return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in inspect.signature(make_it).parameters.items()}
+    parameters = inspect.signature(make_it).parameters
+    named = {key: p for key, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in named.items()}
 
 
 def _value(what: str, kind: Any, given: Any) -> Any:
@@ -120,11 +125,18 @@ def _value(what: str, kind: Any, given: Any) -> Any:
         name, registry = BLOCKS[kind]
         return complete(name, registry, _describe(registry, given) if isinstance(given, kind) else given)
     given = plain(given)
+    if isinstance(given, str) and get_origin(kind) is Literal:
+        check_choice(what, given, get_args(kind))
     if given is None or isinstance(given, bool | int | float | str):
         try:
-            return pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(
+            value = pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(
                 given, strict=isinstance(given, bool)
             )
+            if isinstance(given, str) and type(value) in (bool, int, float):
+                raise ValueError(
+                    f"{what} cannot be the word {brief(given)}: it must be a number or true/false, without quotes."
+                )
+            return value
         except pydantic.ValidationError as error:
             raise ValueError(f"{what} cannot be {brief(given)}: {error.errors()[0]['msg'].lower()}.") from None
         except pydantic.PydanticSchemaGenerationError:
@@ -230,18 +242,30 @@ def resolve_network(given: Any) -> Network:
 
 def resolve_optimizer(given: Any) -> optax.GradientTransformation:
     """The optimiser that is meant: as `resolve` has it, or SGD, at a rate that is given as a number. None: SGD at 1e-4."""
-    rate = 1e-4 if given is None else plain(given)
-    if isinstance(rate, int | float) and not isinstance(rate, bool):
-        given = {"learning_rate": rate}
-    if isinstance(given, str | Mapping):
-        return make(optimizers(), complete_optimizer(given))
-    return resolve("optimizer", optax.GradientTransformation, optimizers(), given)
+    given = plain(given)
+    if given is None or (isinstance(given, str | Mapping | int | float) and not isinstance(given, bool)):
+        return make(optimizers(), complete_optimizer({} if given is None else given))
+    try:
+        return resolve("optimizer", optax.GradientTransformation, optimizers(), given)
+    except TypeError as error:
+        raise TypeError(str(error).replace("be a name,", "be a number (the learning rate of SGD), a name,", 1)) from None
 
 
 def complete_optimizer(given: Any) -> dict[str, Any]:
-    """`complete` for an optimiser: SGD if no name is given, at a learning rate of 1e-4 if none is."""
-    table = {"name": given} if isinstance(given, str) else given
-    table = {"name": "sgd", "learning_rate": 1e-4, **table} if isinstance(table, Mapping) else table
+    """`complete` for an optimiser: SGD if no name is given, at a learning rate of 1e-4 if none is; a number is SGD's rate."""
+    given = plain(given)
+    if isinstance(given, str):
+        table = {"name": given}
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        table = {"learning_rate": given}
+    elif isinstance(given, Mapping):
+        table = given
+    else:
+        raise ValueError(
+            "the optimizer must be a number (the learning rate of SGD), a name or a table such as "
+            f'{{"name": "sgd"}}, not {brief(given)}.'
+        )
+    table = {"name": "sgd", "learning_rate": 1e-4, **table}
     complete_table = complete("optimizer", optimizers(), table)
     check_range("the learning rate", complete_table["learning_rate"], least=0)
     return complete_table

@@ -17,6 +17,7 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     asked = request(config, options, settings)
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
+    built = {label: run.build() for label, run in asked.runs.items()}
     folder = writable_folder(asked.out, ("run.nc", "loss.png"))
     compute_runs(folder, {f"{name}: {rule}": run for rule, run in asked.runs.items()}, range(asked.seeds), asked.seeds_at_once)
     data = combined(folder, asked.runs, range(asked.seeds))
@@ -32,6 +33,7 @@ def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequenc
     if advice := task.advice():
         console.print(advice)
     for observer in any_run.observers:
-        for rule in asked.runs:
-            console.print(alignment_line(data.sel(rule=rule, observer=observer), rule, observer), markup=False)
+        for rule, (driver, _, _, watching) in built.items():
+            pair = data.sel(rule=rule, observer=observer)
+            console.print(alignment_line(pair, rule, observer, (driver, watching[observer])), markup=False)
     console.out(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.")

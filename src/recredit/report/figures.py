@@ -146,7 +146,7 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     _draw_losses(panels[0], shown(data.loss, task), lost, loss_levels(task), itertools.cycle(CHOSEN))
     panels[0].set_ylabel(loss_unit(task))
     if aligned:
-        _draw_alignment(panels[1], data.cosine.where(~lost))
+        _draw_alignment(panels[1], data.cosine, lost)
     lines = sum(_draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
     figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -172,13 +172,17 @@ def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
     return f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
-def _draw_alignment(axes: Axes, cosine: xr.DataArray) -> None:
-    """The cosine (rule, observer, seed, step) of each observer's gradient with that of the rule that drives."""
-    cosine = cosine.transpose("rule", "observer", "seed", "step")
+def _draw_alignment(axes: Axes, cosine: xr.DataArray, lost: xr.DataArray) -> None:
+    """The cosine (rule, observer, seed, step) of each observer's gradient with that of the driver, of seeds not `lost`."""
+    compared = cosine.notnull().any(("seed", "step"))
+    cosine = cosine.where(~lost).transpose("rule", "observer", "seed", "step")
     looks = itertools.islice(itertools.cycle(CHOSEN), cosine.sizes["rule"], None)  # other colours than the losses have
     for values, look in zip([each for of_rule in cosine for each in of_rule], looks, strict=False):
         label = f"{values.observer.values} beside {values.rule.values}"
-        _draw_line(axes, values, look, label if values.notnull().any() else f"{label}: never comparable")
+        if not values.notnull().any():
+            ever = compared.sel(rule=values.rule, observer=values.observer)
+            label += ": every seed that could be compared diverged" if ever else ": never comparable"
+        _draw_line(axes, values, look, label)
     axes.axhline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     axes.set_ylabel("cosine of the gradients")
     axes.set_ylim(min(-0.05, axes.get_ylim()[0]), 1.05)

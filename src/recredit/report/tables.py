@@ -1,5 +1,6 @@
 """The tables at the end of a run."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recredit.rule import AbstractRule
 from recredit.studies.final_loss import DIVERGED_MEANS
 
 NARROW = 16  # columns: what wraps may be squeezed to it
@@ -47,13 +49,17 @@ def _plain(cell: Any) -> str:
     return cell.plain if isinstance(cell, Text) else str(cell)
 
 
-def alignment_line(data: xr.Dataset, driver: str, observer: str) -> str:
-    """How an observer's gradients lay to the driver's over a run, in words; `data` is of these two alone, (seed, step)."""
+def alignment_line(data: xr.Dataset, driver: str, observer: str, rules: tuple[AbstractRule, AbstractRule] | None = None) -> str:
+    """How an observer's gradients lay to the driver's over a run, in words; `data` is of these two alone, (seed, step), and so
+    are the `rules`, which say whether there could be anything to compare."""
     compared, lost = int(data.compared.sum()), int(data.not_finite.sum())
     mean = {name: float((data[name] * data.compared).sum()) / max(compared, 1) for name in ("cosine", "norm_ratio")}
     found = f"mean cosine {mean['cosine']:.3f}, norm {mean['norm_ratio']:.3g} times as large"
     if not compared:
         found = "no step has a gradient of both to compare"
+        if rules and (rules[0].delay - rules[1].delay) % math.gcd(rules[0].period, rules[1].period):
+            sizes = " and ".join(str(rule.period) for rule in rules)
+            found = f"their sums, over {sizes} steps, never end at the same step, so that none can be compared"
     if lost:
         first = int(data.not_finite_at.where(data.not_finite_at >= 0).min())
         left = f"{lost:,} of {compared + lost:,} comparisons are left out"

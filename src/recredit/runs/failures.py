@@ -1,5 +1,6 @@
 """What ends a computation, in one sentence that says what to do."""
 
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ def explanation(error: BaseException) -> str:
         size = re.search(r"allocating (\d+) bytes", text)
         wanted = f" ({int(size[1]) / 1e9:.3g} GB at once)" if size else ""
         return f"there is not enough memory{wanted}; {LOWER}."
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open at once; raise the limit, as ulimit -n 1024 does."
     if isinstance(error, ImportError):
         return f"recredit cannot be started, since something that it needs cannot be imported: {text}."
     return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

@@ -1,5 +1,6 @@
 """What a command asks for: a TOML file, options, and settings PATH=VALUE, put together into runs."""
 
+import contextlib
 import hashlib
 import inspect
 import re
@@ -107,6 +108,8 @@ def parse(setting: str, like: str = "rule.window=20") -> tuple[Keys, Any]:
     except tomllib.TOMLDecodeError:
         table = {"value": []}
     value = table["value"][0] if len(table["value"]) == 1 else text.strip()
+    with contextlib.suppress(ValueError, TypeError):
+        value = float(value) if value == text.strip() else value  # .5 and 1. are numbers, though not TOML's
     if isinstance(value, dict):
         raise ValueError(f'"{setting}" gives several settings at once; write each by itself, as in {like}.')
     return keys[:-1] if len(keys) > 1 and keys[-1] == "name" else keys, value  # rule.name=rflo is rule=rflo
@@ -167,6 +170,8 @@ def _rules(given: Any) -> dict[str, dict[str, Any]]:
     """
     alone = not isinstance(given, Mapping) or isinstance(given.get("name"), str)
     found: dict[str, dict[str, Any]] = {}
+    if not alone and (meant := next(filter(None, (nearest(key, ["name"], 0.7) for key in given)), "")):
+        raise ValueError(f"{', '.join(given)}: a rule's label cannot be so like its name.{meant}")
     for key, each in [(None, each) for each in _listed(given)] if alone else given.items():
         rule = {"name": each} if isinstance(each, str) else each
         if not isinstance(rule, Mapping) or not isinstance(rule.get("name"), str):

@@ -29,7 +29,8 @@ def writable_folder(folder: Path, files: Iterable[str] = ()) -> Path:
         try:
             each.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+            broken = "it is a link that leads nowhere" if each.is_symlink() and not each.exists() else "it is a file"
+            why = broken if isinstance(error, FileExistsError) else error.strerror
             raise ValueError(f"cannot write to the folder {each}: {why}.") from None
         for name in names:
             check_writable(each / name)
