@@ -12,7 +12,7 @@ from audit_kinds.case import Plain, Recurrent, Traced, credit, gated, influence,
 # Kind 9, refused by name: zeros and ones, or signs, that someone drew are hidden state like other numbers. The twins' patterns
 # are made by the rule itself from n alone, or drawn in init and kept.
 
-SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], size=(40, 60))
+SIGNS = np.random.default_rng(9).choice([-1.0, 1.0], size=(40, 60))
 WIRING = np.random.default_rng(1).integers(0, 2, size=(40, 60))
 TABLES = SimpleNamespace(shuffled=np.eye(40)[np.random.default_rng(2).permutation(40)])
 
