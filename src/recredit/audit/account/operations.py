@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from recredit.audit.account.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.criteria.structural import starts
 from recredit.audit.facts.named import Program
-from recredit.audit.facts.neurons import ACTIVATIONS
-from recredit.audit.program.graph import COMPARE, Frame, Frames
+from recredit.audit.program.graph import COMPARE, PLAIN, Frame, Frames
 from recredit.audit.program.trace import example
 from recredit.audit.program.unfold import programs_of
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
@@ -166,7 +165,7 @@ def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tupl
     if op == "noise":
         drawn = {k for i in nodes for k in p.parents.get(i, [])} & p.random
         return [("noise draw", p.label(drawn or nodes), frames)]
-    if op in ACTIVATIONS:
+    if p.function_of(first) and op in PLAIN and len(args) == 1:
         return [("activation function", f"{op}({p.label((graph.args[i][0] for i in nodes), frames)})", frames)]
     if op == "mul":
         left, right = ({graph.args[i][k] for i in nodes} for k in (0, 1))

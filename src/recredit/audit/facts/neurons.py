@@ -1,4 +1,4 @@
-"""What the criteria ask about a traced rule: what is stored, what is random, what belongs to which neuron."""
+"""Which products a traced rule makes, and whose each of its numbers is: a neuron's, a synapse's, the population's."""
 
 import inspect
 import math
@@ -19,9 +19,6 @@ from recredit.rule import AbstractRule
 SMALL: Sizes = (5, 2, 3)
 LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that what does not grow shows
 RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # error: error neurons
-ACTIVATIONS = {"tanh", "logistic", "erf", "exp", "expm1", "log1p", "atan", "clamp", "sinh", "cosh", "sin", "cos"}
-
-
 ROUNDS = 12  # of following the state, at most
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from recredit.audit.program.graph import Frames, Graph
 
 Shape = tuple[int, int, int]  # rows, depth, vectors
-Weights = Callable[[int], Literal["fixed", "learned"] | None]  # of a layer of fixed size: which a number is a function of
+WeightsOf = Callable[[int], Literal["fixed", "learned"] | None]  # of a layer of fixed size: which a number is a function of
 Kind = Literal["matrix–vector product", "matrix–matrix product", "dot product", "sum of outer products"]
 
 
@@ -135,7 +135,7 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: Weights) -> list[Product]:
+def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: WeightsOf) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
@@ -179,7 +179,7 @@ def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], 
 
 
 def _product(
-    members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], weights: Weights
+    members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], weights: WeightsOf
 ) -> Product:
     (lines, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
     rows = [line + single for line, single in lines.items()]
