@@ -1,8 +1,11 @@
 import gc
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 # The tests compile far more than they compute, so XLA compiles them in a quarter of the time, in this process alone: commands
@@ -29,3 +32,18 @@ install_import_hook(CHECKED, "typecheck.checker").__enter__()
 # Tracing makes many long-lived objects: looking for cycles among them as often as Python does costs a twentieth of the time.
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    """A SLURM of one node with two processors, this machine, for the commands of this session (sbatch, squeue, scancel)."""
+    missing = [each for each in ("slurmctld", "slurmd", "munged", "sbatch") if not shutil.which(each)]
+    if missing or os.geteuid() != 0:
+        why = f"{', '.join(missing)} is not installed" if missing else "only root can start its daemons"
+        pytest.skip(f"no SLURM can be started here: {why}")
+    folder, scripts = tmp_path_factory.mktemp("slurm"), Path(__file__).parent / "slurm"
+    subprocess.run([scripts / "start.sh", folder], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        yield folder
+    subprocess.run([scripts / "stop.sh", folder], check=True)
