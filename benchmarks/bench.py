@@ -23,7 +23,8 @@ import report
 from workers import Workers
 
 from recredit.rules import RULES
-from recredit.runs.scheduler import FAST, cores
+from recredit.runs.processes import cores
+from recredit.runs.scheduler import FAST
 
 HERE = Path(__file__).parent
 BRAINTRACE = HERE / ".venv"

@@ -1,26 +1,24 @@
 """What `recredit audit` does: make the rules, audit them, print what was found."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 
-from recredit.audit import audit
 from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
-from recredit.registry import Registry, complete, find_rule, make
+from recredit.registry import Registry, make
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.rules import RULES
 from recredit.runs.request import assign, given_once, parse
 from recredit.runs.store import check_writable
+from recredit.studies.audits import audits, chosen
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
 from recredit.testing import check_criteria, not_passed
-
-jax.config.update("jax_platforms", "cpu")  # where rounding is the same on every machine
 
 FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
     "json": as_json,
@@ -31,6 +29,7 @@ FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
 
 
 def run_audit(
+    pool: Executor | None,
     rules: Sequence[str],
     settings: Sequence[str],
     form: Format,
@@ -41,8 +40,9 @@ def run_audit(
 ) -> None:
     """Audit the rules with these settings, all those of the registry if none is named, and print the verdicts.
 
-    `mend`: print what would mend them instead. `as_test`: print what does not pass of these criteria instead, and end the
-    process with exit code 1 if anything does not. `slopes`: also draw the continuity measurement to this file.
+    `pool`: where to audit them; None: in this process. `mend`: print what would mend them instead. `as_test`: print what does
+    not pass of these criteria instead, and end the process with exit code 1 if anything does not. `slopes`: also draw the
+    continuity measurement to this file.
     """
     if explained is not None and (rules or form != "table"):
         raise ValueError(f"--explain {explained} stands alone, but for --with; json and html hold the operations as well.")
@@ -58,29 +58,24 @@ def run_audit(
     given: dict[str, Any] = {}
     for keys, value in given_once(parse(setting, "jacobian=learned") for setting in settings).items():
         assign(given, keys, value)
-    chosen = [explained] if explained is not None else dict.fromkeys(rules) or RULES
-    made = [_made(spec, given) for spec in chosen]
+    specs = [explained] if explained is not None else [*dict.fromkeys(rules)] or [*RULES]
     if mend:
-        _mend(made)
+        _mend([chosen(spec, given) for spec in specs])
         return
-    audits = []
+    written = f" ({', '.join(settings)})" if settings else ""
     with plain_console(stderr=True).status("") as status:
-        for name, registry, settings_of in made:
-            rule = make(registry, settings_of)
-            called = f"{name} ({', '.join(settings)})" if settings else name
-            status.update(f"Auditing {called}")
-            audits.append(audit(rule, name=called, measure="ii-continuous" in asked))
+        found = audits(specs, given, written, "ii-continuous" in asked, pool, lambda name: status.update(f"Auditing {name}"))
     console = _console()
     if as_test:
-        _test(audits, asked)
+        _test(found, asked)
     elif form != "table":
-        console.out(FORMATS[form](audits), highlight=False)
+        console.out(FORMATS[form](found), highlight=False)
     else:
-        console.print(table(audits, console.width) if explained is None else explain(audits[0], console.width))
+        console.print(table(found, console.width) if explained is None else explain(found[0], console.width))
     if slopes:
         from recredit.report.figures import draw_slopes  # here, so that a refusal need not wait for matplotlib
 
-        draw_slopes(audits, slopes)
+        draw_slopes(found, slopes)
 
 
 def _test(audits: Sequence[Audit], asked: tuple[str, ...]) -> None:
@@ -113,12 +108,3 @@ def _console() -> Console:
     if not console.is_terminal or not console.width:
         console.width = 10_000
     return console
-
-
-def _made(spec: str, given: dict[str, Any]) -> tuple[str, Registry, dict[str, Any]]:
-    """A rule's name, the registry that it is in, and its complete settings."""
-    name, kind = find_rule(spec)
-    registry = {**RULES, name: kind}
-    if "name" in given:
-        raise ValueError(f'rule {name} has no setting "name"; rules are named before --with.')
-    return name, registry, complete("rule", registry, {"name": name, **given})

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recredit.runs.failures import ended
+from recredit.runs.processes import cores
 from recredit.runs.settings import Run
 from recredit.runs.store import cell_path, check_writable, read_cell
 
@@ -37,11 +38,6 @@ class Job:
 
 
 Progress = Callable[[Job, int], None]  # called with the steps newly done
-
-
-def cores() -> list[int]:
-    """The cores this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 class Worker:

@@ -1,12 +1,13 @@
 """What a rule does, keeps, reads and costs."""
 
+import contextlib
 import itertools
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
-from functools import reduce
+from functools import cache, reduce
 from math import prod
 from typing import Any
 
@@ -26,25 +27,36 @@ from recredit.rule import AbstractRule
 UNKNOWN = "not a polynomial in n, n_in, n_out"
 
 
-class _Sizes(dict[Sizes, Any]):
-    """A rule's program at the sizes that are asked for: the arrays of its state and what it multiplies; None where it fails."""
+class _Sizes:
+    """A rule's program at the sizes that are asked for, as far as it runs at these: a rule may ask for others."""
 
     def __init__(self, rule: AbstractRule):
         self.rule = rule
+        self._at = cache(example)
+        self._begun = cache(lambda sizes: jax.eval_shape(rule.init, self._at(sizes)[0], self._at(sizes)[2]))
 
-    def __missing__(self, sizes: Sizes) -> Any:
-        net, step, key = example(sizes)
-        try:
-            state = jax.eval_shape(self.rule.init, net, key)
-            update = jax.make_jaxpr(self.rule.update)(net, step, state, key)
-            self[sizes] = state, jax.tree.leaves(state), _counts(update.jaxpr)
-        except Exception:  # a rule may ask for other sizes
-            self[sizes] = None
-        return self[sizes]
+    def states(self, choice: Iterable[Sizes]) -> dict[Sizes, Any]:
+        """Its state (shapes) at each."""
+        return self._each(choice, self._begun)
 
-    def each(self, choice: Iterable[Sizes], value: Callable[..., Any]) -> dict[Sizes, Any]:
-        """The values for the sizes of a choice at which the rule runs."""
-        return {sizes: value(*self[sizes]) for sizes in choice if self[sizes] is not None}
+    def leaves(self, choice: Iterable[Sizes]) -> dict[Sizes, list[Any]]:
+        """The arrays of its state (shapes) at each."""
+        return {sizes: jax.tree.leaves(state) for sizes, state in self.states(choice).items()}
+
+    def counts(self, choice: Iterable[Sizes]) -> dict[Sizes, list[tuple[int, ...]]]:
+        """What its update multiplies at each."""
+        return self._each(choice, self._counted)
+
+    def _counted(self, sizes: Sizes) -> list[tuple[int, ...]]:
+        net, step, key = self._at(sizes)
+        return _counts(jax.make_jaxpr(self.rule.update)(net, step, self._begun(sizes), key).jaxpr)
+
+    def _each(self, choice: Iterable[Sizes], value: Callable[[Sizes], Any]) -> dict[Sizes, Any]:
+        found = {}
+        for sizes in choice:
+            with contextlib.suppress(Exception):  # the rule's own
+                found[sizes] = value(sizes)
+        return found
 
 
 def costs(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str, str]:
@@ -56,11 +68,11 @@ def costs(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str, str]:
 
 
 def _state(at: _Sizes) -> tuple[tuple[StateLeaf, ...], str]:
-    arrays = at.each(AFFINE_SIZES, lambda state, arrays, counts: arrays)
+    arrays = at.leaves(AFFINE_SIZES)
     if len(set(map(len, arrays.values()))) > 1:  # the number of arrays grows
-        return (), _fitted(at.each(SIZES, lambda state, arrays, counts: sum(a.size for a in arrays)), 4)
+        return (), _fitted({sizes: sum(a.size for a in found) for sizes, found in at.leaves(SIZES).items()}, 4)
     leaves, total = [], Polynomial()
-    tree, *_ = next(iter(at.values()))
+    tree = next(iter(at.states(AFFINE_SIZES).values()))
     for k, name in enumerate(names_of(tree, "state")):
         same = {sizes: found[k] for sizes, found in arrays.items()}
         first = next(iter(same.values()))
@@ -82,7 +94,7 @@ def _axis(at: _Sizes, leaf: int, axis: int, values: dict[Sizes, int]) -> Polynom
     """A dimension as a polynomial: affine, or, as of a flattened matrix, of degree 2."""
     if (found := fit([*values], [*values.values()], 1)) is not None:
         return found
-    more = at.each(SIZES, lambda state, arrays, counts: arrays[leaf].shape[axis])
+    more = {sizes: arrays[leaf].shape[axis] for sizes, arrays in at.leaves(SIZES).items()}
     return fit([*more], [*more.values()], 3)
 
 
@@ -92,7 +104,7 @@ def _fitted(values: dict[Sizes, int], degree: int) -> str:
 
 
 def _multiplications(at: _Sizes) -> str:
-    counted = at.each(AFFINE_SIZES, lambda state, arrays, counts: counts)
+    counted = at.counts(AFFINE_SIZES)
     total = Polynomial()
     if len(set(map(len, counted.values()))) == 1:
         for same in zip(*counted.values(), strict=True):
@@ -104,7 +116,7 @@ def _multiplications(at: _Sizes) -> str:
             total += _product(dims)
         else:
             return str(total)
-    return _fitted(at.each(SIZES, lambda state, arrays, counts: sum(map(prod, counts))), 4)
+    return _fitted({sizes: sum(map(prod, counts)) for sizes, counts in at.counts(SIZES).items()}, 4)
 
 
 def _counts(jaxpr: Any, times: tuple[int, ...] = ()) -> list[tuple[int, ...]]:

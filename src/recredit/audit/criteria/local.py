@@ -112,7 +112,7 @@ class _Change:
 
     def _felt(self, i: int) -> bool:
         """Whether a number depends on what the network does, not on a clock alone."""
-        return any(self.graph.op[k] == "in" and self.graph.data[k][1] != () for k in self.graph.reach([i]))
+        return not self.p.timeless(i)
 
     def _frames(self, i: int, at: int) -> Any:
         for node in (at, i):

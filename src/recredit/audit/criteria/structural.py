@@ -1,5 +1,6 @@
 """The structural criteria, one function each: what the trace shows, and the operation that decides it."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ def _growth(order: int) -> str:
     return f"O(n{dict(zip(range(1, 6), ('', '²', '³', '⁴', '⁵'), strict=True)).get(order, f'^{order}')})"
 
 
+@functools.lru_cache(maxsize=1)  # `vectors` asks for it again
 def locality_time(p: Program) -> Cell:
     """State entries that hand earlier values on, or keep them."""
     evidence, history = [], History(p)

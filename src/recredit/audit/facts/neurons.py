@@ -63,7 +63,14 @@ class Facts(Synapses):
 
     def timeless(self, i: int) -> bool:
         """Whether a number depends on single numbers of the state alone, as on a clock."""
-        return all(self.graph.data[k][1] == () for k in self.graph.reach([i]) if self.graph.op[k] == "in")
+        graph, found = self.graph, self._timeless
+        for k in range(len(found), i + 1):  # arguments have lower numbers
+            found.append(graph.data[k][1] == () if graph.op[k] == "in" else all(found[a] for a in graph.args[k]))
+        return found[i]
+
+    @cached_property
+    def _timeless(self) -> list[bool]:
+        return []
 
     def parts(self, i: int, through: Callable[[int], bool]) -> set[int]:
         """The numbers that a number is made of, opened up as far as `through` says; what synapses transmit is not opened."""
@@ -99,7 +106,7 @@ class Facts(Synapses):
         if entry is None or not self.is_matrix(entry[0]):
             return None
         own = int(self.small.inputs[entry[0]][entry[1]])
-        if self.graph.op[i] != "in" and own not in self.graph.reach([i]):
+        if self.graph.op[i] != "in" and own not in self.kept:
             return None
         # Beside a matrix that is stored flat may stand numbers of the whole network.
         apart = len(entry[1]) == 1 and own not in self.fixed and not self.homes(own)

@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from math import prod
+from operator import or_
 
 from recredit.audit.facts.products import Product
 from recredit.audit.program.graph import COMPARE, Graph
@@ -13,6 +14,7 @@ ONE = -1  # in the place of a node: the constant term of a weighted sum
 Weights = dict[int, float | None]  # of nodes; None: a fixed number that the trace does not show
 Entry = tuple[str, tuple[int, ...]]
 MOST = 64  # terms of a sum, or alternatives of a number, that are told apart
+AT_ONCE = 512  # entries that are followed together
 SUMS = ("add", "sub", "neg", "sum", "mul", "div")
 
 
@@ -33,6 +35,18 @@ class Numbers:
     def state_nodes(self) -> list[int]:
         """The nodes of all entries of the state."""
         return [int(i) for name in self.small.after for i in self.small.inputs[name].ravel().tolist()]
+
+    @cached_property
+    def kept(self) -> set[int]:
+        """The entries of the state whose next value depends on what they were."""
+        states, found = {i: self.following(i) for i in self.state_nodes}, set()
+        for first in range(0, len(states), AT_ONCE):
+            marks = {i: 1 << k for k, i in enumerate([*states][first : first + AT_ONCE])}
+            leads: list[int] = []  # of each node, the entries that lead to it, a bit each
+            for i, args in enumerate(self.graph.args):  # arguments have lower numbers
+                leads.append(reduce(or_, (leads[a] for a in args), marks.get(i, 0)))
+            found.update(i for i, mark in marks.items() if leads[states[i] or 0] & mark)
+        return found
 
     @cached_property
     def fixed(self) -> set[int]:

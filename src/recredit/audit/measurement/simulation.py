@@ -12,7 +12,7 @@ no larger than gradual ones are is taken for gradual: at a bound, the last part 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import jax
@@ -51,8 +51,8 @@ class Simulation:
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """The compiled run; see `_run`. It is short: to compile it well would take longer."""
-        return jax.jit(self._run, compiler_options={"xla_backend_optimization_level": "0"})
+        """The compiled run; see `_run`."""
+        return jax.jit(self._run, compiler_options=_quick())
 
     def _run(
         self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, before: list[Any], width: Any, held: Any,
@@ -162,6 +162,18 @@ class Simulation:
             for point, leaf in self.scales.points.items()
             if leaf in self.matrices and point in self.program.after(self._draws, self._cut - self._points(leaf))
         }
+
+
+@cache
+def _quick() -> dict[str, Any]:
+    """Options that compile quickly: a run is so short that to compile it well would take longer."""
+    least: dict[str, Any] = {"xla_backend_optimization_level": "0"}
+    less = least | {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda: 0, compiler_options=less).lower().compile()
+    except jax.errors.JaxRuntimeError:  # a version of XLA that has no such option
+        return least
+    return less
 
 
 def _flat(arrays: list[Any]) -> Any:

@@ -170,8 +170,8 @@ class Unfolding(Indexing, Opaque):
             for index, i in np.ndenumerate(after):
                 reached = graph.reach((int(i), int(end[index[: end.ndim]])))
                 leads[place[int(before[index])], [place[k] for k in reached if k in place]] = 1
-        for _ in range(len(flat).bit_length()):  # within twice as many
-            leads = np.minimum(leads @ leads, 1)
+        while not np.array_equal(more := np.minimum(leads @ leads, 1), leads):  # within twice as many
+            leads = more
 
         def read(k: int, index: Index) -> list[Ids]:
             return [np.array(flat)[np.flatnonzero(leads[place[int(marks[first + k][index])]])]]
