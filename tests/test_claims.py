@@ -8,8 +8,8 @@ import pytest
 import scipy.stats
 import xarray as xr
 
+from recredit.runs.final_loss import averaged, final_loss
 from recredit.studies.claims import CLAIMS, compare, judge
-from recredit.studies.final_loss import averaged, final_loss
 
 # Final losses for which each of the paper's sentences is true, in the paper's order.
 TRUE = {"fixed-W": 0.60, "BPTT": 0.46, "RTRL": 0.46, "RFLO": 0.50, "DNI": 0.49, "DNI(b)": 0.51}

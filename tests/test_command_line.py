@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 from recredit.cli.main import main
+from recredit.runs.identity import precision, versions
 from recredit.studies import fig1
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -296,7 +297,7 @@ def cells(folder):
 def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(capfd, tmp_path):
     folder = tmp_path / "results" / "add-rflo"
     succeeds(*training(seeds="2"))
-    assert sorted(path.name for path in folder.iterdir()) == ["cells", "loss.png", "run.nc"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cells", "lock", "loss.png", "run.nc"]
     first, before = xr.load_dataset(folder / "run.nc"), cells(folder)
     assert (first.rule.values.tolist(), first.seed.values.tolist()) == (["rflo"], [0, 1])
     assert json.loads(first.attrs["runs"])["rflo"]["network"]["n"] == 4
@@ -351,7 +352,8 @@ def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
 @pytest.mark.slow
 def test_fig1_writes_figure_curves_and_claims(tmp_path):
     succeeds("fig1", "--seeds", "2", "--steps", "400", "--out", "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "fig1.png", "fig1.svg", "curves.nc", "claims.json"}
+    written = {"fig1.png", "fig1.svg", "curves.nc", "claims.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "lock", *written}
     curves, claims = xr.load_dataset("out/curves.nc"), json.loads(Path("out/claims.json").read_text())
     assert curves.loss.dims == ("task", "rule", "seed", "step")
     assert curves.task.values.tolist() == ["Add", "Mimic"]
@@ -360,7 +362,8 @@ def test_fig1_writes_figure_curves_and_claims(tmp_path):
     assert np.isfinite(curves.loss).all()
     assert json.loads(curves.attrs["runs"]) == {cell: run.model_dump() for cell, run in fig1.runs("written", 400).items()}
     made_with = json.loads(curves.attrs["made_with"])
-    assert all({"python", "jax", "recredit"} <= json.loads(each["versions"]).keys() for each in made_with.values())
+    assert all(json.loads(each["versions"]) == versions() for each in made_with.values())
+    assert {each["precision"] for each in made_with.values()} == {precision()}
     assert len(claims["claims"]) == 8
     assert Path("out/fig1.png").stat().st_size > 10_000
     assert "</svg>" in Path("out/fig1.svg").read_text()

@@ -16,10 +16,10 @@ from recredit.cli import console
 from recredit.report import figures
 from recredit.report.progress import Live
 from recredit.report.tables import catalogue_table, claims_table, losses_table, show
+from recredit.runs.final_loss import averaged, diverged, final_loss, summary
 from recredit.runs.settings import Run
 from recredit.studies import fig1
 from recredit.studies.claims import CLAIMS, judge
-from recredit.studies.final_loss import averaged, diverged, final_loss, summary
 
 SETTINGS = {"task": "add", "network": {"n": 7, "alpha": 0.3}, "optimizer": {"name": "adam", "learning_rate": 0.02}}
 RUNS = {name: Run.create(SETTINGS | {"rule": name, "steps": 5000, "bin": 1000}) for name in ("rflo", "uoro")}

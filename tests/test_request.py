@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from recredit.registry import resolve_rule
+from recredit.runs.files import writable_folder
 from recredit.runs.request import request
 from recredit.runs.settings import Run
+from recredit.runs.store import read_cells
 from recredit.runs.work import work
 
 ADD = 'task = "add"\nsteps = 200\n'
@@ -228,8 +229,8 @@ def test_a_module_beside_a_rule_is_taken_as_it_is_even_if_changed_within_a_secon
 
 def test_an_own_rule_is_trained_with_its_settings_by_a_worker_that_refuses_a_changed_file():
     def final(run):
-        work(Run(**run.model_dump()), [0], Path("cell.nc"))
-        return xr.load_dataset("cell.nc").W.values
+        work(Run(**run.model_dump()), [0], writable_folder(Path("out")))
+        return read_cells(Path("out"), run, [0]).W.values
 
     own("a")
     run = asked("rule.depth=3", "network.n=4", rule=("a/own.py",)).runs["Mine"]

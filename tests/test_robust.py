@@ -16,9 +16,9 @@ from recredit.cli.main import main
 from recredit.cli.process import _refusal, check_xla_flags, end_on_signals
 from recredit.runs import work
 from recredit.runs.failures import explanation
+from recredit.runs.files import read_dataset
 from recredit.runs.scheduler import Worker
 from recredit.runs.settings import Run
-from recredit.runs.store import read_dataset
 
 MAIN = "from recredit.cli.main import main; main()"
 TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--seeds", "1", "--set", "network.n=4")
@@ -69,7 +69,7 @@ def is_gone(pid):
 def begin(worker, steps, n):
     """Have a worker train RTRL, with an answer after each `steps` steps."""
     table = {"rule": "rtrl", "task": "add", "steps": 3 * steps, "bin": steps, "network": {"n": n}}
-    job = {"run": Run.create(table).model_dump(), "seeds": [0], "out": "cell.nc", "seeds_at_once": None}
+    job = {"run": Run.create(table).model_dump(), "seeds": [0], "folder": ".", "seeds_at_once": None}
     worker.greet()
     worker.process.stdin.write(json.dumps(job) + "\n")
     worker.process.stdin.flush()
@@ -280,7 +280,7 @@ def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing
     folder = tmp_path / "a[" / "b]c::d"
     assert out.endswith(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.\n")
     assert "± s.e.m." in out
-    assert {path.name for path in folder.iterdir()} == {"cells", "loss.png", "run.nc"}
+    assert {path.name for path in folder.iterdir()} == {"cells", "lock", "loss.png", "run.nc"}
 
 
 @pytest.mark.parametrize(

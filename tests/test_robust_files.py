@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import xarray as xr
 
 import recredit
 from recredit.cli.main import main
+from recredit.runs.files import check_writable, write_whole
 from recredit.runs.request import read_toml
-from recredit.runs.store import check_writable, read_cell, read_seeds, writable_folder, write_dataset, write_whole
 from recredit.training.loop import train
 
 TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--set", "network.n=4")
@@ -63,12 +62,6 @@ def test_a_link_that_leads_nowhere_is_no_folder_for_results(capfd, no_computing,
     assert "cannot write to the folder out: it is a link that leads nowhere." in refused(capfd, *TINY, "--out", "out")
 
 
-def test_a_folder_in_the_place_of_a_cell_is_told_of_before_anything_is_computed(capfd, no_computing, monkeypatch):
-    monkeypatch.setattr("recredit.runs.scheduler.cell_path", lambda folder, *_: folder / "cells" / "a.nc")
-    Path("out/cells/a.nc").mkdir(parents=True)
-    assert "out/cells/a.nc is a folder, where a file is to be written." in refused(capfd, *TINY, "--out", "out")
-
-
 def test_slopes_go_into_a_folder_that_is_there(capfd):
     assert "cannot write to the folder none: No such file or directory." in refused(
         capfd, "audit", "fixed_w", "--slopes", "none/x.png"
@@ -100,7 +93,7 @@ def test_a_write_that_fails_leaves_the_old_file_nothing_half_written_and_a_sente
 
 def test_a_disk_that_fills_up_while_results_are_written_ends_in_a_sentence_alone():
     script = (
-        "import resource, signal, xarray, numpy, pathlib; from recredit.runs.store import write_dataset\n"
+        "import resource, signal, xarray, numpy, pathlib; from recredit.runs.files import write_dataset\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
         "try: write_dataset(pathlib.Path('run.nc'), xarray.Dataset({'W': ('x', numpy.ones(100_000))}))\n"
         "except ValueError as error: print(error)"
@@ -108,16 +101,6 @@ def test_a_disk_that_fills_up_while_results_are_written_ends_in_a_sentence_alone
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cannot write run.nc: {os.strerror(errno.EFBIG)}.\n", "")
     assert not list(Path().iterdir())
-
-
-def test_cells_that_vanish_while_others_are_computed_are_told_of():
-    folder = writable_folder(Path("a::b"))  # which might be an address
-    with pytest.raises(ValueError, match="seed 0 is gone"):
-        read_seeds(folder, "run", [0, 1])
-    write_dataset(folder / "cells" / "a.nc", xr.Dataset({"loss": ("seed", [1.0])}, {"seed": [0]}, {"run": "run"}))
-    with pytest.raises(ValueError, match="seed 1 is gone"):
-        read_seeds(folder, "run", [0, 1])
-    assert read_seeds(folder, "run", [0]).loss.item() == 1
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to root")
@@ -186,8 +169,6 @@ def pipe(name):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_in_the_place_of_a_file_is_never_waited_on(capfd):
-    pipe("out/cells/a.nc")
-    assert read_cell(Path("out"), "run") is None
     told = "it is no file but a pipe, a socket or a device."
     for arguments in (
         ["audit", pipe("own.py")],

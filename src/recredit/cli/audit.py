@@ -13,8 +13,8 @@ from recredit.registry import Registry, make
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.rules import RULES
+from recredit.runs.files import check_writable
 from recredit.runs.request import assign, given_once, parse
-from recredit.runs.store import check_writable
 from recredit.studies.audits import audits, chosen
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format

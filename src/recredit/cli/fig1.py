@@ -7,9 +7,9 @@ from pathlib import Path
 from recredit.cli.compute import compute_runs, console
 from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.tables import claims_table, losses_table, show
-from recredit.runs.store import writable_folder, write_dataset, write_whole
+from recredit.runs.files import writable_folder, write_dataset, write_whole
+from recredit.runs.final_loss import averaged, final_loss
 from recredit.studies import claims, fig1
-from recredit.studies.final_loss import averaged, final_loss
 from recredit.studies.variants import Scale, Variant
 
 WRITTEN = ("fig1.png", "fig1.svg", "curves.nc", "claims.json")

@@ -6,10 +6,10 @@ from typing import Any
 
 from recredit.cli.compute import compute_runs, console
 from recredit.report.tables import alignment_line, losses_table, show
+from recredit.runs.files import writable_folder, write_dataset
+from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.request import request
-from recredit.runs.store import writable_folder, write_dataset
 from recredit.studies.comparison import combined
-from recredit.studies.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 
 
 def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:

@@ -18,9 +18,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from recredit.audit.measurement import slope
 from recredit.audit.verdicts import Audit
+from recredit.runs.files import write_whole
+from recredit.runs.final_loss import DIVERGED_MEANS, bin_steps, diverged, loss_levels, loss_unit, shown
 from recredit.runs.settings import Run
-from recredit.runs.store import write_whole
-from recredit.studies.final_loss import DIVERGED_MEANS, bin_steps, diverged, loss_levels, loss_unit, shown
 
 Look = dict[str, Any]  # of a line: its colour and style
 # Okabe & Ito's colours, told apart by every kind of sight; grey for the baseline that does not learn.

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recredit.rule import AbstractRule
-from recredit.studies.final_loss import DIVERGED_MEANS
+from recredit.runs.final_loss import DIVERGED_MEANS
 
 NARROW = 16  # columns: what wraps may be squeezed to it
 

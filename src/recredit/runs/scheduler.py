@@ -11,14 +11,14 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recredit.runs.failures import ended
+from recredit.runs.identity import precision
 from recredit.runs.processes import cores
 from recredit.runs.settings import Run
-from recredit.runs.store import cell_path, check_writable, read_cell
 
 SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
@@ -33,7 +33,7 @@ class Job:
     cell: str
     run: Run
     seeds: tuple[int, ...]
-    out: Path
+    folder: Path
     seeds_at_once: int | None = None
 
 
@@ -46,6 +46,7 @@ class Worker:
     def __init__(self, core: int):
         flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
         env = os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "RECREDIT_CORE": str(core)}
+        env["JAX_ENABLE_X64"] = str(int(precision() == "float64"))  # as here, where the cells are looked for
         self.process = subprocess.Popen(
             # -P: what lies in the current folder is no module of ours
             [sys.executable, "-P", "-W", "ignore", "-m", "recredit.runs.worker"],
@@ -85,7 +86,7 @@ class Worker:
         message = {
             "run": job.run.model_dump(),
             "seeds": job.seeds,
-            "out": str(job.out.absolute()),
+            "folder": str(job.folder.absolute()),
             "seeds_at_once": job.seeds_at_once,
         }
         with contextlib.suppress(BrokenPipeError):  # it is gone: what is heard next says so
@@ -110,39 +111,35 @@ class Worker:
         print(*self.printed, sep="", end="", file=sys.stderr)
 
 
-def plan(folder: Path, runs: dict[str, Run], seeds: Sequence[int], shares: int, seeds_at_once: int | None) -> list[Job]:
-    """The jobs that are missing in a folder: for each cell its missing seeds, in at most `shares` even shares."""
+def plan(
+    folder: Path, runs: Mapping[str, Run], missing: Mapping[str, Sequence[int]], shares: int, seeds_at_once: int | None
+) -> list[Job]:
+    """The jobs for what is missing in a folder: for each run its missing seeds, in at most `shares` even shares."""
     jobs = []
-    for cell, run in runs.items():
-        finished = read_cell(folder, run.text())
-        missing = [seed for seed in seeds if finished is None or seed not in finished.seed]
-        size = -(-len(missing) // shares) or 1
-        for i in range(0, len(missing), size):
-            share = tuple(missing[i : i + size])
-            jobs.append(Job(cell, run, share, cell_path(folder, run.text(), share), seeds_at_once))
+    for label, seeds in missing.items():
+        size = -(-len(seeds) // shares)
+        jobs += [Job(label, runs[label], tuple(seeds[i : i + size]), folder, seeds_at_once) for i in range(0, len(seeds), size)]
     return jobs
 
 
 def compute(
     folder: Path,
-    runs: dict[str, Run],
-    seeds: Sequence[int],
+    runs: Mapping[str, Run],
+    missing: Mapping[str, Sequence[int]],
     seeds_at_once: int | None,
     expect: Callable[[list[Job]], None],
     progress: Progress,
 ) -> None:
-    """Compute what is missing of some runs, named by cell. `expect` is told the jobs first, then `progress` each advance.
+    """Compute the seeds that are missing of some runs. `expect` is told the jobs first, then `progress` each advance.
 
     `seeds_at_once`: the most that a worker vectorises together (None: as many as fit the cache).
 
     Raises ValueError with the first sentence that a worker failed with; finished cells stay on disk. On KeyboardInterrupt the
     workers are ended.
     """
-    if not (jobs := plan(folder, runs, seeds, 1, seeds_at_once)):
+    if not (jobs := plan(folder, runs, missing, 1, seeds_at_once)):
         expect([])
         return
-    for job in jobs:
-        check_writable(job.out)
     workers: list[Worker] = []
     errors: list[BaseException] = []
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -168,7 +165,7 @@ def compute(
         first, *others = cores()
         start(first)
         if not errors and workers[0].backend == "cpu":
-            jobs = plan(folder, runs, seeds, 1 + len(others), seeds_at_once)
+            jobs = plan(folder, runs, missing, 1 + len(others), seeds_at_once)
             _together(start, others[: len(jobs) - 1])
         for job in jobs:
             waiting.put(job)

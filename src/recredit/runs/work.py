@@ -1,10 +1,11 @@
 """What a worker process does: take its core, and train one run for some seeds."""
 
 import contextlib
-import json
 import os
+import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 
 from recredit.runs.failures import no_device
 from recredit.runs.settings import Run
-from recredit.runs.store import versions, write_dataset
+from recredit.runs.store import write_cells
 from recredit.training.loop import train
 
 
@@ -30,15 +31,20 @@ def take_core() -> str:
     return backend
 
 
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def work(
     run: Run,
     seeds: list[int],
-    out: Path,
+    folder: Path,
     seeds_at_once: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Train one run for some seeds and write its cell."""
-    began = time.perf_counter()
+    """Train one run for some seeds and write their cells."""
+    begun, began = now(), time.perf_counter()
     rule, network, optimizer, observers = run.build()
     data = train(
         rule,
@@ -53,8 +59,15 @@ def work(
         observers=observers,
         progress=progress,
     )
-    data.attrs |= {"run": run.text(), "versions": json.dumps(versions()), "device": jax.devices()[0].device_kind}
-    each = np.full(len(seeds), (time.perf_counter() - began) / len(seeds))
-    data["seconds"] = ("seed", each, {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"})
-    write_dataset(out, data)
+    each = (time.perf_counter() - began) / len(seeds)
+    meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
+    data["seconds"] = ("seed", np.full(len(seeds), each), meaning)
+    made = {
+        "host": socket.gethostname(),
+        "begun": begun,
+        "ended": now(),
+        "seconds": each,
+        "device": jax.devices()[0].device_kind,
+    }
+    write_cells(folder, run, data, made)
     jax.clear_caches()  # this run's compiled programs, tens of MB each, are not needed again

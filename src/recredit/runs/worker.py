@@ -1,7 +1,7 @@
 """One worker process: takes jobs from its input, a line of JSON each, and answers with progress, a line of JSON each.
 
-Started by `recredit.runs.scheduler`. In: {"run": table, "seeds": [...], "out": path, "seeds_at_once": number or null}. Out:
-{"backend": name} once, then per job {"steps": done} now and again, and {"done": path} or {"error": sentence}.
+Started by `recredit.runs.scheduler`. In: {"run": table, "seeds": [...], "folder": path, "seeds_at_once": number or null}. Out:
+{"backend": name} once, then per job {"steps": done} now and again, and {"done": true} or {"error": sentence}.
 
 When its input ends, so does the worker, in the middle of a compiled call too: it never outlives the process that started it.
 """
@@ -40,8 +40,8 @@ def main() -> None:
     while True:
         job = jobs.get()
         try:
-            work(Run(**job["run"]), job["seeds"], Path(job["out"]), job["seeds_at_once"], lambda done: say(steps=done))
-            say(done=job["out"])
+            work(Run(**job["run"]), job["seeds"], Path(job["folder"]), job["seeds_at_once"], lambda done: say(steps=done))
+            say(done=True)
         except BaseException as error:
             say(error=explanation(error))
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from recredit.studies.final_loss import summary
+from recredit.runs.final_loss import summary
 
 EXACT, APPROXIMATE = ("BPTT", "RTRL"), ("RFLO", "DNI", "DNI(b)")
 Losses = dict[str, np.ndarray]

@@ -7,14 +7,14 @@ from pathlib import Path
 import xarray as xr
 
 from recredit.runs.settings import Run
-from recredit.runs.store import read_seeds
+from recredit.runs.store import read_cells
 
 
 def combined(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -> xr.Dataset:
     """The finished runs in a folder, with these seeds: every variable has the dimension `rule` first, by the runs' labels."""
     parts: list[xr.Dataset] = []
     for label, run in runs.items():
-        parts.append(read_seeds(folder, run.text(), seeds).expand_dims(rule=[label]))
+        parts.append(read_cells(folder, run, seeds).expand_dims(rule=[label]))
     together = xr.concat(parts, "rule", combine_attrs="drop_conflicts", join="exact")
     together.rule.attrs = {"long_name": "learning rule"}
     together.attrs.pop("run", None)

@@ -12,9 +12,9 @@ from typing import Any
 
 import xarray as xr
 
+from recredit.runs.final_loss import loss_levels, loss_unit, shown
 from recredit.runs.settings import Run
-from recredit.runs.store import read_seeds
-from recredit.studies.final_loss import loss_levels, loss_unit, shown
+from recredit.runs.store import read_cells
 from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
 from recredit.training.described import MEANING, describe_variables
@@ -61,13 +61,13 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
     """
     parts, made_with, tasks = [], {}, {}
     for cell, run in cells.items():
-        data = read_seeds(folder, run.text(), seeds)
+        data = read_cells(folder, run, seeds)
         task, rule = cell.split(": ")
         tasks[task] = run.build_task()
         part = data[["loss", "loss_at_start", "diverged_at"]].drop_attrs()
         part = part.assign({name: shown(part[name], tasks[task]) for name in ("loss", "loss_at_start")})
         parts.append(part.expand_dims(task=[task], rule=[rule]))
-        made_with[cell] = {name: data.attrs.get(name, "differs between seeds") for name in ("versions", "device")}
+        made_with[cell] = {name: data.attrs[name] for name in ("versions", "device", "precision")}
     together: Any = xr.combine_by_coords(parts, join="exact").sel(task=list(tasks), rule=_rules(cells))
     together = together.assign_coords(unit=("task", [loss_unit(task) for task in tasks.values()]))
     together.attrs = {

@@ -1,4 +1,4 @@
-"""What studies share: the unit in which a task's loss is shown, the loss at the end of a run, and when a run has diverged."""
+"""What a run came to: the unit in which a task's loss is shown, the loss at the end, and when a run has diverged."""
 
 import warnings
 from collections.abc import Iterable

@@ -1,0 +1,111 @@
+"""Files written whole or not at all, and still there after a power cut; netCDF through xarray."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import xarray as xr
+
+from recredit.errors import real_file
+from recredit.runs.ending import WRITING
+
+LEFT_BEHIND = ".recredit-"
+"""What the name of a file begins with that is not yet whole."""
+
+
+def writable_folder(folder: Path, files: Iterable[str] = ()) -> Path:
+    """Make a folder and its `cells`, and make sure that these files can be written. Raises ValueError if not."""
+    for each, names in {folder: files, folder / "cells": ("a cell",)}.items():
+        try:
+            each.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            broken = "it is a link that leads nowhere" if each.is_symlink() and not each.exists() else "it is a file"
+            why = broken if isinstance(error, FileExistsError) else error.strerror
+            raise ValueError(f"cannot write to the folder {each}: {why}.") from None
+        for name in names:
+            check_writable(each / name)
+    return folder
+
+
+def check_writable(file: Path) -> None:
+    """Raise ValueError unless a file of this name can be written; nothing is made, its folder neither."""
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder, where a file is to be written.")
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to the folder {file.parent}: {error.strerror}.") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it comes first, and one move puts it in place.
+
+    Raises ValueError, with the system's reason, if that fails; nothing half-written is left behind.
+    """
+    name = None
+    try:
+        with WRITING:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=LEFT_BEHIND, suffix=path.suffix)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+            _sync(path.parent)
+    except OSError as error:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(f"no space left in {path.parent} to write {path.name}.") from None
+        if not path.parent.exists():
+            raise ValueError(f"cannot write {path}: the folder {path.parent} is gone.") from None
+        raise ValueError(f"cannot write {path}: {error.strerror or error}.") from None
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes that were ended while they wrote left behind, here and one folder below. Only if nobody writes."""
+    for file in (*folder.glob(f"{LEFT_BEHIND}*"), *folder.glob(f"*/{LEFT_BEHIND}*")):
+        file.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    if os.name == "nt":
+        return  # where no folder can be opened
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that syncs no folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_dataset(path: Path, data: xr.Dataset) -> None:
+    """Write a dataset as netCDF 4, whole or not at all."""
+    # In memory first: on a full disk, HDF5 prints tracebacks of its own, and ends the process later.
+    write_whole(path, bytes(data.to_netcdf(engine="h5netcdf")))
+
+
+def read_dataset(path: str | Path) -> xr.Dataset:
+    """Read a dataset into memory. Raises ValueError if the file is missing or is not netCDF."""
+    try:
+        with xr.open_dataset(
+            real_file(Path(path)).absolute(), engine="h5netcdf"
+        ) as data:  # a relative one may look like an address
+            return data.load()
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as netCDF: {error}") from None

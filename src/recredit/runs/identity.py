@@ -1,0 +1,78 @@
+"""What a cell is: one run, one seed, and the program and precision that decide its numbers."""
+
+import functools
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import recredit
+from recredit.runs.settings import Run
+
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy")
+ROOMS = ("contract.py", "rule.py", "network", "blocks", "rules", "tasks", "training")
+"""Where recredit's own numbers are decided."""
+
+
+@functools.cache
+def program() -> dict[str, str]:
+    """What decides a run's numbers beside its settings: recredit's version and the digest of its source, the versions beneath.
+
+    An installed recredit of one version has one source; a working copy is another program after each change of it.
+    """
+    own = {"recredit": recredit.__version__, "source": source_digest(Path(recredit.__file__).parent)}
+    return own | {name: version(name) for name in PACKAGES}
+
+
+def source_digest(package: Path) -> str:
+    """The digest of the files in recredit's folder that decide numbers."""
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        for file in sorted((package / room).rglob("*.py")) or [package / room]:
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result is told to be made with: the program's, and Python's."""
+    return {"python": platform.python_version()} | program()
+
+
+def precision() -> str:
+    """The type of this process's real numbers: "float32", or "float64" where JAX_ENABLE_X64 is set."""
+    return "float64" if jax.config.jax_enable_x64 else "float32"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run with one seed, as this process would compute it."""
+
+    run: Run
+    """Everything but the seed."""
+    seed: int
+    """Of the initial weights, the data and the rule's own randomness."""
+
+    def identity(self) -> dict[str, Any]:
+        """What its numbers follow from; two cells are the same if this is."""
+        return {"run": json.loads(self.run.text()), "seed": self.seed, "precision": precision(), "program": program()}
+
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        return file_name(self.identity())
+
+
+def file_name(identity: dict[str, Any]) -> str:
+    """The name of the file of a cell of this identity: digest of run and seed, digest of precision and program."""
+    what = _digest({key: identity[key] for key in ("run", "seed")})[:20]
+    return f"{what}-{_digest({key: identity[key] for key in ('precision', 'program')})[:12]}.nc"
+
+
+def _digest(table: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""One command at a time computes in a folder."""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LACKING = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # as Lustre without the option flock says
+
+
+@contextlib.contextmanager
+def locked(folder: Path, say: Callable[[str], object]) -> Iterator[bool]:
+    """Hold a folder as the one process that computes in it; gives whether that is sure.
+
+    The system lets go of it when the process ends, however that happens; `DIR/lock` stays, and says who held it last. Where the
+    file system has no locks, that is said, and nothing is held.
+
+    Raises ValueError, which names the other's host and process, if it is held already, or if the file cannot be written.
+    """
+    file = folder / "lock"
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ValueError(f"cannot write {file}: {error.strerror}.") from None
+    try:
+        sure = _hold(handle, folder, say)
+        if sure:
+            who = {"host": socket.gethostname(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+            os.truncate(handle, 0)
+            os.write(handle, json.dumps(who).encode() + b"\n")
+        yield sure
+    finally:
+        os.close(handle)
+
+
+def _hold(handle: int, folder: Path, say: Callable[[str], object]) -> bool:
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        raise ValueError(
+            f"another recredit computes in {folder}{_who(handle)}; let it end, or give another folder with --out."
+        ) from None
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise ValueError(f"cannot lock {folder / 'lock'}: {error.strerror}.") from None
+    say(f"The file system of {folder} has no locks: see to it that no second command computes there at the same time.")
+    return False
+
+
+def _who(handle: int) -> str:
+    """Who holds it, as far as the file says."""
+    try:
+        who = json.loads(os.pread(handle, 1000, 0))
+        return f" (process {who['pid']} on {who['host']}, since {who['since']})"
+    except (ValueError, TypeError, KeyError):  # it is being written, or was damaged
+        return ""
