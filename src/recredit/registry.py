@@ -30,6 +30,7 @@ NETWORKS: Registry = {"leaky": Network}
 RULE_NAMES = [*RULES, "path/to/file.py:MyRule"]
 
 
+@functools.cache
 def optimizers() -> Registry:
     """Every optax optimiser that takes a learning rate, and besides it only what a file can say, by name."""
     names = (name for name in dir(optax) if name.islower() and not name.startswith(("_", "scale_by_")))

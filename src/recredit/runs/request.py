@@ -8,15 +8,16 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from recredit.errors import MOST_SEEDS, check_count, check_optional_count, nearest, real_file, user_path
+from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, check_optional_count, nearest, real_file, user_path
 from recredit.own_files import is_file
 from recredit.registry import RULE_NAMES, find_rule
 from recredit.runs.settings import Run, files_of
 from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
+DEEPEST = 20  # tables within tables that a file may have
 Keys = tuple[str, ...]
 
 
@@ -50,13 +51,13 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
         if part not in PARTS:
             raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
     for part in ("rule", "observers"):
-        table[part] = _rules(_seen_from(folder, table.get(part, [])))
+        table[part] = labelled("rule", seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
-            table[part] = {label: table[part].get(label, {}) | named for label, named in _rules(names).items()}
-    table["task"] = _task(table.get("task"), given.pop(("task",), None), folder)
+            table[part] = {label: table[part].get(label, {}) | named for label, named in labelled("rule", names).items()}
+    table["task"] = task_table(table.get("task"), given.pop(("task",), None), folder)
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))
-    addressed = given_once((each, value) for keys, value in given.items() for each in _addressed(keys, table["rule"]))
+    addressed = given_once((each, value) for keys, value in given.items() for each in addresses(keys, table["rule"]))
     for keys, value in addressed.items():
         assign(table, keys, value)
     return _checked(table)
@@ -64,18 +65,30 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
 
 def _checked(table: dict[str, Any]) -> Request:
     """A request from its whole table."""
-    for label in [*table["rule"], *table["observers"]]:
-        if not re.fullmatch(r"[\w.-]+", label):  # it goes into the names of files, and into tables with markup
-            raise ValueError(f"{label!r} cannot be a rule's label: it may hold letters, digits, dots, - and _.")
-    rules, out = table.pop("rule"), table.pop("out", None)
-    seeds = check_count("the number of seeds", table.pop("seeds", 20), most=MOST_SEEDS)
-    at_once = check_optional_count("the number of seeds at once", table.pop("seeds_at_once", None))
+    check_labels("rule", [*table["rule"], *table["observers"]])
+    rules = table.pop("rule")
+    seeds, at_once, out = seeds_and_out(table)
     runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
     if not runs:
         raise ValueError(f"the rule needs a name, one of: {', '.join(RULE_NAMES)}.")
+    return Request(runs, seeds, at_once, out or default_folder(runs))
+
+
+def check_labels(what: str, labels: Iterable[str]) -> None:
+    """Raise ValueError for the label of a rule or task that cannot go into names of files, and into tables with markup."""
+    for label in labels:
+        if not re.fullmatch(r"[\w.-]+", label):
+            raise ValueError(f"{label!r} cannot be a {what}'s label: it may hold letters, digits, dots, - and _.")
+
+
+def seeds_and_out(table: dict[str, Any]) -> tuple[int, int | None, Path | None]:
+    """Take the number of seeds, of those at once, and the folder from a table. Raises ValueError for what is none of these."""
+    seeds = check_count("the number of seeds", table.pop("seeds", 20), most=MOST_SEEDS)
+    at_once = check_optional_count("the number of seeds at once", table.pop("seeds_at_once", None))
+    out = table.pop("out", None)
     if out is not None and (not isinstance(out, str | Path) or not str(out)):
         raise ValueError(f"out must be the name of a folder, not {out!r}.")
-    return Request(runs, seeds, at_once, user_path(out) if out else default_folder(runs))
+    return seeds, at_once, user_path(out) if out else None
 
 
 def default_folder(runs: Mapping[str, Run]) -> Path:
@@ -89,7 +102,16 @@ def default_folder(runs: Mapping[str, Run]) -> Path:
 def read_toml(file: str | Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ValueError for a file that is missing or is not TOML."""
     try:
-        return tomllib.loads(real_file(user_path(file)).read_text(encoding="utf-8-sig"))
+        table = tomllib.loads(real_file(user_path(file)).read_text(encoding="utf-8-sig"))
+        inner: list[Any] = [table]
+        for _ in range(DEEPEST):
+            inner = [each for outer in inner for each in (outer.values() if isinstance(outer, dict) else outer)]
+            inner = [each for each in inner if isinstance(each, dict | list)]
+        if inner:
+            raise RecursionError
+        return table
+    except RecursionError:
+        raise ValueError(f"{file} cannot be read as TOML: its tables and lists are nested too deeply.") from None
     except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
         raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
 
@@ -146,7 +168,7 @@ def assign(table: dict[str, Any], keys: Keys, value: Any) -> None:
         table[last] = value
 
 
-def _addressed(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
+def addresses(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
     """What a path means with these rules: rule.LABEL.SETTING one rule's, rule.SETTING the setting of every rule.
 
     Raises ValueError if only some of the rules have the setting.
@@ -162,29 +184,33 @@ def _addressed(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
     return [(part, label, *inner) for label in rules]
 
 
-def _rules(given: Any) -> dict[str, dict[str, Any]]:
-    """Rules by label: from a name, a table {name, settings...}, a list of these, which go by what they are called, or a table
-    of these, whose keys are the labels.
+def labelled(what: Literal["rule", "task"], given: Any) -> dict[str, dict[str, Any]]:
+    """Rules or tasks by label: from a name, a table {name, settings...}, a list of these, which go by what they are called, or
+    a table of these, whose keys are the labels.
 
-    Raises ValueError for a rule that does not exist or has no name, and for two of the same label.
+    Raises ValueError for one that does not exist or has no name, and for two of the same label.
     """
     alone = not isinstance(given, Mapping) or isinstance(given.get("name"), str)
     found: dict[str, dict[str, Any]] = {}
     if not alone and (meant := next(filter(None, (nearest(key, ["name"], 0.7) for key in given)), "")):
-        raise ValueError(f"{', '.join(given)}: a rule's label cannot be so like its name.{meant}")
+        raise ValueError(f"{', '.join(given)}: a {what}'s label cannot be so like its name.{meant}")
     for key, each in [(None, each) for each in _listed(given)] if alone else given.items():
-        rule = {"name": each} if isinstance(each, str) else each
-        if not isinstance(rule, Mapping) or not isinstance(rule.get("name"), str):
-            raise ValueError(f'each rule needs a name, as in rule="rflo" or [rule] name="rflo"; given was {each!r}.')
-        called, _ = find_rule(rule["name"])
-        label = key or called
+        table = {"name": each} if isinstance(each, str) else each
+        if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+            like = {"rule": "rflo", "task": "add"}[what]
+            raise ValueError(
+                f'each {what} needs a name, as in {what}="{like}" or [{what}] name="{like}"; given was {brief(each)}.'
+            )
+        if what == "task":
+            check_choice("task", table["name"], TASKS)
+        label = key or (find_rule(table["name"])[0] if what == "rule" else table["name"])
         if label in found:
-            raise ValueError(f"the rule {label} is given twice.")
-        found[label] = dict(rule)
+            raise ValueError(f"the {what} {label} is given twice.")
+        found[label] = dict(table)
     return found
 
 
-def _task(written: Any, name: Any, folder: Path) -> Any:
+def task_table(written: Any, name: Any, folder: Path) -> Any:
     """The task that is named, with the settings of the file's if that is the same one; the file's if none is."""
     task = {"name": written} if isinstance(written, str) else written
     if name is not None:
@@ -204,10 +230,10 @@ def _at(folder: Path, path: str) -> Path:
     return folder / user_path(path)
 
 
-def _seen_from(folder: Path, given: Any) -> Any:
+def seen_from(folder: Path, given: Any) -> Any:
     """The same, with the paths of rules' files seen from a folder."""
     if isinstance(given, str):
         return str(_at(folder, given)) if is_file(given) else given
     if isinstance(given, list):
-        return [_seen_from(folder, each) for each in given]
-    return {key: _seen_from(folder, each) for key, each in given.items()} if isinstance(given, Mapping) else given
+        return [seen_from(folder, each) for each in given]
+    return {key: seen_from(folder, each) for key, each in given.items()} if isinstance(given, Mapping) else given

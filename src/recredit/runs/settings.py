@@ -2,12 +2,14 @@
 
 import inspect
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+import jax
 import optax
 import pydantic
 
+from recredit.contract import random_key
 from recredit.errors import check_count, plain
 from recredit.network import Network
 from recredit.own_files import OwnRule, is_file, load
@@ -17,7 +19,10 @@ from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
 from recredit.tasks.task import File
 from recredit.training.loop import default_bin, default_steps
-from recredit.training.step import Trainer
+from recredit.training.optimizer import Optimizer
+from recredit.training.step import Trainer, check_length, weights
+
+T = TypeVar("T")
 
 
 class Run(pydantic.BaseModel):
@@ -39,12 +44,15 @@ class Run(pydantic.BaseModel):
     """Where that source lies, by the rule's name: absolute paths."""
 
     @classmethod
-    def create(cls, table: Mapping[str, Any]) -> "Run":
+    def create(cls, table: Mapping[str, Any], known: "Known | None" = None) -> "Run":
         """Fill in and check a table of the fields above, but for the last two: every part is built once, so that what is wrong
         shows now. A rule, and so an observer, is a name or a table {name, settings...}; the name may be path/to/file.py:MyRule.
 
+        `known`: what has been checked with other runs made at the same time is not checked again.
+
         Raises ValueError, one sentence, for whatever does not fit.
         """
+        known = known or Known()
         parts: dict[str, Any] = dict(table)
         own: dict[str, OwnRule] = {}
         parts["rule"] = _complete_rule(parts.get("rule"), own)
@@ -55,18 +63,34 @@ class Run(pydantic.BaseModel):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
         parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network})
         parts["optimizer"] = complete_optimizer(parts.get("optimizer", {}))
-        task = make(TASKS, parts["task"])
+        task = known.once(parts["task"], lambda: make(TASKS, parts["task"]))
         streams = parts["streams"] = check_count("the number of streams", parts.get("streams", 1))
         steps = parts["steps"] = check_count("steps", parts.get("steps", default_steps(task, streams)))
         parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
         parts["sources"] = {name: rule.digest for name, rule in own.items()}
         parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
-        rule, network, optimizer, observers = run.build()
-        Trainer((rule, *observers.values()), task, network, optimizer, run.streams, run.steps)
+        run._check(task, known)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
         return run
+
+    def _check(self, task: AbstractTask, known: "Known") -> None:
+        """Raise ValueError unless the parts fit together: rules with network, task and streams, the optimiser with weights."""
+        rule, network, optimizer, observers = self.build()
+        rules = [(rule, self.rule), *zip(observers.values(), self.observers.values(), strict=True)]
+        check_length([rule for rule, _ in rules], task, self.steps, self.streams)
+
+        def shapes(rule: AbstractRule) -> Any:  # of the weights, where the rule learns them
+            trainer = Trainer((rule,), task, network, optax.sgd(0.0), self.streams)
+            return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period
+
+        around = [self.network, self.task, self.streams]
+        (arrays, period), *_ = [
+            known.once([table, self.sources.get(table["name"]), *around], lambda rule=rule: shapes(rule))
+            for rule, table in rules
+        ]
+        known.once([self.optimizer, str(arrays), period], lambda: Optimizer(optimizer, arrays, period))
 
     def build_task(self) -> AbstractTask:
         """The task of this run."""
@@ -83,6 +107,20 @@ class Run(pydantic.BaseModel):
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
         table = self.model_dump(exclude={"files": True, "task": set(files_of(self.task["name"]))})
         return json.dumps(table, sort_keys=True)
+
+
+class Known:
+    """What several runs have in common, made and checked once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def once(self, what: Any, make_it: Callable[[], T]) -> T:
+        """What `make_it` gave for these settings the first time."""
+        text = json.dumps(what, sort_keys=True)
+        if text not in self._made:
+            self._made[text] = make_it()
+        return self._made[text]
 
 
 def files_of(task: str) -> list[str]:

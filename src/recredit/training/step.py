@@ -1,5 +1,6 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -83,13 +84,7 @@ class Trainer(eqx.Module):
         check_instance("Trainer's network", network, Network)
         if not isinstance(rules, tuple) or not rules:
             raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(rules)}.")
-        named = [(rule, type(rule).__name__) for rule in rules]
-        named = [(rule, name, *check_rule(rule, name)) for rule, name in named]
-        check_task(task)
-        if steps is not None:  # before anything is traced: a long window takes long
-            check_fit(task, steps, self.streams)
-            for _, name, delay, period in named:
-                check_steps(name, delay, period, steps)
+        named = check_length(rules, task, steps, self.streams)  # before anything is traced: a long window takes long
         self.task = task
         with jax.threefry_partitionable(True):  # a seed's numbers are the same whatever JAX's settings
             create = partial(network.create, task.n_in, task.n_out, task.head)
@@ -206,6 +201,21 @@ class Trainer(eqx.Module):
         samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
         (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
         return learner, total
+
+
+def check_length(
+    rules: Sequence[AbstractRule], task: AbstractTask, steps: int | None, streams: int
+) -> list[tuple[AbstractRule, str, int, int]]:
+    """Each rule with its name, delay and period. Raises as `Trainer` does for what is no rule or task, or does not fit into a
+    run of so many steps (None: of any length)."""
+    named = [(rule, type(rule).__name__) for rule in rules]
+    named = [(rule, name, *check_rule(rule, name)) for rule, name in named]
+    check_task(task)
+    if steps is not None:
+        check_fit(task, steps, streams)
+        for _, name, delay, period in named:
+            check_steps(name, delay, period, steps)
+    return named
 
 
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
