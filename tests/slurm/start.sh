@@ -6,6 +6,8 @@ set -euo pipefail
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 host=$(hostname -s)
+# A worker wants a core of its own, so the daemons may use all, whatever the caller may.
+taskset --pid --cpu-list "0-$(($(nproc --all) - 1))" $$ > /dev/null
 mkdir -m 700 "$dir/munge" "$dir/state" "$dir/spool"
 
 # Messages are signed with a key of this folder's own: the system's munge is neither needed nor disturbed.
