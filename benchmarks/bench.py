@@ -23,8 +23,7 @@ import report
 from workers import Workers
 
 from recredit.rules import RULES
-from recredit.runs.processes import cores
-from recredit.runs.scheduler import FAST
+from recredit.runs.local import FAST, cores
 
 HERE = Path(__file__).parent
 BRAINTRACE = HERE / ".venv"

@@ -20,7 +20,7 @@ METHOD = """\
 - recredit has {seeds} seeds, {share} a core, vectorised as `recredit.train` would. NumPy runs one seed. BrainTrace runs one
   seed or {share} together, whichever is faster: D_RTRL beside `rflo`, SnAp-2 beside `rtrl`, and UORO, which there builds J by n
   backward passes. recredit's and jax.grad's programs are compiled as in the workers of `recredit train` (LLVM's level 1,
-  vectors of 512 bits where the processor has them, the XLA_FLAGS of `recredit.runs.scheduler`), BrainTrace's by its own
+  vectors of 512 bits where the processor has them, the XLA_FLAGS of `recredit.runs.local`), BrainTrace's by its own
   defaults.
   jax.grad (`benchmarks/grad_rule.py`) backpropagates through the last 10 steps, run again at every step, vectorised as
   recredit's.

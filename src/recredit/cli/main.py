@@ -169,10 +169,10 @@ def audit(
         Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
     """
     check_xla_flags()
-    from recredit.runs.processes import process_pool
+    from recredit.runs.local import local_executor
 
     alone = explain is not None or repair or 0 < len(rules) < 4  # it takes a second to start a process
-    with contextlib.nullcontext() if alone else process_pool("recredit.studies.audits") as pool:
+    with contextlib.nullcontext() if alone else local_executor(len(rules) or 100, "recredit.studies.audits") as pool:
         from recredit.cli.audit import run_audit  # while they start
 
         run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)

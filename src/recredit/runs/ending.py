@@ -1,4 +1,4 @@
-"""How a process ends before its time: at once, whatever it is at, but with no file half-written."""
+"""How a process ends before its time, but with no file half-written."""
 
 import os
 import threading
@@ -6,9 +6,19 @@ from typing import NoReturn
 
 WRITING = threading.Lock()
 """Held while a file is written and put in place."""
+STOPPING = threading.Event()
+"""Set when this process is to end soon: what computes writes a checkpoint and stops."""
+GRACE = 4  # seconds that it has for it
 
 
 def end(status: int) -> NoReturn:
     """End this process from any of its threads; a file that is being written comes first, for a second at most."""
     WRITING.acquire(timeout=1)
     os._exit(status)
+
+
+def end_soon(status: int, busy: threading.Lock) -> NoReturn:
+    """Have what computes, and holds `busy` meanwhile, write a checkpoint; then, or after some seconds, end this process."""
+    STOPPING.set()
+    busy.acquire(timeout=GRACE)
+    end(status)

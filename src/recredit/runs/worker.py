@@ -1,57 +1,71 @@
-"""One worker process: takes jobs from its input, a line of JSON each, and answers with progress, a line of JSON each.
+"""One worker process: has functions called, one after the other. Started by `recredit.runs.local`.
 
-Started by `recredit.runs.scheduler`. In: {"run": table, "seeds": [...], "folder": path, "seeds_at_once": number or null}. Out:
-{"backend": name} once, then per job {"steps": done} now and again, and {"done": true} or {"error": sentence}.
-
-When its input ends, so does the worker, in the middle of a compiled call too: it never outlives the process that started it.
+In: a pickle of (function, arguments) per call. Out: a pickle of (answer, error) each; the first one's answer is the name of
+JAX's backend. When its input ends, or at SIGTERM, the worker ends: it never outlives the process that started it for longer than
+it takes to write a checkpoint.
 """
 
-import json
+import importlib
 import os
+import pickle
 import queue
+import signal
+import sys
 import threading
-from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO
 
-from recredit.runs.ending import end
+from recredit.runs.ending import end_soon
 from recredit.runs.failures import explanation
 
 
 def main() -> None:
     """Serve until the input ends."""
-    jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
-    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    busy = threading.Lock()
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)  # a rule of the user's own that asks or prints must not meet the messages
     os.dup2(2, 1)
-    threading.Thread(target=_receive, args=(requests, jobs), daemon=True).start()
+    threading.Thread(target=_receive, args=(requests, calls, busy), daemon=True).start()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in all threads to come: a handler would wait for XLA
+        threading.Thread(target=_end_on_sigterm, args=(busy,), daemon=True).start()
 
-    def say(**message: object) -> None:
-        print(json.dumps(message), file=answers, flush=True)
+    def say(answer: Any, error: BaseException | None = None) -> None:
+        answers.write(pickle.dumps((answer, error)))
+        answers.flush()
 
     try:
-        from recredit.runs.settings import Run  # here, so that a JAX that cannot be imported is said as well
-        from recredit.runs.work import take_core, work
+        from recredit.runs.processor import take_core  # here, so that a JAX that cannot be imported is said as well
 
-        say(backend=take_core())
+        importlib.import_module(sys.argv[1])  # which may choose what JAX computes on
+        say(take_core())
     except BaseException as error:
-        say(error=explanation(error))
+        say(None, ValueError(explanation(error)))
         return
     while True:
-        job = jobs.get()
-        try:
-            work(Run(**job["run"]), job["seeds"], Path(job["folder"]), job["seeds_at_once"], lambda done: say(steps=done))
-            say(done=True)
-        except BaseException as error:
-            say(error=explanation(error))
+        call = calls.get()
+        with busy:
+            try:
+                function, arguments = pickle.loads(call)
+                say(function(*arguments))
+            except BaseException as error:
+                say(None, ValueError(explanation(error)))
 
 
-def _receive(requests: TextIO, jobs: "queue.SimpleQueue[dict]") -> None:
+def _receive(requests: BinaryIO, calls: "queue.SimpleQueue[bytes]", busy: threading.Lock) -> None:
     try:
-        for line in requests:
-            jobs.put(json.loads(line))
-    finally:  # after a line that was cut short too
-        end(0)
+        while True:
+            calls.put(pickle.load(requests))
+    except EOFError:
+        end_soon(0, busy)
+    finally:  # what came was cut short
+        end_soon(1, busy)
+
+
+def _end_on_sigterm(busy: threading.Lock) -> None:
+    signal.sigwait({signal.SIGTERM})
+    end_soon(128 + signal.SIGTERM, busy)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Audit several rules, each in a process of its own where there are more cores than one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor
 from functools import partial
 from typing import Any
 
@@ -49,8 +48,8 @@ def audits(
         told(name)
         try:
             found.append(wait())
-        except BrokenProcessPool:
-            raise ValueError(f"a process that audited {name}, or a rule after it, ended by itself.") from None
+        except BrokenExecutor as error:
+            raise ValueError(f"{name} was not audited: {error}") from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""Work shared out over processes: the same results, a death that is told, and none that outlives the one that started it."""
+"""Calls shared out over worker processes: the same results, a death that is told, and none that outlives its parent."""
 
 import os
 import select
@@ -9,14 +9,14 @@ import textwrap
 
 import pytest
 
-from recredit.runs.processes import process_pool
+from recredit.runs.local import local_executor
 from recredit.studies.audits import audits
 
 STARTER = textwrap.dedent("""
     import os, time
-    from recredit.runs.processes import process_pool
+    from recredit.runs.local import local_executor
     if __name__ == "__main__":
-        with process_pool("json") as pool:
+        with local_executor(1, "json") as pool:
             print(pool.submit(os.getpid).result(), flush=True)
             time.sleep(600)
 """)
@@ -38,7 +38,7 @@ DEADLY = textwrap.dedent("""
 
 @pytest.fixture(scope="module")
 def pool():
-    with process_pool("recredit.studies.audits") as pool:
+    with local_executor(2, "recredit.studies.audits") as pool:
         yield pool
 
 
@@ -54,8 +54,8 @@ def test_a_rule_that_ends_its_process_is_told(tmp_path, monkeypatch):
     file = tmp_path / "deadly.py"
     file.write_text(DEADLY)
     with (
-        process_pool("recredit.studies.audits") as pool,
-        pytest.raises(ValueError, match=r"audited Deadly, .* ended by itself"),
+        local_executor(2, "recredit.studies.audits") as pool,
+        pytest.raises(ValueError, match=r"Deadly was not audited: a worker process ended by itself \(exit status 3\)"),
     ):
         audits([str(file)], {}, "", False, pool, lambda name: None)
 

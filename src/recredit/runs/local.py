@@ -1,0 +1,189 @@
+"""An executor on this machine: one single-threaded worker process a core, or one for the GPU.
+
+Several devices inside one process deadlock XLA's thread pool on small machines; processes pinned to cores cannot.
+"""
+
+import collections
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any
+
+from recredit.runs.failures import ended
+
+SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+# XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
+# either, RTRL in blocks takes a fifth less time at n = 32. No option of jit reaches them; a version without them ignores them.
+FAST = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling,xla_cpu_disable_tiled_emitter"
+GRACE = 5  # seconds that a worker has to write a checkpoint when it is to end
+
+
+def cores() -> list[int]:
+    """The cores this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+class Worker:
+    """A worker process, and the talk with it."""
+
+    def __init__(self, module: str):
+        """`module`: what it imports at once."""
+        flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
+        self.process = subprocess.Popen(
+            # -P: what lies in the current folder is no module of ours
+            [sys.executable, "-P", "-W", "ignore", "-m", "recredit.runs.worker", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for this process, at whose end the workers end
+        )
+        self.printed: collections.deque[bytes] = collections.deque(maxlen=1000)
+        self.listener = threading.Thread(target=lambda: self.printed.extend(self.process.stderr or ()), daemon=True)
+        self.listener.start()
+
+    def hear(self) -> Any:
+        """What the worker has to say next. Raises the error that it tells of, or BrokenExecutor if it is gone."""
+        assert self.process.stdout
+        try:
+            answer, error = pickle.load(self.process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            status = self.process.wait()
+            self.listener.join(1)
+            last = self.printed.pop().decode(errors="replace").strip() if self.printed else ""
+            self.printed.clear()
+            raise BrokenExecutor(ended(status, last)) from None
+        if error is not None:
+            raise error
+        return answer
+
+    def do(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a call gives in the worker. Raises ValueError with its sentence if it fails, BrokenExecutor if the worker ends."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it is gone: what is heard next says so
+            # The inner pickle is read once it is due: that imports the function's module.
+            self.process.stdin.write(pickle.dumps(pickle.dumps((call, arguments))))
+            self.process.stdin.flush()
+        return self.hear()
+
+    def end(self) -> None:
+        """End the process, and print what it printed (a rule of the user's own may)."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # at which it ends
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.listener.join(1)  # what it started itself may still hold the pipe
+        print(*(line.decode(errors="replace") for line in self.printed), sep="", end="", file=sys.stderr)
+
+
+class LocalExecutor(Executor):
+    """Calls shared out over worker processes. One that ends is replaced; its call's future raises BrokenExecutor."""
+
+    def __init__(self, most: int, module: str):
+        """`most`: workers at most; there is one a core, but on a GPU one in all. `module`: what they import at once."""
+        self.module = module
+        self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self.closed = False
+        self.broken: BaseException | None = None  # why no worker starts
+        self.workers: set[Worker] = set()
+        self.threads: list[threading.Thread] = []
+        self.others = min(most, len(cores())) - 1
+        self._hire()
+        if not _has_plugins():
+            self._hire_others()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Have a function of a module called. Its future raises ValueError, the sentence of what went wrong."""
+        if self.closed:
+            raise RuntimeError("the executor is closed.")
+        future: Future = Future()
+        self.waiting.put((future, fn, args))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers: after all that was submitted, or with `cancel_futures` now, in the middle of a call too."""
+        self.closed = True
+        if cancel_futures:
+            with contextlib.suppress(queue.Empty):
+                while item := self.waiting.get_nowait():
+                    item[0].cancel()
+            for worker in [*self.workers]:
+                worker.end()
+        for _ in self.threads:
+            self.waiting.put(None)
+        for thread in self.threads if wait else []:
+            while thread.is_alive():
+                thread.join(0.2)  # a plain join would hold back Ctrl-C
+
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._serve, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _hire_others(self) -> None:
+        for _ in range(self.others):
+            self._hire()
+        self.others = 0
+
+    def _begin(self) -> Worker:
+        worker = Worker(self.module)
+        self.workers.add(worker)
+        if worker.hear() == "cpu":
+            self._hire_others()
+        return worker
+
+    def _serve(self) -> None:
+        worker: Worker | None = None
+        item: Any = ()
+        while item is not None:
+            try:
+                worker = worker or self._begin()
+            except BaseException as error:
+                self.broken = self.broken or error
+            if (item := self.waiting.get()) is None:
+                break
+            future, call, arguments = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if worker is None:
+                    raise self.broken or BrokenExecutor("no worker starts.")
+                future.set_result(worker.do(call, *arguments))
+            except BaseException as error:
+                if isinstance(error, BrokenExecutor) and worker:
+                    worker.end()
+                    self.workers.discard(worker)
+                    worker = None
+                future.set_exception(error)
+        if worker:
+            worker.end()
+
+
+@contextlib.contextmanager
+def local_executor(most: int, module: str) -> Iterator[LocalExecutor]:
+    """A `LocalExecutor` whose workers end at the end, whatever they are at."""
+    executor = LocalExecutor(most, module)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _has_plugins() -> bool:
+    """Whether JAX may find something else to compute on than the processor."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    found = importlib.metadata.entry_points(group="jax_plugins")
+    return bool(found) or any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))

@@ -1,0 +1,1 @@
+"""Which cells are trained together, and in which job."""
