@@ -1,1 +1,91 @@
-"""Which cells are trained together, and in which job."""
+"""Which cells are trained together, in which job: programs are compiled seldom, and cores are not left idle."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from recredit.runs.identity import Cell
+from recredit.runs.settings import Run
+from recredit.training.loop import learner_size
+from recredit.training.step import Trainer
+
+BYTES = 25e9  # of learners that a core goes through in a second, roughly: at n = 32, 5.5 µs for a step of RTRL, 0.5 of RFLO
+SHORTEST = 1  # seconds of training in a job, at least: to start it takes as long
+JOBS = 4  # for each core, at least, if there is work for so many
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells that one worker trains, as far as they are missing. Their runs differ in numbers alone, and so share a program."""
+
+    folder: Path
+    """Where the cells belong."""
+    cells: tuple[Cell, ...]
+    """In the order in which they are trained."""
+    labels: tuple[str, ...]
+    """What the run of each is called."""
+    seeds_at_once: int | None = None
+    """The most cells that are vectorised together; None: as many as fit the cache."""
+
+    @property
+    def digest(self) -> str:
+        """Tells it from all others."""
+        return digest_of(self.cells)
+
+    @property
+    def steps(self) -> int:
+        """Network steps of all its cells."""
+        return sum(cell.run.steps for cell in self.cells)
+
+
+def digest_of(cells: Sequence[Cell]) -> str:
+    """Tells cells that are computed together from all others, whichever program and precision."""
+    return sha256(" ".join(cell.file for cell in cells).encode()).hexdigest()[:20]
+
+
+def plan(
+    folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], missing: Mapping[str, Sequence[int]], cores: int,
+    seeds_at_once: int | None = None,
+) -> list[Job]:  # fmt: skip
+    """The jobs with the cells that are missing, the longest first. `runs`, `missing`: runs, and seeds of them, by label.
+
+    The jobs are those of all cells, however many are missing, so that a job that was interrupted is met again.
+    """
+    groups: dict[str, list[tuple[str, Run]]] = defaultdict(list)
+    for label, run in runs.items():
+        groups[_shape(run)].append((label, run))
+    seconds = {shape: len(members) * len(seeds) * _seconds(members[0][1]) for shape, members in groups.items()}
+    longest = max(SHORTEST, sum(seconds.values()) / (JOBS * cores))
+    jobs = []
+    for shape, members in groups.items():
+        cells = [(label, Cell(run, seed)) for label, run in members for seed in seeds]
+        shares = min(len(cells), math.ceil(seconds[shape] / longest))
+        size = -(-len(cells) // shares)
+        for first in range(0, len(cells), size):
+            labels, share = zip(*cells[first : first + size], strict=True)
+            if any(cell.seed in missing.get(label, ()) for label, cell in zip(labels, share, strict=True)):
+                jobs.append((seconds[shape] / shares, Job(folder, share, labels, seeds_at_once)))
+    return [job for _, job in sorted(jobs, key=lambda each: -each[0])]
+
+
+def _shape(run: Run) -> str:
+    """A run without its numbers that may be data."""
+    return json.dumps(_blank(json.loads(run.text())), sort_keys=True)
+
+
+def _blank(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _blank(each) for key, each in value.items()}
+    return [_blank(each) for each in value] if isinstance(value, list) else "" if isinstance(value, float) else value
+
+
+def _seconds(run: Run) -> float:
+    """Roughly how long one seed of a run takes a core."""
+    rule, network, optimizer, observers = run.build()
+    trainer = Trainer((rule, *observers.values()), run.build_task(), network, optimizer, run.streams, run.steps)
+    return run.steps * learner_size(trainer) / BYTES
