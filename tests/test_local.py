@@ -16,7 +16,7 @@ STARTER = textwrap.dedent("""
     import os, time
     from recredit.runs.local import local_executor
     if __name__ == "__main__":
-        with local_executor(1, "json") as pool:
+        with local_executor("json") as pool:
             print(pool.submit(os.getpid).result(), flush=True)
             time.sleep(600)
 """)
@@ -38,7 +38,7 @@ DEADLY = textwrap.dedent("""
 
 @pytest.fixture(scope="module")
 def pool():
-    with local_executor(2, "recredit.studies.audits") as pool:
+    with local_executor("recredit.studies.audits") as pool:
         yield pool
 
 
@@ -54,7 +54,7 @@ def test_a_rule_that_ends_its_process_is_told(tmp_path, monkeypatch):
     file = tmp_path / "deadly.py"
     file.write_text(DEADLY)
     with (
-        local_executor(2, "recredit.studies.audits") as pool,
+        local_executor("recredit.studies.audits") as pool,
         pytest.raises(ValueError, match=r"Deadly was not audited: a worker process ended by itself \(exit status 3\)"),
     ):
         audits([str(file)], {}, "", False, pool, lambda name: None)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from recredit.runs.scheduler import Worker
 
 import recredit
 from recredit.cli.main import main
@@ -17,7 +18,6 @@ from recredit.cli.process import _refusal, check_xla_flags, end_on_signals
 from recredit.runs import work
 from recredit.runs.failures import explanation
 from recredit.runs.files import read_dataset
-from recredit.runs.scheduler import Worker
 from recredit.runs.settings import Run
 
 MAIN = "from recredit.cli.main import main; main()"

@@ -9,6 +9,7 @@ from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.tables import claims_table, losses_table, show
 from recredit.runs.files import writable_folder, write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
+from recredit.runs.local import LocalExecutor
 from recredit.studies import claims, fig1
 from recredit.studies.variants import Scale, Variant
 
@@ -16,7 +17,13 @@ WRITTEN = ("fig1.png", "fig1.svg", "curves.nc", "claims.json")
 
 
 def run_fig1(
-    scale: Scale, variant: Variant, seeds: int | None, steps: int | None, seeds_at_once: int | None, out: Path | None
+    executor: LocalExecutor,
+    scale: Scale,
+    variant: Variant,
+    seeds: int | None,
+    steps: int | None,
+    seeds_at_once: int | None,
+    out: Path | None,
 ) -> None:
     """Compute what is missing of Fig. 1, then write the figure, the curves and the claims."""
     began = time.monotonic()
@@ -27,13 +34,13 @@ def run_fig1(
     cells = fig1.runs(variant, size["steps"])
     folder = writable_folder(out or Path("results") / _name(scale, variant, size), WRITTEN)
     console.out(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
-    compute_runs(folder, cells, chosen, seeds_at_once, fig1.seconds)
+    compute_runs(executor, folder, cells, chosen, seeds_at_once)
     data = fig1.curves(folder, variant, cells, chosen)
     final = final_loss(data)
     judged = claims.judge(final)
     write_dataset(folder / "curves.nc", data)
     write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
-    from recredit.report.figures import draw_fig1  # here, so that a refusal need not wait for matplotlib
+    from recredit.report.figures import draw_fig1
 
     draw_fig1(data, folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.errors import user_path
 from recredit.runs.failures import explanation
+from recredit.runs.local import local_executor
 
 # Spelled here too, since their modules import JAX.
 from recredit.studies.variants import Format, Scale, Variant
@@ -68,9 +69,10 @@ def fig1(
         one that is named after them).
     """
     check_xla_flags()
-    from recredit.cli.fig1 import run_fig1
+    with local_executor("recredit.runs.work") as executor:
+        from recredit.cli.fig1 import run_fig1  # while the workers start
 
-    run_fig1(scale, variant, seeds, steps, seeds_at_once, out)
+        run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out)
 
 
 @app.command
@@ -131,10 +133,11 @@ def train(
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
     check_xla_flags()
-    from recredit.cli.train import run_train
-
     counts = {"steps": steps, "bin": bin, "streams": streams, "seeds": seeds, "seeds_at_once": seeds_at_once}
-    run_train(config, {"rule": rule, "task": task, "observers": observe, "out": out} | counts, set)
+    with local_executor("recredit.runs.work") as executor:
+        from recredit.cli.train import run_train  # while the workers start
+
+        run_train(executor, config, {"rule": rule, "task": task, "observers": observe, "out": out} | counts, set)
 
 
 @app.command
@@ -169,10 +172,8 @@ def audit(
         Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
     """
     check_xla_flags()
-    from recredit.runs.local import local_executor
-
     alone = explain is not None or repair or 0 < len(rules) < 4  # it takes a second to start a process
-    with contextlib.nullcontext() if alone else local_executor(len(rules) or 100, "recredit.studies.audits") as pool:
+    with contextlib.nullcontext() if alone else local_executor("recredit.studies.audits") as pool:
         from recredit.cli.audit import run_audit  # while they start
 
         run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)

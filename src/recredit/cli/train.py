@@ -8,21 +8,23 @@ from recredit.cli.compute import compute_runs, console
 from recredit.report.tables import alignment_line, losses_table, show
 from recredit.runs.files import writable_folder, write_dataset
 from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
+from recredit.runs.local import LocalExecutor
 from recredit.runs.request import request
 from recredit.studies.comparison import combined
 
 
-def run_train(config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
+def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
     """Compute what is missing of the runs that are asked for (`recredit.runs.request`), then write and show their losses."""
     asked = request(config, options, settings)
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
     built = {label: run.build() for label, run in asked.runs.items()}
     folder = writable_folder(asked.out, ("run.nc", "loss.png"))
-    compute_runs(folder, {f"{name}: {rule}": run for rule, run in asked.runs.items()}, range(asked.seeds), asked.seeds_at_once)
+    runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
+    compute_runs(executor, folder, runs, range(asked.seeds), asked.seeds_at_once)
     data = combined(folder, asked.runs, range(asked.seeds))
     write_dataset(folder / "run.nc", data)
-    from recredit.report.figures import draw_runs  # here, so that a refusal need not wait for matplotlib
+    from recredit.report.figures import draw_runs
 
     draw_runs(data, asked.runs, folder / "loss.png")
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])

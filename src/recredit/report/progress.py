@@ -1,12 +1,16 @@
 """What a terminal shows while runs are computed."""
 
-import threading
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from recredit.runs.plan import Job
+
+ROWS = 14  # runs that have a bar of their own, at most
 
 
 class _Rate(ProgressColumn):
@@ -18,7 +22,7 @@ class _Rate(ProgressColumn):
 
 
 class Live:
-    """Progress per cell with steps/s and time left; without a terminal, one line per finished cell."""
+    """Progress, steps/s and time left of each run and of all; without a terminal, lines."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -30,11 +34,12 @@ class Live:
             TimeRemainingColumn(),
         ]
         self.bars = Progress(*columns, console=console, speed_estimate_period=30)
-        self.tasks: dict[str, int] = {}
-        self.left: dict[str, int] = {}
-        self.cost: dict[str, float] = {}  # of one step of a cell, beside the others'
+        self.own: dict[str, TaskID] = {}  # of each run, its bar
+        self.all: TaskID | None = None
+        self.steps: dict[str, int] = {}  # of each run
+        self.done: dict[Job, float] = {}  # the part of each job
         self.began: dict[str, float] = {}
-        self.lock = threading.Lock()
+        self.told: set[str] = set()
 
     def __enter__(self) -> "Live":
         if self.console.is_terminal:
@@ -45,27 +50,49 @@ class Live:
         if self.console.is_terminal:
             self.bars.stop()
 
-    def expect(self, work: Iterable[tuple[str, int, float]]) -> None:
-        """Say what is to come: (cell, network steps of all its seeds, what they cost beside other cells') each."""
-        costs: dict[str, float] = {}
-        for cell, steps, cost in work:
-            self.left[cell] = self.left.get(cell, 0) + steps
-            costs[cell] = costs.get(cell, 0) + cost
-        for cell, steps in self.left.items():
-            self.tasks[cell] = self.bars.add_task(cell, total=steps, start=False, counts_steps=True)
-            self.cost[cell] = costs[cell] / steps
-        if len(self.left) > 1:
-            self.tasks[""] = self.bars.add_task("all", total=sum(costs.values()), counts_steps=False)
+    def say(self, sentence: str) -> None:
+        """Something that the user should know."""
+        self.console.print(sentence, markup=False, highlight=False)
 
-    def advance(self, cell: str, steps: int) -> None:
-        """Say that a cell has made so many more steps."""
-        with self.lock:
-            if cell not in self.began:
-                self.began[cell] = time.monotonic()
-                self.bars.start_task(self.tasks[cell])  # pyright: ignore[reportArgumentType]
-            for name, done in {cell: steps, "": steps * self.cost[cell]}.items():
-                if name in self.tasks:
-                    self.bars.advance(self.tasks[name], done)  # pyright: ignore[reportArgumentType]
-            self.left[cell] -= steps
-            if self.left[cell] == 0 and not self.console.is_terminal:
-                self.console.print(f"{cell}: done, {time.monotonic() - self.began[cell]:.0f} s")
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """What is to come."""
+        self.done = dict.fromkeys(jobs, 0.0)
+        steps: dict[str, int] = defaultdict(int)
+        for job in jobs:
+            for label, part in _shares(job).items():
+                steps[label] += round(part * job.steps)
+        self.steps = dict(steps)
+        for label, count in steps.items() if len(steps) <= ROWS else ():
+            self.own[label] = self.bars.add_task(label, total=count, start=False, counts_steps=True)
+        if len(steps) > 1:
+            self.all = self.bars.add_task("all", total=sum(job.seconds for job in jobs), counts_steps=False)
+
+    def advance(self, job: Job, steps: int) -> None:
+        """Of a job, so many network steps are done, all its cells together."""
+        self.done[job] = steps / job.steps
+        for label in _shares(job):
+            self._show(label)
+        if self.all is not None:
+            self.bars.update(self.all, completed=sum(job.seconds * done for job, done in self.done.items()))
+
+    def end(self, job: Job, diverged: int) -> None:
+        """A job is done."""
+        self.advance(job, job.steps)
+
+    def _show(self, label: str) -> None:
+        done = sum(shares[label] * job.steps * part for job, part in self.done.items() if label in (shares := _shares(job)))
+        if done and label not in self.began:
+            self.began[label] = time.monotonic()
+            if label in self.own:
+                self.bars.start_task(self.own[label])
+        if label in self.own:
+            self.bars.update(self.own[label], completed=done)
+        if round(done) == self.steps[label] and label not in self.told:
+            self.told.add(label)
+            if not self.console.is_terminal:
+                self.console.print(f"{label}: done, {time.monotonic() - self.began[label]:.0f} s")
+
+
+def _shares(job: Job) -> dict[str, float]:
+    """Of each run, by its label, its part in a job's steps."""
+    return {label: job.labels.count(label) / len(job.labels) for label in dict.fromkeys(job.labels)}

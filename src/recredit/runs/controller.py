@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from recredit.runs.failures import explanation
-from recredit.runs.files import check_writable
+from recredit.runs.files import check_writable, tidy
 from recredit.runs.lock import locked
 from recredit.runs.plan import Job, plan
-from recredit.runs.running import progress_of, tidy
+from recredit.runs.running import progress_of
 from recredit.runs.settings import Run
 from recredit.runs.store import missing
 from recredit.runs.work import work
@@ -26,6 +26,9 @@ class View(Protocol):
 
     def advance(self, job: Job, steps: int) -> None:
         """Of a job, so many network steps are done, all its cells together."""
+
+    def end(self, job: Job, diverged: int) -> None:
+        """A job is done, and so many of its cells have diverged."""
 
     def say(self, sentence: str) -> None:
         """Something that the user should know."""
@@ -47,8 +50,9 @@ def compute(
 
     Raises ValueError, the sentence of the first job that failed, after all others have ended; finished cells stay.
     """
-    with locked(folder, view.say):
-        tidy(folder)
+    with locked(folder, view.say) as sure:
+        if sure:
+            tidy(folder)
         jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
         for job in jobs:
             check_writable(folder / "cells" / job.cells[0].file)
@@ -70,7 +74,7 @@ def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, s
             job = running.pop(future)
             error = future.exception()
             if error is None:
-                view.advance(job, job.steps)
+                view.end(job, future.result())
             elif isinstance(error, BrokenExecutor) and tries[job] < TRIES:
                 tries[job] += 1
                 running[executor.submit(work, job)] = job

@@ -23,7 +23,8 @@ SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
 # either, RTRL in blocks takes a fifth less time at n = 32. No option of jit reaches them; a version without them ignores them.
 FAST = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling,xla_cpu_disable_tiled_emitter"
-GRACE = 5  # seconds that a worker has to write a checkpoint when it is to end
+PATIENCE = 5  # seconds for a worker that is to end: it may write a checkpoint first
+FIRST = 2  # workers that are started before anything is asked of them
 
 
 def cores() -> list[int]:
@@ -49,6 +50,13 @@ class Worker:
         self.printed: collections.deque[bytes] = collections.deque(maxlen=1000)
         self.listener = threading.Thread(target=lambda: self.printed.extend(self.process.stderr or ()), daemon=True)
         self.listener.start()
+        self.greeted = False
+
+    def greet(self) -> str:
+        """Wait until the worker is up, for the name of what it computes on. Raises what `hear` does if it fails."""
+        backend = self.hear()
+        self.greeted = True
+        return backend
 
     def hear(self) -> Any:
         """What the worker has to say next. Raises the error that it tells of, or BrokenExecutor if it is gone."""
@@ -66,7 +74,7 @@ class Worker:
         return answer
 
     def do(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """What a call gives in the worker. Raises ValueError with its sentence if it fails, BrokenExecutor if the worker ends."""
+        """What a call gives in the worker. Raises ValueError, its sentence, if it fails, BrokenExecutor if the worker ends."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):  # it is gone: what is heard next says so
             # The inner pickle is read once it is due: that imports the function's module.
@@ -80,7 +88,7 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()  # at which it ends
         try:
-            self.process.wait(GRACE)
+            self.process.wait(PATIENCE if self.greeted else 0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -89,27 +97,35 @@ class Worker:
 
 
 class LocalExecutor(Executor):
-    """Calls shared out over worker processes. One that ends is replaced; its call's future raises BrokenExecutor."""
+    """Calls shared out over worker processes, one a core at most, and on a GPU one in all.
 
-    def __init__(self, most: int, module: str):
-        """`most`: workers at most; there is one a core, but on a GPU one in all. `module`: what they import at once."""
+    The first are started at once, others when there is work for them. One that ends is replaced, and the future of what it was
+    at raises BrokenExecutor.
+    """
+
+    def __init__(self, module: str):
+        """`module`: what the workers import at once."""
         self.module = module
         self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self.lock = threading.Lock()
+        self.open = 0  # calls that are not done
+        self.most = 1 if _has_plugins() else len(cores())  # workers, as far as is known
         self.closed = False
         self.broken: BaseException | None = None  # why no worker starts
         self.workers: set[Worker] = set()
         self.threads: list[threading.Thread] = []
-        self.others = min(most, len(cores())) - 1
-        self._hire()
-        if not _has_plugins():
-            self._hire_others()
+        self._hire(FIRST)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Have a function of a module called. Its future raises ValueError, the sentence of what went wrong."""
         if self.closed:
             raise RuntimeError("the executor is closed.")
         future: Future = Future()
+        future.add_done_callback(self._count_down)
+        with self.lock:
+            self.open += 1
         self.waiting.put((future, fn, args))
+        self._hire(self.open)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -127,27 +143,30 @@ class LocalExecutor(Executor):
             while thread.is_alive():
                 thread.join(0.2)  # a plain join would hold back Ctrl-C
 
-    def _hire(self) -> None:
-        thread = threading.Thread(target=self._serve, daemon=True)
-        self.threads.append(thread)
-        thread.start()
+    def _count_down(self, _: Future) -> None:
+        with self.lock:
+            self.open -= 1
 
-    def _hire_others(self) -> None:
-        for _ in range(self.others):
-            self._hire()
-        self.others = 0
+    def _hire(self, wanted: int) -> None:
+        """Start threads that serve a worker each, until there are as many as are wanted, or as there may be."""
+        with self.lock:
+            while len(self.threads) < min(wanted, self.most) and not self.closed:
+                thread = threading.Thread(target=self._serve, daemon=True)
+                self.threads.append(thread)
+                thread.start()
 
     def _begin(self) -> Worker:
         worker = Worker(self.module)
-        self.workers.add(worker)
-        if worker.hear() == "cpu":
-            self._hire_others()
+        with self.lock:
+            self.workers.add(worker)
+        if worker.greet() == "cpu":
+            self.most = len(cores())
+            self._hire(max(FIRST, self.open))
         return worker
 
     def _serve(self) -> None:
         worker: Worker | None = None
-        item: Any = ()
-        while item is not None:
+        while True:
             try:
                 worker = worker or self._begin()
             except BaseException as error:
@@ -164,7 +183,6 @@ class LocalExecutor(Executor):
             except BaseException as error:
                 if isinstance(error, BrokenExecutor) and worker:
                     worker.end()
-                    self.workers.discard(worker)
                     worker = None
                 future.set_exception(error)
         if worker:
@@ -172,9 +190,9 @@ class LocalExecutor(Executor):
 
 
 @contextlib.contextmanager
-def local_executor(most: int, module: str) -> Iterator[LocalExecutor]:
+def local_executor(module: str) -> Iterator[LocalExecutor]:
     """A `LocalExecutor` whose workers end at the end, whatever they are at."""
-    executor = LocalExecutor(most, module)
+    executor = LocalExecutor(module)
     try:
         yield executor
     finally:

@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ SHORTEST = 1  # seconds of training in a job, at least: to start it takes as lon
 JOBS = 4  # for each core, at least, if there is work for so many
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """Cells that one worker trains, as far as they are missing. Their runs differ in numbers alone, and so share a program."""
 
@@ -29,10 +30,12 @@ class Job:
     """In the order in which they are trained."""
     labels: tuple[str, ...]
     """What the run of each is called."""
+    seconds: float
+    """Roughly how long a core takes to train them."""
     seeds_at_once: int | None = None
     """The most cells that are vectorised together; None: as many as fit the cache."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Tells it from all others."""
         return digest_of(self.cells)
@@ -69,8 +72,8 @@ def plan(
         for first in range(0, len(cells), size):
             labels, share = zip(*cells[first : first + size], strict=True)
             if any(cell.seed in missing.get(label, ()) for label, cell in zip(labels, share, strict=True)):
-                jobs.append((seconds[shape] / shares, Job(folder, share, labels, seeds_at_once)))
-    return [job for _, job in sorted(jobs, key=lambda each: -each[0])]
+                jobs.append(Job(folder, share, labels, seconds[shape] * len(share) / len(cells), seeds_at_once))
+    return sorted(jobs, key=lambda job: -job.seconds)
 
 
 def _shape(run: Run) -> str:

@@ -24,7 +24,13 @@ class Report:
         self.file = _file(job.folder, job.digest)
         self.file.parent.mkdir(exist_ok=True)
         labels = list(dict.fromkeys(job.labels))
-        self.told = {"labels": labels, "cells": len(job.cells), "of": job.steps, "host": socket.gethostname(), "pid": os.getpid()}
+        self.told = {
+            "labels": labels,
+            "cells": len(job.cells),
+            "of": job.steps,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
         self.began = self.last = time.time()
         self.tell(0)
 
@@ -49,7 +55,7 @@ def progress_of(job: Job) -> int:
 
 
 def running(folder: Path) -> list[dict[str, Any]]:
-    """What each job of a folder says: its "labels", how many "cells", "steps" done "of" all, "host", "pid", times "since", "at"."""
+    """What each job of a folder says: "labels", how many "cells", "steps" done "of" all, "host", "pid", when "since" and "at"."""
     return [told for file in sorted((folder / "running").glob("*.json")) if (told := _read(file))]
 
 

@@ -1,34 +1,18 @@
-"""What a worker process does: take its core, and train one run for some seeds."""
+"""What a worker does: train the cells of a job, and put them in their folder."""
 
-import contextlib
-import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import jax
 import numpy as np
 
-from recredit.runs.failures import no_device
+from recredit.runs.identity import Cell
+from recredit.runs.plan import Job
+from recredit.runs.running import Report
 from recredit.runs.settings import Run
 from recredit.runs.store import write_cells
 from recredit.training.loop import train
-
-
-def take_core() -> str:
-    """JAX's backend; if it is a processor, this process is pinned to its core. Raises ValueError for a JAX without a device."""
-    try:
-        backend = jax.default_backend()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(no_device(error)) from None
-    core = os.environ.get("RECREDIT_CORE")
-    if core and backend == "cpu" and hasattr(os, "sched_setaffinity"):
-        for thread in os.listdir("/proc/self/task"):  # JAX's own threads too, which have begun by now
-            with contextlib.suppress(ProcessLookupError):  # a thread that has ended since
-                os.sched_setaffinity(int(thread), {int(core)})
-    return backend
 
 
 def now() -> str:
@@ -36,14 +20,34 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def work(
-    run: Run,
-    seeds: list[int],
-    folder: Path,
-    seeds_at_once: int | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> None:
-    """Train one run for some seeds and write their cells."""
+def work(job: Job) -> int:
+    """Train what is missing of a job's cells, and write them; how many of them diverged.
+
+    Raises ValueError, one sentence, if that fails; cells that are written stay.
+    """
+    report = Report(job)
+    done = lost = 0
+    try:
+        for run, cells in _by_run(job):
+            left = [cell.seed for cell in cells if not (job.folder / "cells" / cell.file).exists()]
+            if left:
+                lost += _train(job, run, left, report, done)
+            done += run.steps * len(cells)
+        return lost
+    finally:
+        report.end()
+        jax.clear_caches()  # compiled programs, tens of MB each, are not needed again
+
+
+def _by_run(job: Job) -> Iterator[tuple[Run, list[Cell]]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in job.cells:
+        groups.setdefault(cell.run.text(), []).append(cell)
+    for cells in groups.values():
+        yield cells[0].run, cells
+
+
+def _train(job: Job, run: Run, seeds: list[int], report: Report, done: int) -> int:
     begun, began = now(), time.perf_counter()
     rule, network, optimizer, observers = run.build()
     data = train(
@@ -55,19 +59,14 @@ def work(
         steps=run.steps,
         bin=run.bin,
         streams=run.streams,
-        seeds_at_once=seeds_at_once,
+        seeds_at_once=job.seeds_at_once,
         observers=observers,
-        progress=progress,
+        progress=lambda steps: report.tell(done + steps * len(seeds)),
     )
     each = (time.perf_counter() - began) / len(seeds)
     meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
     data["seconds"] = ("seed", np.full(len(seeds), each), meaning)
-    made = {
-        "host": socket.gethostname(),
-        "begun": begun,
-        "ended": now(),
-        "seconds": each,
-        "device": jax.devices()[0].device_kind,
-    }
-    write_cells(folder, run, data, made)
-    jax.clear_caches()  # this run's compiled programs, tens of MB each, are not needed again
+    write_cells(
+        job.folder, run, data, {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
+    )
+    return int((data.diverged_at >= 0).sum())

@@ -1,8 +1,8 @@
 """One worker process: has functions called, one after the other. Started by `recredit.runs.local`.
 
 In: a pickle of (function, arguments) per call. Out: a pickle of (answer, error) each; the first one's answer is the name of
-JAX's backend. When its input ends, or at SIGTERM, the worker ends: it never outlives the process that started it for longer than
-it takes to write a checkpoint.
+JAX's backend. When its input ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than the
+time for a checkpoint.
 """
 
 import importlib

@@ -20,9 +20,6 @@ from recredit.tasks import AbstractTask, Add
 from recredit.training.described import MEANING, describe_variables
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
-# Roughly what a million steps of one seed take a core at n = 32, and what each part takes to start: seconds.
-SECONDS = {"fixed-W": 0.15, "BPTT": 0.8, "RTRL": 5.5, "RFLO": 0.5, "DNI": 1.1, "DNI(b)": 1.1}
-START = 3
 
 
 def runs(variant: Variant, steps: int) -> dict[str, Run]:
@@ -46,11 +43,6 @@ def runs(variant: Variant, steps: int) -> dict[str, Run]:
         for task in tasks
         for rule in rules
     }
-
-
-def seconds(cell: str, steps: int) -> float:
-    """Roughly how long so many steps of a cell take a core: how much of the whole they are."""
-    return START + SECONDS[cell.split(": ")[1]] * steps / 1_000_000
 
 
 def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequence[int]) -> xr.Dataset:
