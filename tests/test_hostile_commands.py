@@ -1,5 +1,6 @@
 """Command lines that nobody would think of: each is accepted, or refused in one sentence with nothing written."""
 
+import contextlib
 import functools
 import re
 import shutil
@@ -133,8 +134,9 @@ def folder(tmp_path, monkeypatch):
     def accept(*_, **__):
         raise Accepted
 
-    for place in ("cli.train.compute_runs", "cli.fig1.compute_runs", "cli.audit.audit", "cli.audit.repair"):
+    for place in ("cli.train.compute_runs", "cli.fig1.compute_runs", "cli.audit.audits", "cli.audit.repair"):
         monkeypatch.setattr(f"recredit.{place}", accept)
+    monkeypatch.setattr("recredit.cli.main.local_executor", lambda module: contextlib.nullcontext())
     monkeypatch.setattr(fig1, "runs", functools.cache(fig1.runs))  # twelve runs to check, the same ones again and again
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

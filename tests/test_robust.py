@@ -1,24 +1,29 @@
 """What surrounds a computation: foreign settings, closed pipes, signals, full disks. It goes on, or says one sentence."""
 
 import errno
-import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
-from recredit.runs.scheduler import Worker
 
 import recredit
 from recredit.cli.main import main
 from recredit.cli.process import _refusal, check_xla_flags, end_on_signals
-from recredit.runs import work
+from recredit.runs import processor
 from recredit.runs.failures import explanation
-from recredit.runs.files import read_dataset
+from recredit.runs.files import read_dataset, writable_folder
+from recredit.runs.identity import Cell
+from recredit.runs.local import Worker
+from recredit.runs.plan import Job
+from recredit.runs.running import running
 from recredit.runs.settings import Run
+from recredit.runs.work import work
 
 MAIN = "from recredit.cli.main import main; main()"
 TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--seeds", "1", "--set", "network.n=4")
@@ -66,24 +71,22 @@ def is_gone(pid):
         return True
 
 
-def begin(worker, steps, n):
-    """Have a worker train RTRL, with an answer after each `steps` steps."""
-    table = {"rule": "rtrl", "task": "add", "steps": 3 * steps, "bin": steps, "network": {"n": n}}
-    job = {"run": Run.create(table).model_dump(), "seeds": [0], "folder": ".", "seeds_at_once": None}
-    worker.greet()
-    worker.process.stdin.write(json.dumps(job) + "\n")
-    worker.process.stdin.flush()
-
-
 @pytest.mark.parametrize(("n", "steps"), [(64, 150), pytest.param(256, 30, marks=pytest.mark.slow)])
-def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(n, steps):
-    worker = Worker(0)
-    begin(worker, steps, n)
-    assert worker.hear() == {"steps": steps}  # so the next steps, seconds of them in one call, have begun
+def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(monkeypatch, n, steps):
+    table = {"rule": "rtrl", "task": "add", "steps": 300 * steps, "bin": 100 * steps, "network": {"n": n}}
+    run = Run.create(table)
+    job = Job(writable_folder(Path.cwd()), (Cell(run, 0),), ("add: rtrl",), 1.0)
+    worker = Worker("recredit.runs.work")
+    worker.greet()
+    worker.process.stdin.write(pickle.dumps(pickle.dumps((work, (job,)))))
+    worker.process.stdin.flush()
+    while not running(Path()):
+        time.sleep(0.02)
+    time.sleep(1)  # so that it traces, compiles or computes, all of which take longer
     worker.process.stdin.close()
-    assert worker.process.stdout.readline() == ""
+    assert worker.process.stdout.read() == b""
     assert worker.process.wait() == 0
-    assert not list(Path().iterdir())
+    assert not list(Path("cells").iterdir())
 
 
 @posix
@@ -143,9 +146,11 @@ def test_what_nohup_ignores_stays_ignored(monkeypatch):
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_worker_that_is_killed_is_told_of_in_a_sentence(name):
-    worker = Worker(0)
+    worker = Worker("recredit.runs.work")
+    if name == "SIGTERM":
+        worker.greet()  # or else it ends by it as any process does
     worker.process.send_signal(getattr(signal, name))
-    with pytest.raises(ValueError, match=f"^a worker process was ended by {name}.*") as told:
+    with pytest.raises(BrokenExecutor, match=f"^a worker process was ended by {name}.*") as told:
         worker.hear()
     assert ("lower network.n" in str(told.value)) == (name == "SIGKILL")
 
@@ -154,8 +159,8 @@ def worker_fails(monkeypatch, **environment):
     """The sentence of a worker that cannot begin, in this environment; it prints nothing else."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    worker = Worker(0)
-    with pytest.raises(ValueError) as told:
+    worker = Worker("recredit.runs.work")
+    with pytest.raises((ValueError, BrokenExecutor)) as told:
         worker.greet()
     worker.end()
     assert not worker.printed
@@ -206,9 +211,8 @@ def test_a_broken_jax_is_told_of_in_a_sentence(monkeypatch, text):
 
 def test_modules_of_the_current_folder_are_none_of_a_workers(monkeypatch):
     Path("jax.py").write_text("raise ImportError")
-    worker = Worker(0)
-    worker.greet()
-    assert worker.backend == "cpu"
+    worker = Worker("recredit.runs.work")
+    assert worker.greet() == "cpu"
     worker.end()
     assert worker.process.returncode == 0
 
@@ -217,10 +221,10 @@ def test_modules_of_the_current_folder_are_none_of_a_workers(monkeypatch):
 def test_a_thread_that_has_just_ended_does_not_end_its_worker(monkeypatch):
     (core, *_), threads = os.sched_getaffinity(0), os.listdir
     monkeypatch.setattr(os, "listdir", lambda path: [*threads(path), "4194305"])  # no process has such a number
-    monkeypatch.setenv("RECREDIT_CORE", str(core))
+    monkeypatch.setattr(processor, "_free_core", lambda: core)
     pinned = []
     monkeypatch.setattr(os, "sched_setaffinity", lambda thread, _: pinned.append(os.sched_getaffinity(thread)))
-    assert work.take_core() == "cpu"
+    assert processor.take_core() == "cpu"
     assert pinned
 
 

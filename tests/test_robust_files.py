@@ -1,6 +1,7 @@
 """Files and folders that are in the way, full, empty or strange, and rule files that fail: each ends in one sentence."""
 
 import ast
+import contextlib
 import errno
 import os
 import re
@@ -38,7 +39,7 @@ def refused(capfd, *arguments):
 @pytest.fixture
 def no_computing(monkeypatch):
     """Nothing may be computed."""
-    monkeypatch.setattr("recredit.runs.scheduler.Worker", None)
+    monkeypatch.setattr("recredit.cli.main.local_executor", lambda module: contextlib.nullcontext())
 
 
 OCCUPIED = {

@@ -52,7 +52,7 @@ class Live:
 
     def say(self, sentence: str) -> None:
         """Something that the user should know."""
-        self.console.print(sentence, markup=False, highlight=False)
+        self.console.out(sentence, highlight=False)
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """What is to come."""

@@ -58,6 +58,7 @@ def compute(
             check_writable(folder / "cells" / job.cells[0].file)
         view.expect(jobs)
         failed = _compute(jobs, executor, view)
+        tidy(folder)
     if failed:
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise ValueError(next(iter(failed.values())) + others)

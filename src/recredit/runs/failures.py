@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+from concurrent.futures import BrokenExecutor
 
 LOWER = "lower network.n, the rule's window or block, --streams or --seeds-at-once"
 
@@ -19,7 +20,7 @@ def explanation(error: BaseException) -> str:
         return "too many files are open at once; raise the limit, as ulimit -n 1024 does."
     if isinstance(error, ImportError):
         return f"recredit cannot be started, since something that it needs cannot be imported: {text}."
-    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, ValueError | OSError | BrokenExecutor) else f"{type(error).__name__}: {text}"
 
 
 def no_device(error: BaseException) -> str:
@@ -34,6 +35,7 @@ def no_device(error: BaseException) -> str:
 def ended(status: int, last: str) -> str:
     """The sentence for a worker process that is gone, by its exit status and the last line that it printed."""
     said = f": {last.rstrip('.')}." if last else "."
+    status = 128 - status if status > 128 else status  # as a process says itself that a signal ended it
     if status >= 0:
         return f"a worker process ended by itself (exit status {status}){said}"
     name = next((each.name for each in signal.Signals if each == -status), f"signal {-status}")

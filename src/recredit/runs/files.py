@@ -69,9 +69,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what processes that were ended while they wrote left behind, here and one folder below. Only if nobody writes."""
+    """Remove what processes that were ended while they wrote left behind, here and one folder below, and folders that are only
+    needed meanwhile, if they are empty. Only if nobody writes."""
     for file in (*folder.glob(f"{LEFT_BEHIND}*"), *folder.glob(f"*/{LEFT_BEHIND}*")):
         file.unlink(missing_ok=True)
+    for passing in ("running", "checkpoints"):
+        with contextlib.suppress(OSError):  # there is none, or it is not empty
+            (folder / passing).rmdir()
 
 
 def _sync(folder: Path) -> None:

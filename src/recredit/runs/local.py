@@ -93,7 +93,8 @@ class Worker:
             self.process.kill()
             self.process.wait()
         self.listener.join(1)  # what it started itself may still hold the pipe
-        print(*(line.decode(errors="replace") for line in self.printed), sep="", end="", file=sys.stderr)
+        while self.printed:
+            print(self.printed.popleft().decode(errors="replace"), end="", file=sys.stderr)
 
 
 class LocalExecutor(Executor):
@@ -130,7 +131,8 @@ class LocalExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: after all that was submitted, or with `cancel_futures` now, in the middle of a call too."""
-        self.closed = True
+        with self.lock:
+            self.closed = True
         if cancel_futures:
             with contextlib.suppress(queue.Empty):
                 while item := self.waiting.get_nowait():
@@ -156,8 +158,10 @@ class LocalExecutor(Executor):
                 thread.start()
 
     def _begin(self) -> Worker:
-        worker = Worker(self.module)
         with self.lock:
+            if self.closed:
+                raise BrokenExecutor("the executor is closed.")
+            worker = Worker(self.module)
             self.workers.add(worker)
         if worker.greet() == "cpu":
             self.most = len(cores())

@@ -55,7 +55,7 @@ def progress_of(job: Job) -> int:
 
 
 def running(folder: Path) -> list[dict[str, Any]]:
-    """What each job of a folder says: "labels", how many "cells", "steps" done "of" all, "host", "pid", when "since" and "at"."""
+    """What each job of a folder says: "labels", "cells" in it, "steps" done "of" all, "host", "pid", when "since" and "at"."""
     return [told for file in sorted((folder / "running").glob("*.json")) if (told := _read(file))]
 
 
