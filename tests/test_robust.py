@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -78,14 +77,13 @@ def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(monkeypat
     job = Job(writable_folder(Path.cwd()), (Cell(run, 0),), ("add: rtrl",), 1.0)
     worker = Worker("recredit.runs.work")
     worker.greet()
-    worker.process.stdin.write(pickle.dumps(pickle.dumps((work, (job,)))))
-    worker.process.stdin.flush()
+    worker.calls.send((work, (job,)))
     while not running(Path()):
         time.sleep(0.02)
     time.sleep(1)  # so that it traces, compiles or computes, all of which take longer
-    worker.process.stdin.close()
-    assert worker.process.stdout.read() == b""
-    assert worker.process.wait() == 0
+    worker.calls.close()
+    with pytest.raises(BrokenExecutor, match="exit status 0"):
+        worker.hear()
     assert not list(Path("cells").iterdir())
 
 

@@ -1,1 +1,1 @@
-"""Runs as data: settings, the store, the scheduler and its workers."""
+"""Runs as data: settings, the store, what computes them, here or on a cluster."""

@@ -18,7 +18,7 @@ from typing import Any
 from recredit.errors import brief, check_choice, check_count, check_optional_count
 from recredit.registry import Registry, complete, make
 from recredit.runs.interchange import CANCEL, cancel
-from recredit.runs.scheduler import FAST, SINGLE_THREAD
+from recredit.runs.local import FAST, SINGLE_THREAD
 
 HEARTBEAT, LOST = 5, 30  # seconds: between two signs of life, and without one until the other side counts as gone
 

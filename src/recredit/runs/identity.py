@@ -15,7 +15,7 @@ import recredit
 from recredit.runs.settings import Run
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy")
-ROOMS = ("contract.py", "rule.py", "network", "blocks", "rules", "tasks", "training")
+ROOMS = ("jaxprs.py", "contract.py", "rule.py", "network", "blocks", "rules", "tasks", "training")
 """Where recredit's own numbers are decided."""
 
 

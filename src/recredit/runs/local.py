@@ -8,13 +8,13 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
-import pickle
 import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
+from multiprocessing.connection import Connection
 from typing import Any
 
 from recredit.runs.failures import ended
@@ -47,6 +47,12 @@ class Worker:
             env=os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for this process, at whose end the workers end
         )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.calls = Connection(os.dup(self.process.stdin.fileno()), readable=False)
+        self.answers = Connection(os.dup(self.process.stdout.fileno()), writable=False)
+        self.process.stdin.close()
+        self.process.stdout.close()
         self.printed: collections.deque[bytes] = collections.deque(maxlen=1000)
         self.listener = threading.Thread(target=lambda: self.printed.extend(self.process.stderr or ()), daemon=True)
         self.listener.start()
@@ -60,10 +66,9 @@ class Worker:
 
     def hear(self) -> Any:
         """What the worker has to say next. Raises the error that it tells of, or BrokenExecutor if it is gone."""
-        assert self.process.stdout
         try:
-            answer, error = pickle.load(self.process.stdout)
-        except (EOFError, pickle.UnpicklingError):
+            answer, error = self.answers.recv()
+        except (EOFError, OSError):
             status = self.process.wait()
             self.listener.join(1)
             last = self.printed.pop().decode(errors="replace").strip() if self.printed else ""
@@ -75,18 +80,13 @@ class Worker:
 
     def do(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What a call gives in the worker. Raises ValueError, its sentence, if it fails, BrokenExecutor if the worker ends."""
-        assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it is gone: what is heard next says so
-            # The inner pickle is read once it is due: that imports the function's module.
-            self.process.stdin.write(pickle.dumps(pickle.dumps((call, arguments))))
-            self.process.stdin.flush()
+        with contextlib.suppress(OSError):  # it is gone: what is heard next says so
+            self.calls.send((call, arguments))
         return self.hear()
 
     def end(self) -> None:
         """End the process, and print what it printed (a rule of the user's own may)."""
-        assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # at which it ends
+        self.calls.close()  # at which it ends
         try:
             self.process.wait(PATIENCE if self.greeted else 0)
         except subprocess.TimeoutExpired:

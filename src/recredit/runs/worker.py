@@ -1,18 +1,18 @@
 """One worker process: has functions called, one after the other. Started by `recredit.runs.local`.
 
-In: a pickle of (function, arguments) per call. Out: a pickle of (answer, error) each; the first one's answer is the name of
-JAX's backend. When its input ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than the
-time for a checkpoint.
+In: (function, arguments) per call. Out: (answer, error) each; the first one's answer is the name of JAX's backend. When its input
+ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than the time for a checkpoint.
 """
 
 import importlib
 import os
-import pickle
 import queue
 import signal
 import sys
 import threading
-from typing import Any, BinaryIO
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 from recredit.runs.ending import end_soon
 from recredit.runs.failures import explanation
@@ -22,7 +22,7 @@ def main() -> None:
     """Serve until the input ends."""
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     busy = threading.Lock()
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)  # a rule of the user's own that asks or prints must not meet the messages
     os.dup2(2, 1)
@@ -32,8 +32,7 @@ def main() -> None:
         threading.Thread(target=_end_on_sigterm, args=(busy,), daemon=True).start()
 
     def say(answer: Any, error: BaseException | None = None) -> None:
-        answers.write(pickle.dumps((answer, error)))
-        answers.flush()
+        answers.send((answer, error))
 
     try:
         from recredit.runs.processor import take_core  # here, so that a JAX that cannot be imported is said as well
@@ -47,20 +46,19 @@ def main() -> None:
         call = calls.get()
         with busy:
             try:
-                function, arguments = pickle.loads(call)
+                # Not before it is due, since that imports the function's module.
+                function, arguments = ForkingPickler.loads(call)  # pyright: ignore[reportAttributeAccessIssue]
                 say(function(*arguments))
             except BaseException as error:
                 say(None, ValueError(explanation(error)))
 
 
-def _receive(requests: BinaryIO, calls: "queue.SimpleQueue[bytes]", busy: threading.Lock) -> None:
+def _receive(requests: Connection, calls: "queue.SimpleQueue[bytes]", busy: threading.Lock) -> None:
     try:
         while True:
-            calls.put(pickle.load(requests))
-    except EOFError:
+            calls.put(requests.recv_bytes())
+    finally:  # its end
         end_soon(0, busy)
-    finally:  # what came was cut short
-        end_soon(1, busy)
 
 
 def _end_on_sigterm(busy: threading.Lock) -> None:
