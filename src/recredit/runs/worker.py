@@ -1,7 +1,8 @@
 """One worker process: has functions called, one after the other. Started by `recredit.runs.local`.
 
-In: (function, arguments) per call. Out: (answer, error) each; the first one's answer is the name of JAX's backend. When its input
-ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than the time for a checkpoint.
+In: (function, arguments) per call. Out: (answer, error) each; the first one's answer is the name of JAX's backend.
+
+When its input ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than a checkpoint takes.
 """
 
 import importlib
