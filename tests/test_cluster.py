@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recredit.runs.cluster import PBS, Local, Slurm, cluster_executor, resolve_executor
+from recredit.runs.cluster import PBS, Local, Slurm, _provider, cluster_executor, resolve_executor
 
 HERE = Path(__file__).parent
 TABLE = {"kind": "slurm", "walltime": "02:00:00", "cores": 2}
@@ -133,7 +133,7 @@ def test_a_controller_that_is_killed_leaves_nothing_behind_and_goes_on(slurm, tm
     controller = study.start()
     study.until(lambda: study.results() > 6)
     controller.send_signal(number)
-    controller.communicate()
+    controller.wait(30)
     if number == signal.SIGINT:  # at SIGKILL the next one meets what is about to end
         study.until(lambda: not study.blocks() + study.processes(), 15)
     assert study.results() < 24
@@ -148,7 +148,7 @@ def test_blocks_end_by_themselves_once_the_controllers_machine_is_gone(slurm, tm
     beside = subprocess.run(["pgrep", "--parent", str(controller.pid), "--full", "interchange"], capture_output=True, text=True)
     for pid in (int(beside.stdout), controller.pid):
         os.kill(pid, signal.SIGKILL)
-    controller.communicate()
+    controller.wait(30)
     study.until(lambda: not study.blocks() + study.processes(), 60)
 
 
@@ -160,6 +160,22 @@ def test_blocks_that_do_not_come_up_are_told(slurm, tmp_path, monkeypatch):
     settings = TABLE | {"walltime": "00:10:00", "environment": "module load something\nexit 1"}
     with cluster_executor(resolve_executor(settings), tmp_path) as executor:
         assert "no block comes up on the cluster" in str(executor.submit(os.getpid).exception())
+
+
+@pytest.mark.slow
+def test_a_block_that_waits_in_the_queue_is_waited_for(slurm, tmp_path):
+    settings = TABLE | {"walltime": "00:10:00", "options": "--begin=now+6"}
+    with cluster_executor(resolve_executor(settings), tmp_path) as executor:  # of two workers for one job
+        assert executor.submit(os.getenv, "SLURM_CPUS_PER_TASK").result(60) == "2"
+
+
+@pytest.mark.slow
+def test_a_block_that_slurm_has_forgotten_is_not_believed_to_run(slurm):
+    from parsl.jobs.states import JobState, JobStatus
+
+    provider = _provider(Slurm("00:10:00", 2), "slurm", "recredit-none")
+    provider.resources["99999"] = {"status": JobStatus(JobState.RUNNING), "job_stdout_path": None, "job_stderr_path": None}
+    assert [status.state for status in provider.status(["99999"])] == [JobState.COMPLETED]
 
 
 @pytest.mark.slow
