@@ -141,6 +141,35 @@ def train(
 
 
 @app.command
+def sweep(
+    file: _Path,
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
+
+    For example: recredit sweep sweeps/fair_fig1.toml --dry-run
+
+    Finished cells are kept in the output folder: after whatever interrupts it, the same command computes only what is missing.
+
+    Parameters
+    ----------
+    file
+        A TOML file as for `recredit train --config`, with any of: lists of rules and tasks; [grid], axes whose every
+        combination is a point; [zip], axes whose values go together; [[only]], axes and settings for some points; [select],
+        an axis along which the best value is chosen, by seeds of its own; [executor], where to compute: kind = "local",
+        "slurm" or "pbs", and its settings.
+    dry_run
+        Say what would be computed, and how long it would take, and compute nothing.
+    """
+    check_xla_flags()
+    from recredit.cli.sweep import run_sweep
+
+    run_sweep(file, dry_run)
+
+
+@app.command
 def audit(
     *rules: str,
     with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),

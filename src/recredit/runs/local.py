@@ -104,13 +104,14 @@ class LocalExecutor(Executor):
     at raises BrokenExecutor.
     """
 
-    def __init__(self, module: str):
-        """`module`: what the workers import at once."""
+    def __init__(self, module: str, most: int | None = None):
+        """`module`: what the workers import at once. `most`: how many there may be (None: one a core)."""
         self.module = module
+        self.cores = min(most or len(cores()), len(cores()))
         self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
         self.lock = threading.Lock()
         self.open = 0  # calls that are not done
-        self.most = 1 if _has_plugins() else len(cores())  # workers, as far as is known
+        self.most = 1 if _has_plugins() else self.cores  # workers, as far as is known
         self.closed = False
         self.broken: BaseException | None = None  # why no worker starts
         self.workers: set[Worker] = set()
@@ -164,7 +165,7 @@ class LocalExecutor(Executor):
             worker = Worker(self.module)
             self.workers.add(worker)
         if worker.greet() == "cpu":
-            self.most = len(cores())
+            self.most = self.cores
             self._hire(max(FIRST, self.open))
         return worker
 
@@ -194,9 +195,9 @@ class LocalExecutor(Executor):
 
 
 @contextlib.contextmanager
-def local_executor(module: str) -> Iterator[LocalExecutor]:
+def local_executor(module: str, most: int | None = None) -> Iterator[LocalExecutor]:
     """A `LocalExecutor` whose workers end at the end, whatever they are at."""
-    executor = LocalExecutor(module)
+    executor = LocalExecutor(module, most)
     try:
         yield executor
     finally:

@@ -1,0 +1,64 @@
+"""What a sweep came to: the loss at the end of each point, the points that were chosen, the curves of those reported."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from recredit.runs.cell_file import read_record
+from recredit.runs.final_loss import shown
+from recredit.runs.identity import Cell, versions
+from recredit.runs.store import read_cells
+from recredit.runs.sweep import Sweep
+
+
+def label(sweep: Sweep, number: int) -> str:
+    """What a point is called: "add rflo learning_rate=0.001"."""
+    words = []
+    for path, value in sweep.points[number].coordinates.items():
+        words.append(str(value) if path in ("task", "rule") else f"{path.rsplit('.', 1)[-1]}={value}")
+    return " ".join(words) or sweep.name
+
+
+def final_losses(sweep: Sweep, folder: Path, numbers: Sequence[int], seeds: Sequence[int]) -> xr.DataArray:
+    """The loss at the end (point, seed) of points that have been computed, as their files' records say; nan: diverged.
+
+    Raises ValueError for a cell that is gone meanwhile or damaged.
+    """
+    found: dict[str, list[float]] = {}
+    for text, run in sweep.runs(numbers).items():
+        records = []
+        for seed in seeds:
+            file = folder / "cells" / Cell(run, seed).file
+            try:
+                records.append(read_record(file))
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{file} cannot be read ({error}); the same command computes it again.") from None
+        found[text] = [np.nan if record["final_loss"] is None else record["final_loss"] for record in records]
+    losses = [found[sweep.points[number].run.text()] for number in numbers]
+    data = xr.DataArray(
+        losses, dims=("point", "seed"), coords={**sweep.coordinates(numbers), "seed": list(seeds)}, name="final_loss"
+    )
+    data.attrs = {"long_name": "loss at the end of a run; nan: it diverged"}
+    return data
+
+
+def reported(sweep: Sweep, folder: Path, numbers: Sequence[int]) -> xr.Dataset:
+    """The points that are reported: `final_loss` (point, seed), and `loss` (point, seed, step) if all have the same bins."""
+    data = final_losses(sweep, folder, numbers, sweep.seeds).to_dataset()
+    data["label"] = ("point", [label(sweep, number) for number in numbers])
+    runs = [sweep.points[number].run for number in numbers]
+    if len({(run.steps, run.bin) for run in runs}) == 1:
+        curves = [read_cells(folder, run, sweep.seeds).loss for run in runs]
+        tasks = [run.build_task() for run in runs]
+        values = [shown(curve.transpose("seed", "step").values, task) for curve, task in zip(curves, tasks, strict=True)]
+        data["loss"] = (("point", "seed", "step"), np.array(values), {"long_name": "loss, mean of each bin over its steps"})
+        data = data.assign_coords(step=curves[0].step.values)
+    data.attrs = {
+        "title": f"The sweep {sweep.name}, computed by recredit",
+        "versions": json.dumps(versions()),
+        "runs": json.dumps([run.model_dump() for run in runs]),
+    }
+    return data
