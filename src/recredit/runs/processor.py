@@ -1,15 +1,19 @@
 """What a worker process computes on."""
 
 import contextlib
+import hashlib
 import os
+import platform
 import tempfile
 from pathlib import Path
 
 import jax
+import platformdirs
 
 from recredit.runs.failures import no_device
 from recredit.runs.local import cores
 
+CACHED = 10**9  # bytes of compiled programs that are kept between processes, those longest unused forgotten first
 _held: list[int] = []  # of the locks of cores, for as long as this process lives
 
 
@@ -27,6 +31,32 @@ def take_core() -> str:
             with contextlib.suppress(ProcessLookupError):  # a thread that has ended since
                 os.sched_setaffinity(int(thread), {core})
     return backend
+
+
+def keep_programs() -> None:
+    """Keep compiled programs in the user's cache folder, apart for each kind of processor, unless JAX has a folder already.
+
+    A second process that trains the same has them at once. A program is kept for the processor that it was compiled for: one
+    with other instructions might end by it, and a home folder may be shared by many machines.
+    """
+    if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    folder = platformdirs.user_cache_path("recredit") / "programs" / _kind()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_compilation_cache_max_size", CACHED)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+def _kind() -> str:
+    """Tells processors with other instructions apart."""
+    told = f"{platform.machine()} {platform.processor()}"
+    with contextlib.suppress(OSError):  # not on Linux
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def _free_core() -> int | None:

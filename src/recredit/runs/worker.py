@@ -36,10 +36,14 @@ def main() -> None:
         answers.send((answer, error))
 
     try:
-        from recredit.runs.processor import take_core  # here, so that a JAX that cannot be imported is said as well
+        from recredit.runs.processor import (  # here, so that a JAX that cannot be imported is said as well
+            keep_programs,
+            take_core,
+        )
 
         importlib.import_module(sys.argv[1])  # which may choose what JAX computes on
         say(take_core())
+        keep_programs()
     except BaseException as error:
         say(None, ValueError(explanation(error)))
         return
