@@ -14,8 +14,9 @@ from rich.console import Console
 
 from recredit.cli import console
 from recredit.report import figures
+from recredit.report.fitting import show
 from recredit.report.progress import Live
-from recredit.report.tables import catalogue_table, claims_table, losses_table, show
+from recredit.report.tables import catalogue_table, claims_table, losses_table
 from recredit.runs.final_loss import averaged, diverged, final_loss, summary
 from recredit.runs.settings import Run
 from recredit.studies import fig1

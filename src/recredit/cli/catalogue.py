@@ -5,7 +5,8 @@ from typing import Any
 
 from recredit.cli.console import console
 from recredit.registry import BLOCKS, Registry, block_name
-from recredit.report.tables import catalogue_table, show
+from recredit.report.fitting import show
+from recredit.report.tables import catalogue_table
 from recredit.rules import RULES
 from recredit.tasks import TASKS
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console
 from recredit.errors import check_count, check_optional_count, check_seeds
-from recredit.report.tables import claims_table, losses_table, show
+from recredit.report.fitting import show
+from recredit.report.tables import claims_table, losses_table
 from recredit.runs.files import writable_folder, write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor

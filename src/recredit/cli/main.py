@@ -16,7 +16,7 @@ from recredit.runs.failures import explanation
 from recredit.runs.local import local_executor
 
 # Spelled here too, since their modules import JAX.
-from recredit.studies.variants import Format, Scale, Variant
+from recredit.studies.variants import Format, ListFormat, Scale, Variant
 
 app = App(
     name="recredit",
@@ -206,6 +206,57 @@ def audit(
         from recredit.cli.audit import run_audit  # while they start
 
         run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)
+
+
+results = App(name="results", help="List the results in a folder, or export them.")
+app.command(results)
+
+
+@results.default
+def list_(
+    folder: _Path,
+    *,
+    where: Annotated[tuple[str, ...], _Many] = (),
+    each: Annotated[bool, Parameter(negative=())] = False,
+    format: ListFormat = "table",
+) -> None:
+    """List the results in a folder: what was computed with which settings and seeds, what came of it, when and where.
+
+    For example: recredit results results/add-rflo --where rule=rflo task.t1=3
+
+    Parameters
+    ----------
+    folder
+        The output folder of any command that computes.
+    where
+        Settings that the results must have, PATH=VALUE each, as for --set of `recredit train`; seed=0, precision=float32 and
+        state=diverged count as settings here. Of several values for one setting, one must fit.
+    each
+        A line for each seed.
+    format
+        How to print them. csv and json hold every setting, and have an entry for each seed.
+    """
+    from recredit.cli.results import list_results
+
+    list_results(folder, where, each, format)
+
+
+@results.command
+def export(folder: _Path, file: _Path, *, where: Annotated[tuple[str, ...], _Many] = ()) -> None:
+    """Export the results in a folder to one file.
+
+    Parameters
+    ----------
+    folder
+        The output folder of any command that computes.
+    file
+        What to write: .nc holds everything, .parquet and .csv a row for each step of each curve.
+    where
+        Settings that the results must have, as for `recredit results`.
+    """
+    from recredit.cli.results import export_results
+
+    export_results(folder, file, where)
 
 
 @app.command

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from recredit.cli.compute import compute_runs, console
-from recredit.report.tables import alignment_line, losses_table, show
+from recredit.report.fitting import show
+from recredit.report.tables import alignment_line, losses_table
 from recredit.runs.files import writable_folder, write_dataset
 from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.local import LocalExecutor

@@ -15,7 +15,7 @@ from rich.text import Text
 from recredit import __version__
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit
-from recredit.report.tables import fitted
+from recredit.report.fitting import fitted
 from recredit.studies.repair import Repair
 
 MARKS = {"pass": "✓", "fail": "✗", "judgement": "?", "n/a": "–"}

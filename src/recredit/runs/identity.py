@@ -4,15 +4,16 @@ import functools
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import jax
+from typing import TYPE_CHECKING, Any
 
 import recredit
-from recredit.runs.settings import Run
+
+if TYPE_CHECKING:  # which take a second to import, and a list of results needs neither
+    from recredit.runs.settings import Run
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy")
 ROOMS = ("jaxprs.py", "contract.py", "rule.py", "network", "blocks", "rules", "tasks", "training")
@@ -46,14 +47,22 @@ def versions() -> dict[str, str]:
 
 def precision() -> str:
     """The type of this process's real numbers: "float32", or "float64" where JAX_ENABLE_X64 is set."""
+    import jax
+
     return "float64" if jax.config.jax_enable_x64 else "float32"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def difference(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """In what another program, perhaps with its precision, differs from this one, in words."""
+    told = [f"{key} {theirs.get(key)}, now {ours[key]}" for key in ours if theirs.get(key) != ours[key] and key != "source"]
+    return "; ".join(told) or "another source of recredit"
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run with one seed, as this process would compute it."""
 
-    run: Run
+    run: "Run"
     """Everything but the seed."""
     seed: int
     """Of the initial weights, the data and the rule's own randomness."""

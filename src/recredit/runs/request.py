@@ -1,6 +1,5 @@
 """What a command asks for: a TOML file, options, and settings PATH=VALUE, put together into runs."""
 
-import contextlib
 import hashlib
 import inspect
 import re
@@ -13,12 +12,12 @@ from typing import Any, Literal
 from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, check_optional_count, nearest, real_file, user_path
 from recredit.own_files import is_file
 from recredit.registry import RULE_NAMES, find_rule
+from recredit.runs.assignment import Keys, parse
 from recredit.runs.settings import Run, files_of
 from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
 DEEPEST = 20  # tables within tables that a file may have
-Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -114,27 +113,6 @@ def read_toml(file: str | Path) -> dict[str, Any]:
         raise ValueError(f"{file} cannot be read as TOML: its tables and lists are nested too deeply.") from None
     except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
         raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
-
-
-def parse(setting: str, like: str = "rule.window=20") -> tuple[Keys, Any]:
-    """The path and the value of "rule.jacobian.rate=0.01": names with dots between, and one TOML value or a bare word.
-
-    Raises ValueError, with an example of what it should be `like`, for what is no setting.
-    """
-    path, equals, text = setting.partition("=")
-    keys = tuple(key.strip() for key in path.split("."))
-    if not equals or not all(keys) or not text.strip() or not setting.isprintable():
-        raise ValueError(f"{setting!r} is not a setting; write path=value, as in {like}.")
-    try:
-        table = tomllib.loads(f"value = [{text}]")  # in brackets, so that a comment or a second value does not go unnoticed
-    except tomllib.TOMLDecodeError:
-        table = {"value": []}
-    value = table["value"][0] if len(table["value"]) == 1 else text.strip()
-    with contextlib.suppress(ValueError, TypeError):
-        value = float(value) if value == text.strip() else value  # .5 and 1. are numbers, though not TOML's
-    if isinstance(value, dict):
-        raise ValueError(f'"{setting}" gives several settings at once; write each by itself, as in {like}.')
-    return keys[:-1] if len(keys) > 1 and keys[-1] == "name" else keys, value  # rule.name=rflo is rule=rflo
 
 
 def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:

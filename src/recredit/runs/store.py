@@ -10,17 +10,17 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from recredit.runs.cell_file import DamagedError, encoded, opened, read_netcdf, read_record, sealed, seeded_like
+from recredit.runs.contents import Seeds, encoded
 from recredit.runs.files import write_whole
 from recredit.runs.final_loss import diverged, final_loss, shown
-from recredit.runs.identity import Cell, precision, program, versions
+from recredit.runs.identity import Cell, difference, precision, program, versions
+from recredit.runs.record import DamagedError, entries, read_netcdf, read_record, sealed
 from recredit.runs.settings import Run
 
 Say = Callable[[str], object]
@@ -32,7 +32,7 @@ def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Sa
     What lies damaged in the place of a cell is set aside, and that is said, as is what other programs made of those missing.
     Only for the process that holds the folder's lock.
     """
-    names = {entry.name for entry in _entries(folder)}
+    names = {entry.name for entry in entries(folder)}
     left: dict[str, list[int]] = {}
     wanted: list[str] = []
     damaged: list[str] = []
@@ -68,16 +68,11 @@ def _say_others(folder: Path, names: Iterable[str], wanted: Iterable[str], say: 
             others.setdefault(made_by, []).append(name)
     for found in others.values():
         with contextlib.suppress(DamagedError, FileNotFoundError):
-            why = difference(read_record(folder / "cells" / found[0])["identity"])
+            other = read_record(folder / "cells" / found[0])["identity"]
+            theirs = {**other["program"], "precision": other["precision"]}
+            why = difference(theirs, {**program(), "precision": precision()})
             what, were, they = ("cell", "was", "it is") if len(found) == 1 else ("cells", "were", "they are")
             say(f"{len(found)} {what} in {folder} {were} made by another version ({why}): {they} kept, not used.")
-
-
-def difference(identity: Mapping[str, Any]) -> str:
-    """In what the program and the precision that made a cell differ from this process's."""
-    theirs, ours = ({**made["program"], "precision": made["precision"]} for made in (identity, _made_by()))
-    told = [f"{key} {theirs.get(key)}, now {ours[key]}" for key in ours if theirs.get(key) != ours[key] and key != "source"]
-    return "; ".join(told) or "another source of recredit"
 
 
 def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any]) -> None:
@@ -103,58 +98,21 @@ def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:
 
     Raises ValueError if one is gone meanwhile, or is damaged, and is then set aside.
     """
-    parts: list[dict[str, np.ndarray]] = []
-    made_with: list[dict[str, Any]] = []
-    first = xr.Dataset()
+    together = Seeds()
     for cell in (Cell(run, seed) for seed in seeds):
+        path = folder / "cells" / cell.file
         try:
-            record, netcdf = read_netcdf(folder / "cells" / cell.file)
-            if not parts:
-                first = opened(cell, netcdf)
-            parts.append(seeded_like(first, cell, netcdf))
-            made_with.append(record)
+            together.add(*read_netcdf(path))
         except FileNotFoundError:
             raise ValueError(
-                f"{folder / 'cells'} has changed meanwhile: seed {cell.seed} is gone; the same command computes it again."
+                f"{path.parent} has changed meanwhile: seed {cell.seed} is gone; the same command computes it again."
             ) from None
         except DamagedError as error:
             _set_aside(folder, cell.file)
             raise ValueError(
-                f"{folder / 'cells' / cell.file} is damaged: {error}; it is now in {folder / 'damaged'}, and the same command "
-                "computes the cell again."
+                f"{path} is damaged: {error}; it is now in {folder / 'damaged'}, and the same command computes it again."
             ) from None
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    variables = {
-        name: xr.Variable(variable.dims, arrays.get(str(name), variable.values), variable.attrs)
-        for name, variable in first.variables.items()
-    }
-    data = xr.Dataset(variables, attrs=first.attrs).set_coords(list(first.coords))
-    told = {key: _all([record["versions"][key] for record in made_with]) for key in versions()}
-    return data.assign_attrs(versions=json.dumps(told), device=_all([record["device"] for record in made_with]))
-
-
-def _all(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(map(str, values)))
-
-
-def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | str]]:
-    """Every file in a folder's `cells` with what it says of itself, or why it is no cell; of each, only the end is read."""
-    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
-        path = Path(entry.path)
-        try:
-            yield path, read_record(path)
-        except DamagedError as error:
-            yield path, str(error)
-        except FileNotFoundError:  # since it was listed
-            pass
-
-
-def _entries(folder: Path) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder / "cells") as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except FileNotFoundError:
-        return []
+    return together.dataset()
 
 
 def _set_aside(folder: Path, name: str) -> None:
@@ -162,7 +120,3 @@ def _set_aside(folder: Path, name: str) -> None:
     (folder / "damaged").mkdir(exist_ok=True)
     places = (folder / "damaged" / f"{name}{ending}" for ending in itertools.chain([""], (f".{i}" for i in itertools.count(1))))
     os.replace(folder / "cells" / name, next(place for place in places if not os.path.lexists(place)))
-
-
-def _made_by() -> dict[str, Any]:
-    return {"precision": precision(), "program": program()}

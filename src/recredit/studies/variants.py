@@ -4,4 +4,5 @@ from typing import Literal
 
 Variant = Literal["written", "published"]
 Scale = Literal["paper", "quick"]
+ListFormat = Literal["table", "csv", "json"]
 Format = Literal["table", "json", "html", "markdown", "latex"]

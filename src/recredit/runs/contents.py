@@ -1,0 +1,106 @@
+"""What a cell holds: netCDF of one seed, written and read quickly beside the other seeds of its run."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from recredit.runs.record import DamagedError
+
+DIMS = {
+    "loss": ("seed", "step"),
+    "loss_at_start": ("seed",),
+    "diverged_at": ("seed",),
+    "seconds": ("seed",),
+    "W": ("seed", "unit", "source"),
+    "W_out": ("seed", "output", "unit"),
+    "b_out": ("seed", "output"),
+}
+OBSERVED = {
+    **dict.fromkeys(("cosine", "norm_ratio", "compared", "not_finite"), ("seed", "observer", "step")),
+    "not_finite_at": ("seed", "observer"),
+}
+
+
+def encoded(data: xr.Dataset) -> Iterator[bytes]:
+    """Each seed's part of a dataset (seed first, wherever it is) as netCDF."""
+    first = bytes(data.isel(seed=[0]).to_netcdf(engine="h5netcdf"))
+    yield first
+    for i in range(1, data.sizes["seed"]):
+        buffer = io.BytesIO(first)  # the same file with other numbers: 1 ms, where xarray takes 30
+        with h5py.File(buffer, "r+") as file:
+            for name, values in seeded(data).items():
+                file[name][...] = values[i : i + 1]  # pyright: ignore[reportIndexIssue]
+        yield buffer.getvalue()
+
+
+def seeded(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """The arrays of a dataset that belong to its seeds."""
+    return {str(name): variable.values for name, variable in data.variables.items() if "seed" in variable.dims}
+
+
+class Seeds:
+    """The seeds of one run, or of several of one shape, put together from their cells.
+
+    The first is read by xarray, in 25 ms, the others by h5py, in 1.
+    """
+
+    def __init__(self) -> None:
+        self.first = xr.Dataset()
+        self.parts: list[dict[str, np.ndarray]] = []
+        self.records: list[Mapping[str, Any]] = []
+
+    def add(self, record: Mapping[str, Any], netcdf: bytes) -> None:
+        """Add a cell. Raises DamagedError for what no library reads, or has not the variables and sizes that its run says."""
+        seed, run = record["identity"]["seed"], record["identity"]["run"]
+        try:
+            if not self.parts:
+                self.first = xr.load_dataset(io.BytesIO(netcdf), engine="h5netcdf")
+            with h5py.File(io.BytesIO(netcdf)) as file:
+                variables: dict[str, Any] = {str(name): file[str(name)] for name in self.first.variables}
+                arrays = {k: v.asstr()[()] if h5py.check_string_dtype(v.dtype) else v[()] for k, v in variables.items()}
+        except Exception as error:  # whatever a library says to bytes like these
+            raise DamagedError(f"it cannot be read as netCDF ({error})") from None
+        if not self.records or run != self.records[-1]["identity"]["run"]:
+            _check(self.first, run)
+        for name, variable in self.first.variables.items():
+            array = arrays[str(name)]
+            same = array.shape == variable.shape if "seed" in variable.dims else np.array_equal(array, variable.values)
+            if not same:
+                raise DamagedError(f"its {name} is not like that of the cells before")
+        if arrays["seed"].tolist() != [seed]:
+            raise DamagedError(f"it holds the seed {arrays['seed'].tolist()} where {seed} belongs")
+        self.parts.append({name: arrays[name].astype(values.dtype) for name, values in seeded(self.first).items()})
+        self.records.append(record)
+
+    def dataset(self) -> xr.Dataset:
+        """All that were added, along `seed`; if they were made with several versions or devices, the attributes list them."""
+        arrays = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
+        variables = {
+            name: xr.Variable(variable.dims, arrays.get(str(name), variable.values), variable.attrs)
+            for name, variable in self.first.variables.items()
+        }
+        told = {key: _all(record["versions"][key] for record in self.records) for key in self.records[0]["versions"]}
+        attrs = {"versions": json.dumps(told), "device": _all(record["device"] for record in self.records)}
+        return xr.Dataset(variables, attrs=self.first.attrs | attrs).set_coords(list(self.first.coords))
+
+
+def _check(data: xr.Dataset, run: Mapping[str, Any]) -> None:
+    """Raise DamagedError unless the first cell's dataset has what its run says."""
+    for name, dims in (DIMS | OBSERVED if run["observers"] else DIMS).items():
+        if name not in data or data[name].dims != dims:
+            raise DamagedError(f"it has no {name} ({', '.join(dims)})")
+    ends = [min(first + run["bin"], run["steps"]) for first in range(0, run["steps"], run["bin"])]
+    for name, values in {"step": ends, "unit": list(range(run["network"]["n"]))}.items():
+        if data[name].values.tolist() != values:
+            raise DamagedError(f"its {name} is not what its run says")
+    if sorted(run["observers"]) != sorted(data.coords.get("observer", xr.DataArray([])).values.tolist()):
+        raise DamagedError("its observers are not those of its run")
+
+
+def _all(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
