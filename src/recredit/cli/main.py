@@ -5,13 +5,12 @@ import logging
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
+from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
-from recredit.errors import user_path
 from recredit.runs.failures import explanation
 from recredit.runs.local import local_executor
 
@@ -25,28 +24,15 @@ app = App(
 )
 
 
-def _whole(_: Any, tokens: Any) -> int:
-    given = tokens[0].value
-    with contextlib.suppress(ValueError):
-        if float(given).is_integer():  # cyclopts' own conversion would round 2.5 to 2, and refuse 1e6
-            return int(float(given))
-    raise ValueError(f'"{given}" is not a whole number.')
-
-
-_Count = Annotated[int, Parameter(converter=_whole)]
-_Path = Annotated[Path, Parameter(converter=lambda _, tokens: user_path(tokens[0].value))]
-_Many = Parameter(consume_multiple=True, negative=(), show_default=False)
-
-
 @app.command
 def fig1(
     *,
     scale: Scale = "paper",
     variant: Variant = "written",
-    seeds: _Count | None = None,
-    steps: _Count | None = None,
-    seeds_at_once: _Count | None = None,
-    out: _Path | None = None,
+    seeds: Count | None = None,
+    steps: Count | None = None,
+    seeds_at_once: Count | None = None,
+    out: FilePath | None = None,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
 
@@ -78,16 +64,16 @@ def fig1(
 @app.command
 def train(
     *,
-    rule: Annotated[tuple[str, ...], _Many] = (),
+    rule: Annotated[tuple[str, ...], Many] = (),
     task: str | None = None,
-    set: Annotated[tuple[str, ...], _Many] = (),
-    config: _Path | None = None,
-    observe: Annotated[tuple[str, ...], _Many] = (),
-    seeds: _Count | None = None,
-    steps: _Count | None = None,
-    bin: _Count | None = None,
-    streams: _Count | None = None,
-    seeds_at_once: _Count | None = None,
+    set: Annotated[tuple[str, ...], Many] = (),
+    config: FilePath | None = None,
+    observe: Annotated[tuple[str, ...], Many] = (),
+    seeds: Count | None = None,
+    steps: Count | None = None,
+    bin: Count | None = None,
+    streams: Count | None = None,
+    seeds_at_once: Count | None = None,
     out: str | None = None,
 ) -> None:
     """Train one rule or several on one task.
@@ -142,7 +128,7 @@ def train(
 
 @app.command
 def sweep(
-    file: _Path,
+    file: FilePath,
     /,
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
@@ -177,7 +163,7 @@ def audit(
     explain: str | None = None,
     repair: Annotated[bool, Parameter(negative=())] = False,
     as_test: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
-    slopes: _Path | None = None,
+    slopes: FilePath | None = None,
 ) -> None:
     """Tell which operations of a learning rule's own program a neural circuit could perform.
 
@@ -214,9 +200,9 @@ app.command(results)
 
 @results.default
 def list_(
-    folder: _Path,
+    folder: FilePath,
     *,
-    where: Annotated[tuple[str, ...], _Many] = (),
+    where: Annotated[tuple[str, ...], Many] = (),
     each: Annotated[bool, Parameter(negative=())] = False,
     format: ListFormat = "table",
 ) -> None:
@@ -242,7 +228,7 @@ def list_(
 
 
 @results.command
-def export(folder: _Path, file: _Path, *, where: Annotated[tuple[str, ...], _Many] = ()) -> None:
+def export(folder: FilePath, file: FilePath, *, where: Annotated[tuple[str, ...], Many] = ()) -> None:
     """Export the results in a folder to one file.
 
     Parameters

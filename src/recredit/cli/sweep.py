@@ -7,8 +7,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console
+from recredit.report.fitting import show
 from recredit.report.sweeps import draw_selection, sweep_table
-from recredit.report.tables import show
 from recredit.runs.choice import choose
 from recredit.runs.cluster import PBS, Local, Slurm, cluster_executor, resolve_executor
 from recredit.runs.files import writable_folder, write_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from recredit.runs.cell_file import read_record
 from recredit.runs.final_loss import shown
 from recredit.runs.identity import Cell, versions
+from recredit.runs.record import read_record
 from recredit.runs.store import read_cells
 from recredit.runs.sweep import Sweep
 
