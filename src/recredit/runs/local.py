@@ -12,12 +12,13 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from multiprocessing.connection import Connection
 from typing import Any
 
 from recredit.runs.failures import ended
+from recredit.runs.identity import precision
 
 SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
@@ -35,8 +36,8 @@ def cores() -> list[int]:
 class Worker:
     """A worker process, and the talk with it."""
 
-    def __init__(self, module: str):
-        """`module`: what it imports at once."""
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None):
+        """`module`: what it imports at once. `environment`: variables that it has and this process has not."""
         flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
         self.process = subprocess.Popen(
             # -P: what lies in the current folder is no module of ours
@@ -44,7 +45,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"} | dict(environment or {}),
             start_new_session=True,  # Ctrl-C is for this process, at whose end the workers end
         )
         assert self.process.stdin
@@ -97,6 +98,11 @@ class Worker:
             print(self.printed.popleft().decode(errors="replace"), end="", file=sys.stderr)
 
 
+def _precision() -> dict[str, str]:
+    """What has workers compute in the precision of this process, which looks for their cells, if JAX has been told of one."""
+    return {"JAX_ENABLE_X64": str(int(precision() == "float64"))} if "jax" in sys.modules else {}
+
+
 class LocalExecutor(Executor):
     """Calls shared out over worker processes, one a core at most, and on a GPU one in all.
 
@@ -107,6 +113,7 @@ class LocalExecutor(Executor):
     def __init__(self, module: str, most: int | None = None):
         """`module`: what the workers import at once. `most`: how many there may be (None: one a core)."""
         self.module = module
+        self.environment = _precision()
         self.cores = min(most or len(cores()), len(cores()))
         self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
         self.lock = threading.Lock()
@@ -162,7 +169,7 @@ class LocalExecutor(Executor):
         with self.lock:
             if self.closed:
                 raise BrokenExecutor("the executor is closed.")
-            worker = Worker(self.module)
+            worker = Worker(self.module, self.environment)
             self.workers.add(worker)
         if worker.greet() == "cpu":
             self.most = self.cores
