@@ -157,7 +157,7 @@ REFUSED = {
     ),
     "a setting of no rule": (["rule.windw=3"], {"rule": ("f_bptt", "p_bptt")}, 'Did you mean "window"?'),
     "a rule twice": ([], {"rule": ("rflo", "rflo")}, "the rule rflo is given twice"),
-    "an observer twice": ([], {"rule": ("rflo",), "observers": ("rtrl", "rtrl")}, "the rule rtrl is given twice"),
+    "an observer twice": ([], {"rule": ("rflo",), "observers": ("rtrl", "rtrl")}, "the observer rtrl is given twice"),
     "two lines": (["network.n=64\nnetwork.alpha=0.1"], {}, "is not a setting; write path=value"),
     "a comment": (["network.n=64 # units"], {}, "network's n cannot be '64 # units'"),
     "two values": (["network.n=64, 65"], {}, "network's n cannot be '64, 65'"),

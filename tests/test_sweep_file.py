@@ -1,4 +1,4 @@
-"""Sweep files: the right ones span exactly the points that they say; of the wrong ones, each is refused in one sentence."""
+"""Sweep files span exactly the points that they say, and of these the choice is made that they declare."""
 
 import time
 from pathlib import Path

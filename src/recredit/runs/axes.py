@@ -115,8 +115,7 @@ def refuse_lists(table: Mapping[str, Any], above: Keys = ()) -> None:
     """Raise ValueError for a setting that is a list: it varies, and so belongs into [grid]."""
     for keys, value in leaves(table, above):
         if isinstance(value, list):
-            path = ".".join(keys)
-            raise ValueError(f'{path} cannot be {brief(value)}; to vary it, write "{path}" = {brief(value)} under [grid].')
+            raise ValueError(f"{'.'.join(keys)} cannot be a list, {brief(value)}: what varies belongs under [grid].")
 
 
 def axis(path: str, given: Any, where: str = "", by: int = 0) -> list[Value]:
@@ -133,7 +132,7 @@ def axis(path: str, given: Any, where: str = "", by: int = 0) -> list[Value]:
     else:
         if not isinstance(given, list):
             raise ValueError(f"{where} must be a list of values, as in [{brief(given)}], not {brief(given)}.")
-        values = [_value(path, each, by) for each in given]
+        values = [_value(where, each, by) for each in given]
     if not values:
         raise ValueError(f"{where} is an empty list; an axis needs one value or more.")
     for value, count in Counter(values).items():
@@ -142,16 +141,16 @@ def axis(path: str, given: Any, where: str = "", by: int = 0) -> list[Value]:
     return values
 
 
-def _value(path: str, given: Any, by: int) -> Value:
+def _value(where: str, given: Any, by: int) -> Value:
     if isinstance(given, Mapping) and isinstance(given.get("name"), str):
         settings = [f"{key}={value}" for key, value in given.items() if key != "name"]
         return Value(" ".join([given["name"], *settings]), dict(given), by)
     if not isinstance(given, str | int | float):
         raise ValueError(
-            f"{path} cannot be {brief(given)}: each value must be a number, a word, true/false or a table with a name."
+            f"{where} cannot be {brief(given)}: each value must be a number, a word, true/false or a table with a name."
         )
     if isinstance(given, float) and not math.isfinite(given):
-        raise ValueError(f"{path} cannot be {given}: a number must be finite.")
+        raise ValueError(f"{where} cannot be {given}: a number must be finite.")
     return Value(given, given, by)
 
 
@@ -216,10 +215,11 @@ def _where(only: Only, points: list[Values], labels: set[str]) -> Iterable[Value
         if not _fits(only, point):
             yield point
             continue
-        if twice := [path for path in only.paths if path in point and point[path].by]:
+        if twice := [path for path in sorted(only.paths) if path in point and point[path].by]:
+            numbers = f"{point[twice[0]].by} and {only.number}"
             raise ValueError(
-                f"{twice[0]} is given twice, by [[only]] numbers {point[twice[0]].by} and {only.number}, for {told(point)}; "
-                "make their conditions exclude each other."
+                f"{twice[0]} is given twice, by [[only]] numbers {numbers}, for {told(point)}; make their conditions exclude "
+                "each other."
             )
         some = [{path: value for path, value in point.items() if path not in only.paths}]
         for rows in [*only.axes, [only.fixed]]:
@@ -263,6 +263,7 @@ def _check_when(only: Only, points: list[Values]) -> None:
         raise ValueError(f"{where}no point has all that its when asks for.")
 
 
-def told(point: Values) -> str:
-    """A point in words."""
-    return ", ".join(f"{path}={value.label}" for path, value in point.items())
+def told(point: Mapping[str, Value | Label]) -> str:
+    """A point in words: its labels by axis."""
+    labels = {path: value.label if isinstance(value, Value) else value for path, value in point.items()}
+    return ", ".join(f"{path}={' '.join(str(label)[:80].split())}" for path, label in labels.items())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from recredit.runs.axes import told
 from recredit.runs.sweep import Select, Sweep
 
 
@@ -53,7 +54,7 @@ def _notes(
     """What should be known of the choice within a group, of which number `best` was taken."""
     labels = [sweep.points[number].coordinates[select.axis] for number in group]
     others = {k: v for k, v in sweep.points[group[best]].coordinates.items() if k not in select.along}
-    where, taken = ", ".join(f"{path}={label}" for path, label in others.items()), f"{select.axis}={labels[best]}"
+    where, taken = told(others), f"{select.axis}={labels[best]}"
     equal = int(((mean == mean[best]) & (diverged == diverged[best])).sum())
     at_end = labels[best] in (min(labels), max(labels)) if all(isinstance(label, int | float) for label in labels) else False
     if np.isinf(mean[best]):

@@ -17,6 +17,11 @@ from recredit.runs.settings import Run, files_of
 from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
+NAMED = {
+    "rule": 'rule="rflo" or [rule] name="rflo"',
+    "observer": 'observers=["rtrl"] or [observers.exact] name="rtrl"',
+    "task": 'task="add" or [task] name="add"',
+}
 DEEPEST = 20  # tables within tables that a file may have
 
 
@@ -49,10 +54,10 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
     for part in [*table, *(keys[0] for keys in given)]:
         if part not in PARTS:
             raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
-    for part in ("rule", "observers"):
-        table[part] = labelled("rule", seen_from(folder, table.get(part, [])))
+    for part, what in (("rule", "rule"), ("observers", "observer")):
+        table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
-            table[part] = {label: table[part].get(label, {}) | named for label, named in labelled("rule", names).items()}
+            table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
     table["task"] = task_table(table.get("task"), given.pop(("task",), None), folder)
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))
@@ -162,9 +167,9 @@ def addresses(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
     return [(part, label, *inner) for label in rules]
 
 
-def labelled(what: Literal["rule", "task"], given: Any) -> dict[str, dict[str, Any]]:
-    """Rules or tasks by label: from a name, a table {name, settings...}, a list of these, which go by what they are called, or
-    a table of these, whose keys are the labels.
+def labelled(what: Literal["rule", "observer", "task"], given: Any) -> dict[str, dict[str, Any]]:
+    """Rules, observers or tasks by label: from a name, a table {name, settings...}, a list of these, which go by what they are
+    called, or a table of these, whose keys are the labels.
 
     Raises ValueError for one that does not exist or has no name, and for two of the same label.
     """
@@ -175,13 +180,10 @@ def labelled(what: Literal["rule", "task"], given: Any) -> dict[str, dict[str, A
     for key, each in [(None, each) for each in _listed(given)] if alone else given.items():
         table = {"name": each} if isinstance(each, str) else each
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-            like = {"rule": "rflo", "task": "add"}[what]
-            raise ValueError(
-                f'each {what} needs a name, as in {what}="{like}" or [{what}] name="{like}"; given was {brief(each)}.'
-            )
+            raise ValueError(f"each {what} needs a name, as in {NAMED[what]}; given was {brief(each)}.")
         if what == "task":
             check_choice("task", table["name"], TASKS)
-        label = key or (find_rule(table["name"])[0] if what == "rule" else table["name"])
+        label = key or (table["name"] if what == "task" else find_rule(table["name"])[0])
         if label in found:
             raise ValueError(f"the {what} {label} is given twice.")
         found[label] = dict(table)

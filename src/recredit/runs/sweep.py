@@ -10,7 +10,7 @@ import numpy as np
 from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, nearest
 from recredit.registry import RULE_NAMES, find_rule, settings_of
 from recredit.runs import request
-from recredit.runs.axes import Label, Rows, Values, axis, expand, paths_of, read_axes, read_only, refuse_lists, rule_of
+from recredit.runs.axes import Label, Rows, Values, axis, expand, paths_of, read_axes, read_only, refuse_lists, rule_of, told
 from recredit.runs.settings import Known, Run
 from recredit.tasks import TASKS
 
@@ -122,13 +122,13 @@ def read_sweep(file: Path) -> Sweep:
     shown = list(dict.fromkeys(paths_of(all_axes)))
     select = _select(table.pop("select", None), all_axes, seeds)
     values = expand(axes, onlys)
-    if (cells := len(values) * (len(select.seeds) if select else seeds)) > MOST_CELLS:
-        raise ValueError(f"a sweep may have at most {MOST_CELLS:,} cells, points times seeds, and this one has {cells:,}.")
+    _check_cells(len(values) * (len(select.seeds) if select else seeds))
     _check_rule_paths(values)
     points = tuple(_points(_base(table), values, shown, folder))
     labels = {path: list(dict.fromkeys(p.coordinates[path] for p in points if path in p.coordinates)) for path in shown}
     out = folder / out if out else Path("results") / file.stem
     sweep = Sweep(file.stem, points, labels, range(seeds), select, at_once, out, dict(executor))
+    _check_cells(len(sweep.groups) * seeds)
     if select and not sweep.candidates:
         raise ValueError(f"select's axis {select.axis} has one value wherever it is, so there is nothing to choose.")
     return sweep
@@ -150,8 +150,8 @@ def _axes(table: dict[str, Any]) -> list[Rows]:
 
 def _base(table: dict[str, Any]) -> dict[str, Any]:
     """What all points have in common: the table, without what has been taken from it."""
-    base = table | {"observers": request.labelled("rule", table.get("observers", []))}
-    request.check_labels("rule", base["observers"])
+    base = table | {"observers": request.labelled("observer", table.get("observers", []))}
+    request.check_labels("observer", base["observers"])
     refuse_lists(base)
     return base
 
@@ -172,6 +172,11 @@ def _select(given: Any, axes: list[Rows], seeds: int) -> Select | None:
     count = check_count("select's number of seeds", given.get("seeds", 5), most=MOST_SEEDS)
     along = {other for rows in axes if path in rows[0] for other in rows[0]}
     return Select(path, frozenset(along), range(seeds, seeds + count), by)
+
+
+def _check_cells(cells: int) -> None:
+    if cells > MOST_CELLS:
+        raise ValueError(f"a sweep may have at most {MOST_CELLS:,} cells, points times seeds, and this one has {cells:,}.")
 
 
 def _check_rule_paths(values: list[Values]) -> None:
@@ -203,7 +208,7 @@ def _points(base: dict[str, Any], values: list[Values], shown: list[str], folder
         except ValueError as error:
             if not number:  # what is wrong in all of them is wrong in the first
                 raise
-            raise ValueError(f"for {', '.join(f'{path}={label}' for path, label in coordinates.items())}: {error}") from None
+            raise ValueError(f"for {told(coordinates)}: {error}") from None
 
 
 def _table(base: dict[str, Any], values: Values, folder: Path) -> dict[str, Any]:
