@@ -54,7 +54,8 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
     for part in [*table, *(keys[0] for keys in given)]:
         if part not in PARTS:
             raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
-    for part, what in (("rule", "rule"), ("observers", "observer")):
+    for part in ("rule", "observers"):
+        what = "rule" if part == "rule" else "observer"
         table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
             table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
