@@ -77,7 +77,7 @@ BAD = {
     "window": (training("--set", "rule.window=0", rule="f_bptt"), "window must be a whole number of at least 1, not 0"),
     "lags": (training(steps="10"), "lag reaches back 10 network steps"),
     "learning rate": (training("--set", "optimizer.learning_rate=-1"), "learning rate must lie in [0, inf), not -1"),
-    "observers": (training("--set", "observers=3"), "each rule needs a name"),
+    "observers": (training("--set", "observers=3"), "each observer needs a name"),
     "seeds": (training(seeds="0"), "number of seeds must be a whole number of at least 1, not 0"),
     "too many seeds": (training(seeds="1e9"), "the number of seeds must be at most 100,000, not 1000000000"),
     "too many seeds of the figure": (["fig1", "--seeds", "1e9"], "the number of seeds must be at most 100,000, not 1000000000"),
