@@ -36,18 +36,12 @@ REFUSED = [
         '"dni"?',
     ),
     (
-        'grid."rule.dni.rat" = [0.1]',
-        'for rule=dni, task=add, rule.dni.rat=0.1: rule dni has no setting "rat"; its settings: rate, refresh, squash, '
-        'jacobian, feedback. Did you mean "rate"?',
-    ),
-    (
         "zip.network.n = [4, 8]\nzip.bin = [1, 2, 3]",
         "[zip]: values there go together, so every axis needs equally many; network.n has 2, bin has 3.",
     ),
     ("zip.bin = [1, 2]", "[zip] needs two axes or more, whose values go together, not bin alone."),
     ("grid.bin = [1]\nzip.bin = [1, 2]\nzip.steps = [3, 4]", "bin is given twice, in [grid] and in [zip]; give it once."),
     ("grid.network.n = [16, 16.0]", "[grid] network.n has the value 16 twice; give it once."),
-    ("grid.network.n = []", "[grid] network.n is an empty list; an axis needs one value or more."),
     ("grid.network.alpha = [0.5, nan]", "[grid] network.alpha cannot be nan: a number must be finite."),
     ("network.n = [4, 8]", "network.n cannot be a list, [4, 8]: what varies belongs under [grid]."),
     ("grid.seeds = [4]", f'[grid] seeds {VARIES} Did you mean "steps"?'),
@@ -68,10 +62,6 @@ REFUSED = [
         "bin is given twice, by [[only]] numbers 1 and 2, for rule=dni, task=add, bin=3; make their conditions exclude each "
         "other.",
     ),
-    (
-        '[[only]]\nwhen.rule = "dnj"\nset.bin = 3',
-        "[[only]] number 1: when.rule cannot be 'dnj': its values are rflo, dni. Did you mean \"dni\"?",
-    ),
     ('[[only]]\nwhen.rul = "dni"\nset.bin = 3', f'[[only]] number 1: when rul {VARIES} Did you mean "rule"?'),
     (
         'grid.rule.dni.rate = [1, 2]\n[[only]]\nwhen = {rule = "rflo", "rule.dni.rate" = 1}\nset.bin = 3',
@@ -85,10 +75,6 @@ REFUSED = [
     (
         f"grid.bin = {[*range(1, 101)]}\ngrid.streams = {[*range(1, 301)]}",
         "a sweep may have at most 50,000 points, and this one has more; shorten its axes, or split it.",
-    ),
-    (
-        f"seeds = 10_000\ngrid.bin = {[*range(1, 101)]}",
-        "a sweep may have at most 1,000,000 cells, points times seeds, and this one has 2,000,000.",
     ),
     (
         'seeds = 100_000\ngrid.bin = [1, 2]\ngrid.network.n = [1, 2, 3, 4, 5, 6]\nselect.axis = "bin"',
@@ -108,6 +94,7 @@ def test_a_wrong_file_is_refused_in_a_helpful_sentence(text, sentence):
 
 # Right files, as tables of tables. Each function below spoils one thing in one of them, and gives the words of which the
 # refusal must name one.
+ADAM = {"name": "adam", "b1": 0}
 FILES = [
     {
         "task": ["add", {"name": "mimic"}],
@@ -134,12 +121,7 @@ FILES = [
         "grid": {"network.activation": ["tanh", "relu"]},
         "only": [{"when": {"rule": ["b"], "task.t1": 2}, "zip": {"rule.rate": [0.1, 0.2], RATE: [0.1, 0.2]}}],
     },
-    {
-        "task": "mimic",
-        "rule": "uoro",
-        "steps": 50,
-        "grid": {"network": {"n": [2, 3]}, "optimizer": ["sgd", {"name": "adam", "b1": 0}]},
-    },
+    {"task": "mimic", "rule": "uoro", "steps": 50, "grid": {"network": {"n": [2, 3]}, "optimizer": ["sgd", ADAM]}},
 ]
 COUNTS = ["steps", "seeds", "bin", "streams", "seeds_at_once", "n", "hold", "task.t1", "task.t2", "rule.window"]
 NUMBERS = [*COUNTS, "alpha", "b1", "rate", "rule.rate", "rule.dni.rate", RATE]
