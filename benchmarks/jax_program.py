@@ -14,7 +14,7 @@ from recredit.network import Network
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks.add import Add
-from recredit.training import loop
+from recredit.training import lanes, sizes
 from recredit.training.programs import program_of
 from recredit.training.step import Trainer
 
@@ -25,17 +25,17 @@ FEW = 100  # steps of the program whose memory is told
 class Program:
     def __init__(self, name: str, rule: AbstractRule, label: str, n: int, seeds: int):
         trainer = Trainer((rule,), Add(), Network(n=n), optax.sgd(costs.RATE))
-        groups = -(-seeds // loop.fitting_seeds(loop.learner_size(trainer)))
+        groups = -(-seeds // sizes.fitting_seeds(sizes.learner_size(trainer)))
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)
-        start, arrays = program_of(loop._start, trainer, jnp.arange(self.seeds), 1)
+        start, arrays = program_of(lanes.start, trainer, jnp.arange(self.seeds), 1)
         (self.learners, _), self.first = start(*arrays), 0
-        segment, self.arrays = loop.fast_segment(trainer, self.learners, 0, self.steps)
+        segment, self.arrays = lanes.fast_segment(trainer, self.learners, 0, self.steps)
         begin = time.perf_counter()
         self.run = segment.lower(*self.arrays).compile()
         compile_s = time.perf_counter() - begin
-        few, arrays = loop.fast_segment(trainer, self.learners, 0, FEW)
+        few, arrays = lanes.fast_segment(trainer, self.learners, 0, FEW)
         memory = few.lower(*arrays).compile().memory_analysis()
         peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
         learner = jax.eval_shape(trainer.start, 0)
@@ -48,8 +48,8 @@ class Program:
         }
 
     def call(self) -> None:
-        trainer, _, _, none = self.arrays
-        self.learners, measured = jax.block_until_ready(self.run(trainer, self.learners, jnp.array(self.first), none))
+        trainer, _, _, *rest = self.arrays
+        self.learners, measured = jax.block_until_ready(self.run(trainer, self.learners, jnp.array(self.first), *rest))
         self.first += self.steps
         if not jnp.isfinite(measured.loss).all():
             raise FloatingPointError("the loss is not finite.")

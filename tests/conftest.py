@@ -47,3 +47,11 @@ def slurm(tmp_path_factory):
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         yield folder
     subprocess.run([scripts / "stop.sh", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def compilations():
+    """How many programs this process has compiled since the module's tests began."""
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
+    return lambda: events.count("/jax/core/compile/backend_compile_duration")

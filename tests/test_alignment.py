@@ -13,7 +13,7 @@ from recredit.report.tables import alignment_line
 from recredit.rule import Clock
 from recredit.rules import EBPTT, FBPTT, RFLO, RTRL, FixedW
 from recredit.tasks import Add
-from recredit.training import loop
+from recredit.training import sizes
 from recredit.training.loop import train
 from recredit.training.step import Trainer
 
@@ -69,7 +69,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_rule_agrees_wholly_with_itself_late_or_summed(name, monkeypatch):
-    monkeypatch.setattr(loop, "SEGMENT", 5)  # what waits and what is summed goes from one compiled call to the next
+    monkeypatch.setattr(sizes, "SEGMENT", 5)  # what waits and what is summed goes from one compiled call to the next
     driver, observer, steps = SAME[name]
     data = run(Late(late=driver[0], every=driver[1]), {"it": Late(late=observer[0], every=observer[1])}).sel(observer="it")
     expected = np.histogram([*steps], [0, 10, 20, 30, 40])[0]
@@ -139,7 +139,7 @@ def test_steps_at_which_a_gradient_is_not_finite_are_counted_and_named():
     np.testing.assert_allclose(data.cosine[:3, :3], 1, rtol=1e-12)
     np.testing.assert_array_equal(data.cosine[:3, 3], np.nan)
     driven = run(Late(broken_from=25), {"it": RFLO()}, optimizer=optax.sgd(0)).sel(observer="it")
-    assert driven.not_finite.values.tolist() == [0, 0, 5, 10]
+    assert driven.not_finite.values.tolist() == [0, 0, 5, 0]  # every seed has diverged by then: the last bin is not computed
     assert driven.not_finite_at == 25
 
 

@@ -13,9 +13,10 @@ from recredit.network import Network
 from recredit.rule import AbstractRule, Clock
 from recredit.rules import EBPTT, FBPTT, RFLO
 from recredit.tasks import AbstractTask
-from recredit.training import loop
-from recredit.training.loop import check_memory, chunk_lengths, learner_size, passing_size, train
+from recredit.training import loop, sizes
+from recredit.training.loop import train
 from recredit.training.programs import TracedFunction
+from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size
 from recredit.training.step import Trainer
 
 go = partial(train, network=Network(n=3), optimizer=optax.sgd(0.1), seeds=2, steps=8, bin=8)
@@ -164,11 +165,11 @@ def test_a_task_is_checked_at_every_length_that_it_is_asked_for(how):
 
 
 def test_the_lengths_of_chunks_are_those_of_the_loop(monkeypatch):
-    monkeypatch.setattr(loop, "SEGMENT", 10)
+    monkeypatch.setattr(sizes, "SEGMENT", 10)
     for steps, bin in [(8, 8), (11, 8), (5, 8), (45, 23), (40, 10), (40, 20), (2000, 2000)]:
         ends = [min(first + bin, steps) for first in range(0, steps, bin)]
         asked = {min(10, end - first) for begin, end in zip([0, *ends], ends) for first in range(begin, end, 10)}
-        assert chunk_lengths(steps, bin) == asked | {min(steps, 1000)}
+        assert chunk_lengths(steps, bin, 10) == asked | {min(steps, 1000)}
 
 
 @pytest.mark.parametrize("rule", [FBPTT(window=100), EBPTT(window=100)])

@@ -56,13 +56,6 @@ def test_programs_that_compute_something_else_differ():
     np.testing.assert_array_equal(called_back(3)(X), X**3)
 
 
-@pytest.fixture(scope="module")
-def compilations():
-    events = []
-    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
-    return lambda: events.count("/jax/core/compile/backend_compile_duration")
-
-
 def optimizers(rate, end):
     yield optax.sgd(rate)
     yield optax.adam(optax.linear_schedule(rate, 0.0, end), b1=1 - rate)

@@ -15,10 +15,11 @@ from recredit.jaxprs import programs_of
 from recredit.network import Network
 from recredit.rules import RFLO, RULES, UORO, RTRLBlock
 from recredit.tasks import Add
-from recredit.training import loop
+from recredit.training import sizes
 from recredit.training import step as one_step
-from recredit.training.loop import fitting_seeds, learner_size, train
+from recredit.training.loop import train
 from recredit.training.precompute import split
+from recredit.training.sizes import fitting_seeds, learner_size
 from recredit.training.step import Trainer
 
 pytestmark = pytest.mark.equations
@@ -116,7 +117,7 @@ def test_seeds_at_once_follow_from_the_size_of_what_a_seed_carries(monkeypatch):
 
     assert fitting(RFLO(), 16) > fitting(RFLO(), 64) > fitting(RTRLBlock(), 64) >= 1
     assert fitting(RTRLBlock(), 200) == 1
-    monkeypatch.setattr(loop, "CACHE", 8 * 10**9)
+    monkeypatch.setattr(sizes, "CACHE", 8 * 10**9)
     assert fitting(RTRLBlock(), 200) > 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert fitting(RTRLBlock(), 200) == 100_000  # the most that there may be

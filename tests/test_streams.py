@@ -20,7 +20,8 @@ from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
 from recredit.runs.work import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
-from recredit.training.loop import _segment, _start, train
+from recredit.training import lanes
+from recredit.training.loop import train
 from recredit.training.step import Learner, Trainer, rule_key, weights, with_weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
@@ -219,7 +220,7 @@ def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
 
 def test_mimic_has_one_target_for_all_streams_of_a_seed_and_another_for_the_next_seed():
     trainer = Trainer((RFLO(),), Mimic(3, 2), NETWORK, ADAM, 3)
-    learners, _ = eqx.filter_jit(_start)(trainer, jnp.arange(2), 1)
+    learners, _ = eqx.filter_jit(lanes.start)(trainer, jnp.arange(2), 1)
     target = learners.stream.target
     assert target.W.shape == (2, 3, 4, 8)
     for array in (target.W, target.W_out, target.b_out):
@@ -260,8 +261,8 @@ def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
     loops = {}
     for streams in (1, 3):
         trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM, streams)
-        learners, _ = eqx.filter_eval_shape(_start, trainer, jnp.arange(2), 1)
-        program, (after, _), _ = eqx.filter_make_jaxpr(_segment)(trainer, learners, jnp.array(0), 5)
+        learners, _ = eqx.filter_eval_shape(lanes.start, trainer, jnp.arange(2), 1)
+        program, (after, _), _ = eqx.filter_make_jaxpr(lanes.segment)(trainer, learners, jnp.array(0), 5)
         for each in (learners, after):
             assert all(clock.steps.shape == () for clock in clocks(each.states))
             assert each.r.shape == ((2, 4) if streams == 1 else (2, 3, 4))

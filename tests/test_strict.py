@@ -10,7 +10,8 @@ import pytest
 from recredit.network import Network
 from recredit.rules import RULES, UORO
 from recredit.tasks import Add, Mimic
-from recredit.training.loop import _segment, _start, train
+from recredit.training import lanes
+from recredit.training.loop import train
 from recredit.training.step import Trainer
 
 ALL = tuple(make() for make in RULES.values())
@@ -31,9 +32,9 @@ def programs(rules, task):
     """Of two seeds: their start and twenty steps, as the compiler is given them."""
     trainer = Trainer(rules, task, Network(n=4), optax.adam(0.1))
     seeds = jnp.arange(2)
-    learners = eqx.filter_eval_shape(_start, trainer, seeds, 20)[0]
-    start = jax.make_jaxpr(lambda seeds: _start(trainer, seeds, 20))(seeds)
-    segment = jax.make_jaxpr(lambda learners, first: _segment(trainer, learners, first, 20))(learners, jnp.array(0))
+    learners = eqx.filter_eval_shape(lanes.start, trainer, seeds, 20)[0]
+    start = jax.make_jaxpr(lambda seeds: lanes.start(trainer, seeds, 20))(seeds)
+    segment = jax.make_jaxpr(lambda learners, first: lanes.segment(trainer, learners, first, 20))(learners, jnp.array(0))
     return str(start), str(segment)
 
 

@@ -11,7 +11,7 @@ from recredit.network import Network
 from recredit.rule import Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, UORO, FixedW
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded
-from recredit.training import loop
+from recredit.training import sizes
 from recredit.training.loop import train
 from recredit.training.step import Trainer, weights, with_weights
 
@@ -36,7 +36,7 @@ def train_small(rule, **settings):
 
 
 def test_bins_are_the_means_of_every_step_made_by_hand(monkeypatch):
-    monkeypatch.setattr(loop, "SEGMENT", 4)  # the first bin is two compiled calls
+    monkeypatch.setattr(sizes, "SEGMENT", 4)  # the first bin is two compiled calls
     rules, told = (UORO(), RFLO(), FixedW()), []
     data = train_small(rules[0], seeds=[0, 3], bin=8, observers={"a": rules[1], "b": rules[2]}, progress=told.append)
     assert data.step.values.tolist() == [8, 12]
@@ -196,7 +196,7 @@ def test_any_optax_optimiser_works_on_all_three_arrays_together(name):
 
 @pytest.mark.parametrize("spoiled", ["inputs", "targets"])
 def test_data_that_are_not_finite_are_named_by_their_steps(monkeypatch, spoiled):
-    monkeypatch.setattr(loop, "SEGMENT", 4)
+    monkeypatch.setattr(sizes, "SEGMENT", 4)
     task = Recorded(np.ones((12, 2)), np.ones((12, 2)))
     object.__setattr__(task, spoiled, getattr(task, spoiled).at[6, 1].set(np.nan))  # Recorded itself would refuse it
     with pytest.raises(ValueError, match="not finite between steps 4 and 8"):

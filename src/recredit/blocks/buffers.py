@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -26,16 +27,23 @@ def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
     def write(rows: Array, i: Array, row: Array) -> Array:
         return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis)
 
-    @write.def_vmap
-    def vectorised(size: int, has_size: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
+    write.def_vmap(_Vectorised(axis))
+    return write
+
+
+@dataclass(frozen=True)
+class _Vectorised:
+    """How `put` is vectorised: an object whose text says all of it, since programs are compared by their text."""
+
+    axis: int
+
+    def __call__(self, size: int, has_size: list[bool], rows: Array, i: Array, row: Array) -> tuple[Array, bool]:
         if not any(has_size):  # as jvp under vmap asks
-            return jax.lax.dynamic_update_index_in_dim(rows, row, i, axis), False
+            return jax.lax.dynamic_update_index_in_dim(rows, row, i, self.axis), False
         rows, row = (
             a if has else jnp.broadcast_to(a, (size, *a.shape)) for a, has in ((rows, has_size[0]), (row, has_size[2]))
         )
         # JAX's own way is a scatter, of several operations, whether or not they share `i`.
         if has_size[1]:
-            return jax.vmap(lambda *each: jax.lax.dynamic_update_index_in_dim(*each, axis))(rows, row, i), True
-        return _put_along(axis + 1)(rows, i, row), True
-
-    return write
+            return jax.vmap(lambda *each: jax.lax.dynamic_update_index_in_dim(*each, self.axis))(rows, row, i), True
+        return _put_along(self.axis + 1)(rows, i, row), True

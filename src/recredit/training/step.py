@@ -98,7 +98,10 @@ class Trainer(eqx.Module):
         """The same, with the task's programs for chunks of this length. Raises ValueError if it breaks the contract there."""
         net = jax.eval_shape(self.network, example_key())
         assert isinstance(self.task, AbstractTask)
-        task = TracedTask(self.task, net, length, self.streams)
+        return self.with_task(TracedTask(self.task, net, length, self.streams))
+
+    def with_task(self, task: Any) -> "Trainer":
+        """The same, with another task."""
         return eqx.tree_at(lambda trainer: trainer.task, self, task, is_leaf=lambda node: node is self.task)
 
     def create(self, key: PRNGKeyArray) -> LeakyRNN:

@@ -1,0 +1,161 @@
+"""What is carried from one compiled call to the next: all that a checkpoint has to hold, as arrays by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from recredit.contract import kind_of, names_of
+from recredit.errors import nearest
+from recredit.training.measured import Measured
+from recredit.training.step import Learner, weights
+
+SUMS = ("cosine", "driver_norm", "observer_norm", "compared", "not_finite")
+Arrays = dict[str, np.ndarray]
+
+
+class UnfitError(ValueError):
+    """Arrays that are not what these learners carry from one compiled call to the next."""
+
+
+@dataclass
+class Carried:
+    """Where the lanes of a pack stand between two compiled calls."""
+
+    step: int
+    """Network steps done; all, too, as soon as every lane has diverged."""
+    learners: Learner
+    """With an axis for the lanes."""
+    loss_at_start: np.ndarray
+    """Of each lane's untrained network."""
+    diverged_at: np.ndarray
+    """The first step of each lane whose loss was not finite; -1: none."""
+    not_finite_at: np.ndarray
+    """(lane, observer): the first step at which the two gradients could not be compared; -1: none."""
+    sums: Arrays
+    """Sums over each bin: "loss" (lane, bin), the rest (lane, observer, bin)."""
+
+    @classmethod
+    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int) -> "Carried":
+        """Before the first step."""
+        lanes = len(loss_at_start)
+        sums = {"loss": np.zeros((lanes, bins))} | {name: np.zeros((lanes, observers, bins)) for name in SUMS}
+        none = np.full(lanes, -1), np.full((lanes, observers), -1)
+        return cls(0, learners, np.array(loss_at_start), *none, sums)
+
+    def add(self, learners: Learner, measured: Measured, length: int, bin: int) -> None:
+        """One more compiled call; nothing is added to lanes that had diverged before it."""
+        comparison, now = measured.comparison, self.step // bin
+        going = self.diverged_at < 0
+        told = {"loss": measured.loss} | {name: getattr(comparison, name) for name in SUMS}
+        for name, values in told.items():
+            self.sums[name][going, ..., now] += np.asarray(values, float)[going]
+        first = going[:, None] & (self.not_finite_at < 0)
+        self.not_finite_at = np.where(first, comparison.not_finite_at, self.not_finite_at)
+        self.diverged_at = np.where(going, measured.diverged_at, self.diverged_at)
+        self.learners, self.step = learners, self.step + length
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], start: Any, observers: int, steps: int, bin: int, most: int) -> "Carried":
+        """What `arrays()` gave. `start`: the shapes of the learners and of their losses at the start.
+
+        Raises UnfitError, one sentence, unless names, shapes and types are those of such learners, and the step is one at which
+        a compiled call of at most `most` steps ends.
+        """
+        learners, loss_at_start = start
+        step, (lanes,) = arrays.get("step"), loss_at_start.shape
+        whole = isinstance(step, np.ndarray) and step.shape == () and step.dtype == np.int64 and 0 < step <= steps
+        if not whole or (step != steps and step % bin % most):
+            raise UnfitError("the checkpoint has no step at which training could go on.")
+        new = cls.at_start(learners, np.zeros(lanes, loss_at_start.dtype), observers, -(-steps // bin))
+        new.step, begun = int(step), -(-int(step) // bin)
+        named = dict(zip(names_of(learners, "learner"), jax.tree.leaves(learners), strict=True))
+        own = new._own_arrays(begun)
+        expected = {"step": step} | own | jax.tree.map(_stored, jax.eval_shape(lambda tree: jax.tree.map(_data, tree), named))
+        for name in (*expected, *arrays):
+            if name not in arrays:
+                raise UnfitError(f"the checkpoint has no {name}.")
+            if name not in expected:
+                raise UnfitError(f"the checkpoint has a {name}, which these learners have not.{nearest(name, expected)}")
+            if kind_of(arrays[name]) != kind_of(expected[name]):
+                raise UnfitError(f"the checkpoint's {name} is {kind_of(arrays[name])} and must be {kind_of(expected[name])}.")
+        leaves = [_restored(arrays[name], like) for name, like in named.items()]
+        new.learners = jax.tree.unflatten(jax.tree.structure(learners), leaves)
+        for name, values in own.items():
+            values[...] = arrays[name]
+        return new
+
+    def arrays(self, bin: int) -> Arrays:
+        """All of it by name, as copies that can be written to a file; of the bins only those that have begun."""
+        names = names_of(self.learners, "learner")
+        leaves = (np.asarray(_data(leaf)) for leaf in jax.tree.leaves(self.learners))
+        learners = {name: leaf.view(_stored(leaf).dtype) for name, leaf in zip(names, leaves, strict=True)}
+        everything = {"step": np.array(self.step, np.int64)} | learners | self._own_arrays(-(-self.step // bin))
+        return {name: array.copy() for name, array in everything.items()}
+
+    def _own_arrays(self, begun: int) -> Arrays:
+        """Views of all but the learners; of the bins those that have `begun`."""
+        lanes = {name: getattr(self, name) for name in ("loss_at_start", "diverged_at", "not_finite_at")}
+        return lanes | {f"sums.{name}": values[..., :begun] for name, values in self.sums.items()}
+
+    def dataset(self, seeds: np.ndarray, steps: int, bin: int) -> xr.Dataset:
+        """What was measured of each lane, and its final weights; nothing (nan, or a count of 0) after it has diverged."""
+        first = np.arange(0, steps, bin)
+        ends = np.minimum(first + bin, steps)
+        lost = self.diverged_at >= 0
+        over = lost[:, None] & (first > self.diverged_at[:, None])
+        sums = self.sums
+        alignment = {
+            "cosine": ratio(sums["cosine"], sums["compared"]),
+            "norm_ratio": ratio(sums["observer_norm"], sums["driver_norm"]),
+            "compared": sums["compared"].astype(int),
+            "not_finite": sums["not_finite"].astype(int),
+        }
+        final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
+        arrays = {name: np.array(array) for name, array in weights(self.learners.net).items()}
+        for array in arrays.values():
+            array[lost] = np.nan
+        return xr.Dataset(
+            {
+                "loss": (("seed", "step"), np.where(over, np.nan, sums["loss"]) / (ends - first)),
+                "loss_at_start": ("seed", self.loss_at_start),
+                "diverged_at": ("seed", self.diverged_at),
+            }
+            | {name: (("seed", "observer", "step"), array) for name, array in alignment.items()}
+            | {"not_finite_at": (("seed", "observer"), self.not_finite_at)}
+            | {name: (final[name], array) for name, array in arrays.items()},
+            coords={"seed": seeds, "step": ends},
+        )
+
+
+def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """over / under; nan where `under` is 0."""
+    return np.divide(over, under, out=np.full(under.shape, np.nan), where=under > 0)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether an array is one of JAX's typed keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _data(leaf: Any) -> Any:
+    """A key's raw data; any other array as it is."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def _stored(leaf: Any) -> Any:
+    """The shape and type of an array in a file: of a type that only JAX knows, bfloat16 say, the bits."""
+    return jax.ShapeDtypeStruct(leaf.shape, f"u{leaf.dtype.itemsize}" if leaf.dtype.kind == "V" else leaf.dtype)
+
+
+def _restored(stored: np.ndarray, like: Any) -> Any:
+    """The array of JAX that was stored, a copy; `like`: its shape and type."""
+    if not is_key(like):
+        return jnp.array(stored.view(like.dtype))
+    kinds: list[Any] = []
+    jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), like)
+    return jax.random.wrap_key_data(jnp.array(stored), impl=kinds[0])

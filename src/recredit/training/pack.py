@@ -1,0 +1,137 @@
+"""Train a pack: learners vectorised together that share one compiled program, from the beginning or from a checkpoint."""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from recredit.contract import check_finite, names_of
+from recredit.tasks.task import AbstractTask
+from recredit.training.carried import Arrays, Carried
+from recredit.training.described import described
+from recredit.training.lanes import fast_segment, pack_key, stacked, start
+from recredit.training.measured import Measured
+from recredit.training.programs import check_untraced, program_of
+from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size, segment_at, segment_steps
+from recredit.training.step import Trainer
+from recredit.training.untrained import AT_START
+
+AtEnd = Callable[[int, Callable[[], Arrays]], object]
+"""Called at the end of each compiled call with the steps done, and a function that gives all that is carried, a copy."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """The seeds of one trainer in a pack."""
+
+    trainer: Trainer
+    seeds: Sequence[int]
+    observers: Sequence[str] = ()
+    """What the trainer's rules but for the first are called in the results."""
+
+
+@contextlib.contextmanager
+def outermost() -> Iterator[None]:
+    """Train whatever JAX is set to. Raises TypeError where JAX traces all that is computed."""
+    with jax.transfer_guard("allow"), jax.threefry_partitionable(True):  # a seed's numbers are the same in any setting
+        check_untraced(jnp.zeros(()))
+        yield
+
+
+@outermost()
+def train_pack(
+    members: Sequence[Member],
+    steps: int,
+    bin: int,
+    *,
+    begin: Mapping[str, np.ndarray] | None = None,
+    at_end: AtEnd | None = None,
+) -> list[xr.Dataset]:
+    """Train all seeds of all members vectorised together; one dataset a member, each as `train` returns it.
+
+    The members' trainers, made for these `steps`, must have the same `pack_key`. How many seeds are worth it in all,
+    `sizes.fitting_seeds` says.
+
+    `at_end(done, arrays)` is called at the end of each compiled call, every few seconds at most, with the steps done. What
+    `arrays()` gives can be kept (`runs.checkpoint`); given as `begin` to the same call in another process, it goes on from
+    there, and ends with the same numbers to the last bit. What `at_end` raises ends the training.
+
+    Raises ValueError as `train` does, and for trainers that do not share a program; `carried.UnfitError`, a ValueError, for a
+    `begin` that is not of such learners.
+    """
+    first = members[0].trainer
+    if any(pack_key(member.trainer) != pack_key(first) for member in members[1:]):
+        raise ValueError("the trainers of a pack must differ in numbers of their rules and optimisers alone; see pack_key.")
+    seeds = np.concatenate([np.asarray(member.seeds) for member in members])
+    size = learner_size(first)
+    lengths = chunk_lengths(steps, bin, segment_steps(size))
+    check_memory(
+        len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (5 * len(first.rules) - 4) * 8
+    )
+    players = {length: first.playing(length) for length in lengths}
+    data = train_together(players, members, steps, bin, begin, at_end)
+    places = np.cumsum([0, *(len(member.seeds) for member in members)])
+    parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
+    return [labelled(part, member.observers, first.task) for part, member in zip(parts, members, strict=True)]
+
+
+def labelled(data: xr.Dataset, observers: Sequence[str], task: AbstractTask) -> xr.Dataset:
+    """A dataset with its observers' names, and all that it says of itself."""
+    return described(data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer"), task.head)
+
+
+def train_together(
+    players: Mapping[int, Trainer],
+    members: Sequence[Member],
+    steps: int,
+    bin: int,
+    begin: Mapping[str, np.ndarray] | None,
+    at_end: AtEnd | None,
+) -> xr.Dataset:
+    """What `train_pack` does, all members' seeds in one dataset; `players`: a trainer for each length of chunk."""
+    counts = [len(member.seeds) for member in members]
+    seeds = np.concatenate([np.asarray(member.seeds) for member in members])
+    lanes = {
+        length: stacked([member.trainer.with_task(player.task) for member in members], counts)
+        for length, player in players.items()
+    }
+    rules, most = members[0].trainer.rules, segment_steps(learner_size(members[0].trainer))
+    trainer, differing = lanes[min(steps, AT_START)]
+    make, given = program_of(start, trainer, jnp.asarray(seeds), min(steps, AT_START), differing)
+    if begin is None:
+        now = Carried.at_start(*make(*given), len(rules) - 1, -(-steps // bin))
+        for rule, state in zip(rules, now.learners.states, strict=True):
+            named = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
+            check_finite(rule.name, {name: a for name, a in named if jnp.issubdtype(a.dtype, jnp.inexact)})
+    else:
+        now = Carried.of(begin, jax.eval_shape(make, *given), len(rules) - 1, steps, bin, most)
+    while now.step < steps:
+        first, length = now.step, segment_at(now.step, steps, bin, most)
+        trainer, differing = lanes[length]
+        go, given = fast_segment(trainer, now.learners, first, length, differing)
+        learners, measured = go(*given)
+        _check(measured, rules[0].name, rules[0].period, first, first + length)
+        now.add(learners, measured, length, bin)
+        if (now.diverged_at >= 0).all():
+            now.step = steps
+        if at_end:
+            at_end(now.step, functools.partial(now.arrays, bin))
+    return now.dataset(seeds, steps, bin)
+
+
+def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> None:
+    """Raise ValueError unless the task's data can be learned from, and the driving rule kept to its period."""
+    if not np.all(measured.finite_data):
+        raise ValueError(f"the task gave data that are not finite between steps {first} and {end}.")
+    if not np.all(measured.has_loss):
+        raise ValueError(f"the task gave labels below 0 between steps {first} and {end}; a softmax head's are at least 0.")
+    if np.any(measured.lost_gradient):
+        raise ValueError(
+            f"{rule} told a gradient between steps {first} and {end} at a step for which its period, {period}, has none."
+        )
