@@ -68,8 +68,12 @@ class Carried:
         """
         learners, loss_at_start = start
         step, (lanes,) = arrays.get("step"), loss_at_start.shape
-        whole = isinstance(step, np.ndarray) and step.shape == () and step.dtype == np.int64 and 0 < step <= steps
-        if not whole or (step != steps and step % bin % most):
+        if (
+            step is None
+            or (step.shape, step.dtype) != ((), np.int64)
+            or not 0 < step <= steps
+            or (step != steps and step % bin % most)
+        ):
             raise UnfitError("the checkpoint has no step at which training could go on.")
         new = cls.at_start(learners, np.zeros(lanes, loss_at_start.dtype), observers, -(-steps // bin))
         new.step, begun = int(step), -(-int(step) // bin)

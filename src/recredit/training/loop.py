@@ -95,16 +95,17 @@ def train(
     )
     players = {length: trainer.playing(length) for length in lengths}
 
-    parts, before = [], 0
+    parts: list[xr.Dataset] = []
+    before = 0
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):
 
         def tell(done: int, _: object, before: int = before, size: int = len(group)) -> None:
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(train_together(players, [Member(trainer, group)], steps, bin, None, tell))
+        parts.append(train_together(players, [Member(trainer, group.tolist())], steps, bin, None, tell))
         before += len(group)
-    return labelled(xr.concat(parts, "seed"), list(watching), task)
+    return labelled(xr.concat(parts, "seed"), list(watching), task.head)
 
 
 def default_steps(task: AbstractTask, streams: SupportsFloat) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from recredit.contract import check_finite, names_of
+from recredit.network.leaky import Head
 from recredit.tasks.task import AbstractTask
 from recredit.training.carried import Arrays, Carried
 from recredit.training.described import described
@@ -66,6 +67,7 @@ def train_pack(
     `begin` that is not of such learners.
     """
     first = members[0].trainer
+    assert isinstance(first.task, AbstractTask)
     if any(pack_key(member.trainer) != pack_key(first) for member in members[1:]):
         raise ValueError("the trainers of a pack must differ in numbers of their rules and optimisers alone; see pack_key.")
     seeds = np.concatenate([np.asarray(member.seeds) for member in members])
@@ -78,12 +80,12 @@ def train_pack(
     data = train_together(players, members, steps, bin, begin, at_end)
     places = np.cumsum([0, *(len(member.seeds) for member in members)])
     parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
-    return [labelled(part, member.observers, first.task) for part, member in zip(parts, members, strict=True)]
+    return [labelled(part, member.observers, first.task.head) for part, member in zip(parts, members, strict=True)]
 
 
-def labelled(data: xr.Dataset, observers: Sequence[str], task: AbstractTask) -> xr.Dataset:
+def labelled(data: xr.Dataset, observers: Sequence[str], head: Head) -> xr.Dataset:
     """A dataset with its observers' names, and all that it says of itself."""
-    return described(data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer"), task.head)
+    return described(data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer"), head)
 
 
 def train_together(
@@ -105,7 +107,8 @@ def train_together(
     trainer, differing = lanes[min(steps, AT_START)]
     make, given = program_of(start, trainer, jnp.asarray(seeds), min(steps, AT_START), differing)
     if begin is None:
-        now = Carried.at_start(*make(*given), len(rules) - 1, -(-steps // bin))
+        learners, losses = make(*given)
+        now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin))
         for rule, state in zip(rules, now.learners.states, strict=True):
             named = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
             check_finite(rule.name, {name: a for name, a in named if jnp.issubdtype(a.dtype, jnp.inexact)})
