@@ -337,7 +337,7 @@ def hold(folder, held, let_go):
 def test_a_second_process_is_refused_and_told_who_computes_there(folder):
     spawn = multiprocessing.get_context("spawn")
     held, let_go = spawn.Event(), spawn.Event()
-    other = spawn.Process(target=hold, args=(folder, held, let_go))
+    other = spawn.Process(target=hold, args=(folder, held, let_go), daemon=True)
     other.start()
     held.wait()
     who = rf"\(process {other.pid} on {re.escape(os.uname().nodename)}, since 20.*\+00:00\)"
