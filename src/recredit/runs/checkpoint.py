@@ -8,7 +8,6 @@ NumPy's .npz, not compressed
 import hashlib
 import io
 import json
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -17,13 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from recredit.errors import real_file
+from recredit.runs.ending import STOPPING, StoppedError
 from recredit.runs.files import write_whole
 
 FIRST = b"recredit checkpoint 0001\n"
-
-
-class StoppedError(Exception):
-    """The process was asked to end, and training has stopped where its checkpoint stands."""
+EVERY = 20  # seconds between two checkpoints, at least,
+PART = 50  # and so many times as long as it takes to write one
 
 
 def write_checkpoint(path: Path, identity: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -35,8 +33,8 @@ def write_checkpoint(path: Path, identity: str, arrays: Mapping[str, np.ndarray]
     write_whole(path, FIRST + json.dumps(head).encode() + b"\n" + content)
 
 
-def read_checkpoint(path: Path, identity: str, say: Callable[[str], object]) -> dict[str, np.ndarray] | None:
-    """The arrays of a checkpoint of this identity; None if there is none, or none that is whole, which is said."""
+def read_checkpoint(path: Path, say: Callable[[str], object]) -> tuple[str, dict[str, np.ndarray]] | None:
+    """The identity and the arrays of a checkpoint; None if there is none, or none that is whole, which is said."""
     try:
         content = real_file(path).read_bytes()
         if not content.startswith(FIRST):
@@ -45,9 +43,7 @@ def read_checkpoint(path: Path, identity: str, say: Callable[[str], object]) -> 
         head = json.loads(line)
         if not isinstance(head, dict) or head.get("sha256") != hashlib.sha256(rest).hexdigest():
             raise ValueError("it is not whole")
-        if head.get("identity") != identity:
-            raise ValueError("it belongs to other work")
-        return _arrays(rest)
+        return str(head["identity"]), _arrays(rest)
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever a library says to bytes like these
@@ -64,31 +60,22 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 class Keeper:
-    """What `train_pack` calls at the end of each compiled call: it writes a checkpoint every so often, and the last if asked.
+    """What `train_pack` calls at the end of each compiled call: it writes a checkpoint every so often, at the end, and when this
+    process is to stop."""
 
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    keeper = Keeper(path, identity, every=30, stop=stop, progress=tell)
-    data = train_pack(members, run.steps, run.bin, begin=read_checkpoint(path, identity, say), at_end=keeper)
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        identity: str,
-        every: float,
-        stop: threading.Event,
-        progress: Callable[[int], object] = lambda done: None,
-    ):
-        """`every`: seconds between two checkpoints, at least. `progress` is called with the steps done."""
-        self.path, self.identity, self.every, self.stop, self.progress = path, identity, every, stop, progress
-        self.written = time.monotonic()
+    def __init__(self, path: Path, identity: str, steps: int, progress: Callable[[int], object]):
+        """`identity`: what the checkpoint follows from. `steps`: of the whole. `progress` is called with the steps done."""
+        self.path, self.identity, self.steps, self.progress = path, identity, steps, progress
+        self.written, self.every = time.monotonic(), EVERY
 
     def __call__(self, done: int, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Raises StoppedError, when the checkpoint is written, if the process was asked to end."""
         self.progress(done)
-        if self.stop.is_set() or time.monotonic() - self.written >= self.every:
+        began = time.monotonic()
+        if STOPPING.is_set() or began - self.written >= self.every or done == self.steps:
+            self.path.parent.mkdir(exist_ok=True)
             write_checkpoint(self.path, self.identity, arrays())
             self.written = time.monotonic()
-        if self.stop.is_set():
-            raise StoppedError
+            self.every = max(EVERY, PART * (self.written - began))
+        if STOPPING.is_set() and done < self.steps:
+            raise StoppedError("training was stopped where its checkpoint stands.")

@@ -14,7 +14,7 @@ from recredit.runs.settings import Run
 from recredit.runs.store import missing
 from recredit.runs.work import work
 
-TRIES = 3  # of a job whose workers end
+TRIES = 3  # of a job whose workers end, from where it stands
 LOOK = 0.3  # seconds between two looks at how far the jobs are
 
 
@@ -67,7 +67,7 @@ def compute(
 def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, str]:
     """The jobs that failed, and why."""
     failed: dict[Job, str] = {}
-    tries = dict.fromkeys(jobs, 1)
+    tries = {job: [_standing(job)] for job in jobs}
     running: dict[Future, Job] = {executor.submit(work, job): job for job in jobs}
     while running:
         done, _ = wait(running, LOOK, FIRST_COMPLETED)
@@ -76,11 +76,17 @@ def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, s
             error = future.exception()
             if error is None:
                 view.end(job, future.result())
-            elif isinstance(error, BrokenExecutor) and tries[job] < TRIES:
-                tries[job] += 1
+            elif isinstance(error, BrokenExecutor) and tries[job].count(now := _standing(job)) < TRIES:
+                tries[job].append(now)
                 running[executor.submit(work, job)] = job
             else:
                 failed[job] = explanation(error)
         for job in running.values():
             view.advance(job, progress_of(job))
     return failed
+
+
+def _standing(job: Job) -> tuple[tuple[str, int], ...]:
+    """Where a job's checkpoints stand: a worker's end after which they have moved on was not for nothing, and is not counted."""
+    files = job.folder.glob(f"checkpoints/{job.checkpoint('*').name}")
+    return tuple((file.name, file.stat().st_mtime_ns) for file in sorted(files))

@@ -1,7 +1,9 @@
 """How a process ends before its time, but with no file half-written."""
 
 import os
+import signal
 import threading
+from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
 WRITING = threading.Lock()
@@ -9,6 +11,16 @@ WRITING = threading.Lock()
 STOPPING = threading.Event()
 """Set when this process is to end soon: what computes writes a checkpoint and stops."""
 GRACE = 4  # seconds that it has for it
+
+
+class StoppedError(BrokenExecutor):
+    """The process was asked to end, and training has stopped where its checkpoint stands."""
+
+
+def stop_on_sigterm() -> None:
+    """From now on SIGTERM sets `STOPPING`, if this is the main thread of a process; others leave signals alone."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: STOPPING.set())
 
 
 def end(status: int) -> NoReturn:

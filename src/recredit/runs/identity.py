@@ -71,10 +71,14 @@ class Cell:
         """What its numbers follow from; two cells are the same if this is."""
         return {"run": json.loads(self.run.text()), "seed": self.seed, "precision": precision(), "program": program()}
 
-    @property
+    @functools.cached_property
     def file(self) -> str:
         """The name of its file."""
         return file_name(self.identity())
+
+    def path(self, folder: Path) -> Path:
+        """Where its file lies in a folder of results."""
+        return folder / "cells" / self.file
 
 
 def file_name(identity: dict[str, Any]) -> str:

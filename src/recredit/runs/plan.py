@@ -38,17 +38,16 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """Tells it from all others."""
-        return digest_of(self.cells)
+        return sha256(" ".join(cell.file for cell in self.cells).encode()).hexdigest()[:20]
+
+    def checkpoint(self, number: int | str) -> Path:
+        """The file of the checkpoint of its cells that are vectorised together, by their number; "*": a pattern of all."""
+        return self.folder / "checkpoints" / f"{self.digest}-{number}.ckpt"
 
     @property
     def steps(self) -> int:
         """Network steps of all its cells."""
         return sum(cell.run.steps for cell in self.cells)
-
-
-def digest_of(cells: Sequence[Cell]) -> str:
-    """Tells cells that are computed together from all others, whichever program and precision."""
-    return sha256(" ".join(cell.file for cell in cells).encode()).hexdigest()[:20]
 
 
 def plan(

@@ -1,18 +1,30 @@
 """What a worker does: train the cells of a job, and put them in their folder."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import jax
 import numpy as np
 
+from recredit.runs.checkpoint import Keeper, read_checkpoint
+from recredit.runs.ending import stop_on_sigterm
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
+from recredit.runs.processor import keep_programs
 from recredit.runs.running import Report
-from recredit.runs.settings import Run
 from recredit.runs.store import write_cells
-from recredit.training.loop import train
+from recredit.training.carried import UnfitError
+from recredit.training.lanes import pack_key
+from recredit.training.pack import Member, train_pack
+from recredit.training.sizes import fitting_seeds, learner_size
+from recredit.training.step import Trainer
+
+Trainers = dict[str, tuple[Trainer, list[str]]]
+"""Of each run, by its text: its trainer, and what its observers are called."""
 
 
 def now() -> str:
@@ -23,50 +35,86 @@ def now() -> str:
 def work(job: Job) -> int:
     """Train what is missing of a job's cells, and write them; how many of them diverged.
 
-    Raises ValueError, one sentence, if that fails; cells that are written stay.
+    It goes on from checkpoints in the folder, and writes them now and then, before the cells, and when the process is asked to
+    end, which raises StoppedError. Raises ValueError, one sentence, if something fails; cells that are written stay.
     """
+    keep_programs()
+    stop_on_sigterm()
     report = Report(job)
     done = lost = 0
     try:
-        for run, cells in _by_run(job):
-            left = [cell.seed for cell in cells if not (job.folder / "cells" / cell.file).exists()]
-            if left:
-                lost += _train(job, run, left, report, done)
-            done += run.steps * len(cells)
+        trainers = _trainers(job)
+        for number, pack in enumerate(_packs(job, trainers)):
+            file = job.checkpoint(number)
+            if left := [cell for cell in pack if not cell.path(job.folder).exists()]:
+                lost += _train(job, trainers, pack, left, file, report, done)
+            file.unlink(missing_ok=True)
+            done += sum(cell.run.steps for cell in pack)
         return lost
     finally:
         report.end()
         jax.clear_caches()  # compiled programs, tens of MB each, are not needed again
 
 
-def _by_run(job: Job) -> Iterator[tuple[Run, list[Cell]]]:
-    groups: dict[str, list[Cell]] = {}
+def _trainers(job: Job) -> Trainers:
+    found: Trainers = {}
+    for run in (cell.run for cell in job.cells):
+        if run.text() not in found:
+            rule, network, optimizer, observers = run.build()
+            rules = (rule, *observers.values())
+            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps)
+            found[run.text()] = trainer, list(observers)
+    return found
+
+
+def _packs(job: Job, trainers: Trainers) -> Iterator[list[Cell]]:
+    """The cells that are vectorised together; whatever is missing, they are the same."""
+    groups: dict[Hashable, list[Cell]] = defaultdict(list)
     for cell in job.cells:
-        groups.setdefault(cell.run.text(), []).append(cell)
+        groups[pack_key(trainers[cell.run.text()][0])].append(cell)
     for cells in groups.values():
-        yield cells[0].run, cells
+        trainer, _ = trainers[cells[0].run.text()]
+        most = job.seeds_at_once or fitting_seeds(learner_size(trainer))
+        for part in np.array_split(np.arange(len(cells)), -(-len(cells) // most)):
+            yield [cells[k] for k in part]
 
 
-def _train(job: Job, run: Run, seeds: list[int], report: Report, done: int) -> int:
+def _train(
+    job: Job, trainers: Trainers, pack: Sequence[Cell], left: Sequence[Cell], file: Path, report: Report, done: int
+) -> int:
+    """Train what is `left` of a pack, or what a checkpoint has begun; how many diverged."""
     begun, began = now(), time.perf_counter()
-    rule, network, optimizer, observers = run.build()
-    data = train(
-        rule,
-        run.build_task(),
-        network=network,
-        optimizer=optimizer,
-        seeds=seeds,
-        steps=run.steps,
-        bin=run.bin,
-        streams=run.streams,
-        seeds_at_once=job.seeds_at_once,
-        observers=observers,
-        progress=lambda steps: report.tell(done + steps * len(seeds)),
+    cells, arrays = _begun(file, pack, left)
+    by_run: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_run[cell.run.text()].append(cell)
+    runs = [same[0].run for same in by_run.values()]
+    members = [Member(trainers[text][0], [cell.seed for cell in same], trainers[text][1]) for text, same in by_run.items()]
+    share = sum(cell.run.steps for cell in pack) // runs[0].steps
+    keeper = Keeper(
+        file, json.dumps([cell.file for cell in cells]), runs[0].steps, lambda steps: report.tell(done + share * steps)
     )
-    each = (time.perf_counter() - began) / len(seeds)
-    meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
-    data["seconds"] = ("seed", np.full(len(seeds), each), meaning)
-    write_cells(
-        job.folder, run, data, {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
-    )
-    return int((data.diverged_at >= 0).sum())
+    try:
+        results = train_pack(members, runs[0].steps, runs[0].bin, begin=arrays, at_end=keeper)
+    except UnfitError as error:
+        print(f"{file} cannot be gone on from ({error}): its cells are trained from the beginning.")
+        file.unlink()
+        return _train(job, trainers, pack, left, file, report, done)
+    each = (time.perf_counter() - began) / len(cells)
+    made = {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
+    lost = 0
+    for run, data in zip(runs, results, strict=True):
+        meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
+        data["seconds"] = ("seed", np.full(data.sizes["seed"], each), meaning)
+        lost += write_cells(job.folder, run, data, made)
+    return lost
+
+
+def _begun(file: Path, pack: Sequence[Cell], left: Sequence[Cell]) -> tuple[Sequence[Cell], dict[str, np.ndarray] | None]:
+    """The cells that a checkpoint has begun, and its arrays; without a sound one, those that are left, from the beginning."""
+    if (found := read_checkpoint(file, print)) is None:
+        return left, None
+    names, known = json.loads(found[0]), {cell.file: cell for cell in pack}
+    if not {cell.file for cell in left} <= set(names) <= known.keys():
+        return left, None
+    return [known[name] for name in names], found[1]

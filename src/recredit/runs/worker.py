@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from recredit.runs.ending import end_soon
+from recredit.runs.ending import StoppedError, end_soon
 from recredit.runs.failures import explanation
 
 
@@ -54,6 +54,8 @@ def main() -> None:
                 # Not before it is due, since that imports the function's module.
                 function, arguments = ForkingPickler.loads(call)  # pyright: ignore[reportAttributeAccessIssue]
                 say(function(*arguments))
+            except StoppedError:
+                pass  # this process is about to end, which says it
             except BaseException as error:
                 say(None, ValueError(explanation(error)))
 
