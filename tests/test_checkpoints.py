@@ -12,7 +12,9 @@ import pytest
 from test_packs import BIN, STEPS, Bursting, trainer
 
 from recredit.rules import DNI, EBPTT, FBPTT, RFLO, RTRL, UORO, RTRLBlock
-from recredit.runs.checkpoint import Keeper, StoppedError, read_checkpoint, write_checkpoint
+from recredit.runs import checkpoint
+from recredit.runs.checkpoint import Keeper, read_checkpoint, write_checkpoint
+from recredit.runs.ending import StoppedError
 from recredit.tasks import Mimic
 from recredit.training import sizes
 from recredit.training.carried import UnfitError
@@ -46,7 +48,8 @@ def test_a_run_cut_off_after_any_call_ends_bit_identically(what, monkeypatch, tm
     assert [*kept] == ([10, 15, 40] if what == "diverged" else [10, 15, 25, 30, 40])
     for done, arrays in kept.items():
         write_checkpoint(tmp_path / "one.ckpt", "mine", arrays)
-        read = read_checkpoint(tmp_path / "one.ckpt", "mine", pytest.fail)
+        identity, read = read_checkpoint(tmp_path / "one.ckpt", pytest.fail)
+        assert identity == "mine"
         later = []
         again = train_pack(members(what), STEPS, BIN, begin=read, at_end=lambda done, _, later=later: later.append(done))[0]
         assert later == [each for each in kept if each > done]
@@ -120,8 +123,9 @@ def test_a_checkpoint_can_be_kept_while_training_goes_on(monkeypatch):
             np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_who_is_asked_to_stop_keeps_a_checkpoint_and_stops(tmp_path):
-    path, stop, told = tmp_path / "one.ckpt", threading.Event(), []
+def test_who_is_asked_to_stop_keeps_a_checkpoint_and_stops(tmp_path, monkeypatch):
+    path, told = tmp_path / "kept" / "one.ckpt", []
+    monkeypatch.setattr(checkpoint, "STOPPING", stop := threading.Event())
 
     def progress(done):
         told.append(done)
@@ -129,16 +133,18 @@ def test_who_is_asked_to_stop_keeps_a_checkpoint_and_stops(tmp_path):
             stop.set()
 
     with pytest.raises(StoppedError):
-        train_pack(members("adam"), STEPS, BIN, at_end=Keeper(path, "mine", 1e9, stop, progress))
+        train_pack(members("adam"), STEPS, BIN, at_end=Keeper(path, "mine", STEPS, progress))
     assert told == [15, 30]
-    assert read_checkpoint(path, "mine", pytest.fail)["step"] == 30
+    assert read_checkpoint(path, pytest.fail)[1]["step"] == 30
 
 
-@pytest.mark.parametrize(("every", "written"), [(0, 3), (1e9, 0)])
-def test_a_checkpoint_is_written_every_so_often(every, written, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("every", "written"), [(0, 3), (1e9, 1)])
+def test_a_checkpoint_is_written_every_so_often_and_at_the_end(every, written, tmp_path, monkeypatch):
     writes = []
-    monkeypatch.setattr("recredit.runs.checkpoint.write_whole", lambda *given: writes.append(given))
-    train_pack(members("adam"), STEPS, BIN, at_end=Keeper(tmp_path / "one.ckpt", "mine", every, threading.Event()))
+    monkeypatch.setattr(checkpoint, "write_whole", lambda *given: writes.append(given))
+    monkeypatch.setattr(checkpoint, "EVERY", every)
+    monkeypatch.setattr(checkpoint, "PART", 0)
+    train_pack(members("adam"), STEPS, BIN, at_end=Keeper(tmp_path / "one.ckpt", "mine", STEPS, lambda done: None))
     assert len(writes) == written
 
 
@@ -165,7 +171,7 @@ def npz(name="a", compressed=False, pickled=False, lying=False):
 def sealed(content, **head):
     import hashlib
 
-    head = {"identity": "mine", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()} | head
+    head = {"identity": "mine", "size": len(content), "sha256": hashlib.sha256(b"mine" + content).hexdigest()} | head
     return b"recredit checkpoint 0001\n" + json.dumps(head).encode() + b"\n" + content
 
 
@@ -190,7 +196,7 @@ HOSTILE = {
 def test_a_damaged_or_foreign_file_is_told_and_the_work_starts_over(what, tmp_path):
     (tmp_path / "one.ckpt").write_bytes(HOSTILE[what])
     said = []
-    assert read_checkpoint(tmp_path / "one.ckpt", "mine", said.append) is None
+    assert read_checkpoint(tmp_path / "one.ckpt", said.append) is None
     assert len(said) == 1
     assert said[0].startswith(str(tmp_path / "one.ckpt"))
     assert said[0].endswith("the work starts over.")
@@ -200,7 +206,7 @@ def test_a_damaged_or_foreign_file_is_told_and_the_work_starts_over(what, tmp_pa
 def test_names_that_lead_out_of_a_folder_write_nothing(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "one.ckpt").write_bytes(sealed(npz("../../../out")))
-    arrays = read_checkpoint(tmp_path / "in" / "one.ckpt", "mine", pytest.fail)
+    _, arrays = read_checkpoint(tmp_path / "in" / "one.ckpt", pytest.fail)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "one.ckpt"]
     with pytest.raises(UnfitError):
         train_pack(members("adam"), STEPS, BIN, begin=arrays)
@@ -214,8 +220,8 @@ def test_a_file_cut_short_or_changed_anywhere_is_not_believed(tmp_path, kept):
     for place in places:
         for content in (whole[:place], whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]):
             path.write_bytes(content)
-            assert read_checkpoint(path, "mine", lambda _: None) is None
+            assert read_checkpoint(path, lambda _: None) is None
 
 
 def test_no_file_is_no_checkpoint_and_nothing_is_said(tmp_path):
-    assert read_checkpoint(tmp_path / "none.ckpt", "mine", pytest.fail) is None
+    assert read_checkpoint(tmp_path / "none.ckpt", pytest.fail) is None

@@ -20,7 +20,7 @@ from recredit.runs.ending import STOPPING, StoppedError
 from recredit.runs.files import write_whole
 
 FIRST = b"recredit checkpoint 0001\n"
-EVERY = 20  # seconds between two checkpoints, at least,
+EVERY = 5  # seconds between two checkpoints, at least,
 PART = 50  # and so many times as long as it takes to write one
 
 
@@ -29,7 +29,7 @@ def write_checkpoint(path: Path, identity: str, arrays: Mapping[str, np.ndarray]
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
-    head = {"identity": identity, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    head = {"identity": identity, "size": len(content), "sha256": _checksum(identity, content)}
     write_whole(path, FIRST + json.dumps(head).encode() + b"\n" + content)
 
 
@@ -41,14 +41,18 @@ def read_checkpoint(path: Path, say: Callable[[str], object]) -> tuple[str, dict
             raise ValueError("it is no checkpoint of this recredit's")
         line, _, rest = content[len(FIRST) :].partition(b"\n")
         head = json.loads(line)
-        if not isinstance(head, dict) or head.get("sha256") != hashlib.sha256(rest).hexdigest():
+        if not isinstance(head, dict) or head.get("sha256") != _checksum(identity := str(head.get("identity")), rest):
             raise ValueError("it is not whole")
-        return str(head["identity"]), _arrays(rest)
+        return identity, _arrays(rest)
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever a library says to bytes like these
         say(f"{path} cannot be gone on from ({str(error) or type(error).__name__}): the work starts over.")
         return None
+
+
+def _checksum(identity: str, content: bytes) -> str:
+    return hashlib.sha256(identity.encode() + content).hexdigest()
 
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
@@ -60,8 +64,8 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 class Keeper:
-    """What `train_pack` calls at the end of each compiled call: it writes a checkpoint every so often, at the end, and when this
-    process is to stop."""
+    """What `train_pack` calls at the end of each compiled call: it writes a checkpoint every so often, at the end of all, and
+    when this process is to stop."""
 
     def __init__(self, path: Path, identity: str, steps: int, progress: Callable[[int], object]):
         """`identity`: what the checkpoint follows from. `steps`: of the whole. `progress` is called with the steps done."""

@@ -87,6 +87,6 @@ def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, s
 
 
 def _standing(job: Job) -> tuple[tuple[str, int], ...]:
-    """Where a job's checkpoints stand: a worker's end after which they have moved on was not for nothing, and is not counted."""
+    """Where a job's checkpoints stand: if they have moved on, what a worker did before it ended was not for nothing."""
     files = job.folder.glob(f"checkpoints/{job.checkpoint('*').name}")
     return tuple((file.name, file.stat().st_mtime_ns) for file in sorted(files))
