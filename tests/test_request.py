@@ -11,6 +11,8 @@ import pytest
 
 from recredit.registry import resolve_rule
 from recredit.runs.files import writable_folder
+from recredit.runs.identity import Cell
+from recredit.runs.plan import Job
 from recredit.runs.request import request
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
@@ -229,7 +231,7 @@ def test_a_module_beside_a_rule_is_taken_as_it_is_even_if_changed_within_a_secon
 
 def test_an_own_rule_is_trained_with_its_settings_by_a_worker_that_refuses_a_changed_file():
     def final(run):
-        work(Run(**run.model_dump()), [0], writable_folder(Path("out")))
+        work(Job(writable_folder(Path("out")), (Cell(Run(**run.model_dump()), 0),), ("add: Mine",), 1.0))
         return read_cells(Path("out"), run, [0]).W.values
 
     own("a")

@@ -16,6 +16,8 @@ from recredit.network import Network
 from recredit.rule import Clock, Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
 from recredit.runs.files import writable_folder
+from recredit.runs.identity import Cell
+from recredit.runs.plan import Job
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
 from recredit.runs.work import work
@@ -382,7 +384,8 @@ def test_streams_are_part_of_what_a_run_is():
 
 def test_a_worker_trains_as_many_streams_as_the_run_says(tmp_path):
     run = Run.create({"rule": "e_bptt", "task": "mimic", "network": {"n": 4}, "steps": 40, "bin": 20, "streams": 3})
-    work(Run(**json.loads(json.dumps(run.model_dump()))), [0, 1], writable_folder(tmp_path))
+    cells = tuple(Cell(Run(**json.loads(json.dumps(run.model_dump()))), seed) for seed in (0, 1))
+    work(Job(writable_folder(tmp_path), cells, ("mimic: e_bptt",) * 2, 1.0))
     written = read_cells(tmp_path, run, [0, 1])
     assert json.loads(written.attrs["run"])["streams"] == 3
     expected = train(EBPTT(), Mimic(), network=NETWORK, seeds=2, steps=40, bin=20, streams=3)

@@ -14,7 +14,6 @@ from recredit.runs.checkpoint import Keeper, read_checkpoint
 from recredit.runs.ending import stop_on_sigterm
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
-from recredit.runs.processor import keep_programs
 from recredit.runs.running import Report
 from recredit.runs.store import write_cells
 from recredit.training.carried import UnfitError
@@ -38,7 +37,6 @@ def work(job: Job) -> int:
     It goes on from checkpoints in the folder, and writes them now and then, before the cells, and when the process is asked to
     end, which raises StoppedError. Raises ValueError, one sentence, if something fails; cells that are written stay.
     """
-    keep_programs()
     stop_on_sigterm()
     report = Report(job)
     done = lost = 0
