@@ -18,8 +18,9 @@ from recredit.report.fitting import show
 from recredit.report.progress import Live
 from recredit.report.tables import catalogue_table, claims_table, losses_table
 from recredit.runs.final_loss import averaged, diverged, final_loss, summary
+from recredit.runs.identity import Cell
+from recredit.runs.plan import Job
 from recredit.runs.settings import Run
-from recredit.studies import fig1
 from recredit.studies.claims import CLAIMS, judge
 
 SETTINGS = {"task": "add", "network": {"n": 7, "alpha": 0.3}, "optimizer": {"name": "adam", "learning_rate": 0.02}}

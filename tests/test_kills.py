@@ -1,5 +1,6 @@
 """Processes that are killed at random moments: what they computed ends as it would have, each cell once, nobody is left."""
 
+import contextlib
 import io
 import os
 import random
@@ -113,7 +114,7 @@ def test_a_long_cell_whose_worker_is_killed_ends_as_if_it_had_not_been():
     Path("sweep.toml").write_text(one)
     sweep, right = undisturbed("sweep.toml")
     process, kills = begun("sweep.toml"), 0
-    while kills < (KILLS or 6) and process.wait:
+    while kills < (KILLS or 6):
         if process.poll() is not None:  # as after three ends without a checkpoint between them
             assert process.returncode == 2, "it ended before all kills"
             process = begun("sweep.toml")
@@ -129,10 +130,8 @@ def test_a_long_cell_whose_worker_is_killed_ends_as_if_it_had_not_been():
 
 def wait(process, seconds):
     """Wait so long, or until a process ends."""
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        pass
 
 
 def gone(pids):
