@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from recredit.blocks.buffers import put
+from recredit.jaxprs import programs_of
 from recredit.network import Network
 from recredit.rules import RFLO, RULES, UORO, RTRLBlock
 from recredit.tasks import Add
@@ -48,9 +49,8 @@ def operations(jaxpr, within=()):
     for eqn in jaxpr.eqns:
         yield eqn.primitive.name, within
         inside = (*within, eqn.params["length"]) if eqn.primitive.name == "scan" else within
-        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            if hasattr(inner, "eqns"):
-                yield from operations(inner, inside)
+        for inner in programs_of(eqn):
+            yield from operations(inner, inside)
 
 
 def test_random_numbers_are_drawn_outside_of_the_loop_over_steps():

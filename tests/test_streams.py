@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
-from jax.extend.core import jaxprs_in_params
 
 from recredit.blocks.feedback import RandomFeedback
+from recredit.jaxprs import programs_of
 from recredit.network import Network
 from recredit.rule import Clock, Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO
@@ -244,7 +244,7 @@ def control_flow(jaxpr):
             condition = equation.params["cond_jaxpr"].jaxpr if equation.primitive.name == "while" else None
             asked = [(e.primitive.name, e.outvars[0].aval.shape) for e in condition.eqns] if condition else []
             found.append((equation.primitive.name, asked))
-        for inner in jaxprs_in_params(equation.params):
+        for inner in programs_of(equation):
             found += control_flow(inner)
     return found
 

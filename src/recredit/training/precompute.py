@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import Var
+from jax.extend.core import ClosedJaxpr, Var
 
 from recredit.training.programs import evaluate
 
@@ -16,13 +16,11 @@ def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable
     `late` are examples: arrays or their shapes.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(early, late)
-    jaxpr, consts = closed.jaxpr, dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    result = jax.tree.structure(shapes)
-    count = len(jax.tree.leaves(early))
+    jaxpr, consts, count = closed.jaxpr, set(closed.jaxpr.constvars), len(jax.tree.leaves(early))
     told, made = set(jaxpr.invars[:count]), set()
     ahead, after = [], []
     for eqn in jaxpr.eqns:
-        read = {v for v in eqn.invars if isinstance(v, Var)} - consts.keys()
+        read = {v for v in eqn.invars if isinstance(v, Var)} - consts
         if read and read <= told | made and not eqn.effects:
             ahead.append(eqn)
             made |= set(eqn.outvars)
@@ -30,12 +28,13 @@ def split(function: Callable, early: Any, late: Any) -> tuple[Callable, Callable
             after.append(eqn)
     wanted = [v for v in (*(v for eqn in after for v in eqn.invars), *jaxpr.outvars) if isinstance(v, Var)]
     handed = [v for v in dict.fromkeys(wanted) if v in made]
+    before = ClosedJaxpr(jaxpr.replace(invars=jaxpr.invars[:count], outvars=handed, eqns=ahead), closed.consts)
+    rest = ClosedJaxpr(jaxpr.replace(invars=[*handed, *jaxpr.invars], eqns=after), closed.consts)
 
     def first(early: Any) -> list[Any]:
-        return evaluate(ahead, consts | dict(zip(jaxpr.invars, jax.tree.leaves(early), strict=False)), handed)
+        return evaluate(before, jax.tree.leaves(early))
 
     def then(drawn: list[Any], early: Any, late: Any) -> Any:
-        known = consts | dict(zip(jaxpr.invars, jax.tree.leaves((early, late)), strict=True)) | dict(zip(handed, drawn))
-        return jax.tree.unflatten(result, evaluate(after, known, jaxpr.outvars))
+        return jax.tree.unflatten(jax.tree.structure(shapes), evaluate(rest, [*drawn, *jax.tree.leaves((early, late))]))
 
     return first, then

@@ -10,44 +10,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
+
+from recredit.jaxprs import programs_of, walk
 
 COMPILED = 32  # programs kept, those longest unused forgotten first: each holds hundreds of the 65,530 maps Linux allows
 
-Number = Callable[[Literal], Any]
 
-
-def evaluate(eqns: list[Any], values: dict[Var, Any], wanted: list[Any], number: Number | None = None) -> list[Any]:
-    """The values of some variables after some equations, those of inner jits in their place.
+def evaluate(program: ClosedJaxpr, given: Sequence[Any], number: Callable[[Literal], Any] | None = None) -> list[Any]:
+    """What a program gives for some arguments, the equations of inner jits in their place.
 
     `number` gives the value of each literal, of those in the branches of conditionals too; None: what is written there.
     """
 
-    def read(atom: Any) -> Any:
-        if isinstance(atom, Literal):
-            return atom.val if number is None else number(atom)
-        return values[atom]
+    def apply(eqn: JaxprEqn, ins: list[Any]) -> list[Any]:
+        if eqn.primitive.name == "jit":
+            return evaluate(eqn.params["jaxpr"], ins, number)
+        if eqn.primitive.name == "cond" and number is not None:
+            branches = [lambda *ins, branch=branch: evaluate(branch, ins, number) for branch in eqn.params["branches"]]
+            return jax.lax.switch(ins[0], branches, *ins[1:])
+        with eqn.ctx.manager:  # what a `with jax.threefry_partitionable(...)` around a draw had set, say
+            out = eqn.primitive.bind(*ins, **eqn.primitive.get_bind_params(eqn.params))
+        return out if eqn.primitive.multiple_results else [out]
 
-    for eqn in eqns:
-        given = [read(atom) for atom in eqn.invars]
-        if eqn.primitive.name in ("jit", "pjit"):
-            out = call(eqn.params["jaxpr"], given, number)
-        elif eqn.primitive.name == "cond" and number is not None:
-            branches = [lambda *given, branch=branch: call(branch, given, number) for branch in eqn.params["branches"]]
-            out = jax.lax.switch(given[0], branches, *given[1:])
-        else:
-            with eqn.ctx.manager:  # what a `with jax.threefry_partitionable(...)` around a draw had set, say
-                out = eqn.primitive.bind(*given, **eqn.primitive.get_bind_params(eqn.params))
-        values |= zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True)
-    return [read(atom) for atom in wanted]
-
-
-def call(program: ClosedJaxpr, given: Sequence[Any], number: Number | None = None) -> list[Any]:
-    """What a program gives for some arguments, `number` as `evaluate` has it."""
-    jaxpr = program.jaxpr
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *given], strict=True))
-    return evaluate(jaxpr.eqns, values, jaxpr.outvars, number)
+    return walk(program.jaxpr, [*program.consts, *given], apply, number or (lambda literal: literal.val))
 
 
 class Program:
@@ -67,15 +54,13 @@ class Program:
         return hash(self._key)
 
 
-def _left_out(jaxpr: Jaxpr) -> Iterator[bytes]:
+def _left_out(jaxpr: Any) -> Iterator[bytes]:
     """What a program's text leaves out: the settings around each equation, and the constants of the programs within."""
     for eqn in jaxpr.eqns:
         yield repr(eqn.ctx).encode()
-        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: isinstance(p, ClosedJaxpr | Jaxpr)):
-            if isinstance(inner, ClosedJaxpr):
-                yield from (np.asarray(const).tobytes() for const in inner.consts)
-            if isinstance(inner, ClosedJaxpr | Jaxpr):
-                yield from _left_out(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
+        for inner in programs_of(eqn):
+            yield from (np.asarray(const).tobytes() for const in getattr(inner, "consts", ()))
+            yield from _left_out(inner)
 
 
 class TracedFunction(eqx.Module):
@@ -102,9 +87,9 @@ class TracedFunction(eqx.Module):
 
             def free(numbers: list[Any], *given: Any) -> list[Any]:
                 left = iter(numbers)
-                return call(closed, given, lambda literal: next(left) if lifted(np.asarray(literal.val)) else literal.val)
+                return evaluate(closed, given, lambda literal: next(left) if lifted(np.asarray(literal.val)) else literal.val)
 
-            jax.eval_shape(lambda *given: call(closed, given, note), *given)
+            jax.eval_shape(lambda *given: evaluate(closed, given, note), *given)
             closed = jax.make_jaxpr(free)(found, *given)
         self.numbers = jax.device_put([*closed.consts, *found])
         self.program = Program(closed.jaxpr, jax.tree.structure(result))

@@ -19,9 +19,9 @@ from recredit.audit.criteria.structural import starts
 from recredit.audit.facts.named import Program
 from recredit.audit.program.graph import COMPARE, PLAIN, Frame, Frames
 from recredit.audit.program.trace import example
-from recredit.audit.program.unfold import programs_of
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
 from recredit.contract import names_of
+from recredit.jaxprs import programs_of
 from recredit.rule import AbstractRule
 
 UNKNOWN = "not a polynomial in n, n_in, n_out"

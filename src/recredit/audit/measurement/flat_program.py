@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal
 
-INLINED = {"jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"}
-INLINED |= {"custom_jvp_call", "custom_vjp_call", "custom_vmap_call"}
+from recredit.jaxprs import called, walk
 
 Values = dict[int, Any]  # by number
 Written = Mapping[int, Callable[[Values, Any], Any]]
@@ -67,27 +65,19 @@ class FlatProgram:
             program.ops.append(Op(primitive, params, ins, outs, [v.aval for v in outvars]))
             return outs
 
-        def inline(jaxpr: Any, consts: Iterable[Any], ins: list[int]) -> list[int]:
-            values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*map(constant, consts), *ins], strict=True))
+        def apply(eqn: Any, ins: list[int]) -> list[int]:
+            if inner := called(eqn):
+                return inline(inner, ins)
+            if eqn.primitive.name == "cond":  # every branch is computed, and one is chosen
+                cases = zip(*[inline(branch, ins[1:]) for branch in eqn.params["branches"]], strict=True)
+                return [write(jax.lax.select_n_p, {}, [ins[0], *c], v)[0] for c, v in zip(cases, eqn.outvars, strict=True)]
+            return write(eqn.primitive, eqn.params, ins, *eqn.outvars)
 
-            def read(atom: Any) -> int:
-                if isinstance(atom, Literal):
-                    return constant(np.asarray(atom.val, jnp.result_type(atom.aval)))
-                return values[atom]
+        def inline(closed: Any, ins: list[int]) -> list[int]:
+            given = [*map(constant, closed.consts), *ins]
+            return walk(closed.jaxpr, given, apply, lambda v: constant(np.asarray(v.val, jnp.result_type(v.aval))))
 
-            for eqn in jaxpr.eqns:
-                ins, inner = [read(atom) for atom in eqn.invars], [p for p in eqn.params.values() if hasattr(p, "eqns")]
-                if eqn.primitive.name in INLINED and inner:
-                    outs = inline(getattr(inner[0], "jaxpr", inner[0]), getattr(inner[0], "consts", []), ins)
-                elif eqn.primitive.name == "cond":  # every branch is computed, and one is chosen
-                    cases = zip(*[inline(b.jaxpr, b.consts, ins[1:]) for b in eqn.params["branches"]], strict=True)
-                    outs = [write(jax.lax.select_n_p, {}, [ins[0], *c], v)[0] for c, v in zip(cases, eqn.outvars, strict=True)]
-                else:
-                    outs = write(eqn.primitive, eqn.params, ins, *eqn.outvars)
-                values |= dict(zip(eqn.outvars, outs, strict=True))
-            return [read(atom) for atom in jaxpr.outvars]
-
-        program.outputs = inline(closed.jaxpr, closed.consts, program.inputs)
+        program.outputs = inline(closed, program.inputs)
         needed, kept = set(program.outputs), []
         for op in reversed(program.ops):
             if needed.intersection(op.outs):

@@ -19,8 +19,9 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from recredit.audit.program.outside import HOMES, Thing, changed, contents, forget, outside
 from recredit.audit.program.trace import traced
-from recredit.audit.program.unfold import programs_of, user_frames
+from recredit.audit.program.unfold import user_frames
 from recredit.contract import in_a_sentence, random_key
+from recredit.jaxprs import programs_of
 from recredit.rule import AbstractRule
 
 Said = list[tuple[Any, Any]]

@@ -12,6 +12,7 @@ from recredit.audit.program.graph import PLAIN, Frame, Frames, Graph, Ids, TooLa
 from recredit.audit.program.indexing import Indexing
 from recredit.audit.program.opaque import Index, Opaque
 from recredit.audit.program.primitives import node_array
+from recredit.jaxprs import called, programs_of, walk
 
 _AUDIT = os.path.dirname(os.path.dirname(__file__))
 _SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), _AUDIT, "<")
@@ -28,12 +29,6 @@ def user_frames(eqn: Any) -> Frames:
         return ()
     frames = (Frame(f.file_name, f.line_num, f.function_name) for f in eqn.source_info.traceback.frames)
     return tuple(f for f in frames if not f.file.startswith(_SKIP) and not any(lib in f.file for lib in _LIBRARIES))
-
-
-def programs_of(eqn: Any) -> list[Any]:
-    """The jaxprs that an equation runs: a call's, a loop's, those of all branches."""
-    values = [v for value in eqn.params.values() for v in (value if isinstance(value, tuple | list) else [value])]
-    return [v for v in values if hasattr(v, "eqns")]
 
 
 def check_steps(count: int) -> None:
@@ -57,30 +52,23 @@ class Unfolding(Indexing, Opaque):
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Ids], outer: Frames = (), name: str = "") -> list[Ids]:
         """The nodes of a jaxpr's outputs, from those of its inputs. `outer`, `name`: the call that it is the body of."""
-        values: dict[Any, Ids] = dict(zip(jaxpr.invars, inputs, strict=True))
-        values |= {v: self.graph.constants(c) for v, c in zip(jaxpr.constvars, consts, strict=True)}
-
-        def read(v: Any) -> Ids:
-            return self.graph.constants(v.val) if hasattr(v, "val") else values[v]
-
         self.steps += len(jaxpr.eqns)
         check_steps(self.steps)
-        for eqn in jaxpr.eqns:
+
+        def apply(eqn: Any, ins: list[Ids]) -> list[Ids]:
             frames = _composed(user_frames(eqn), outer, name)
-            number = self.numbers.setdefault(id(eqn), len(self.numbers))
-            self.graph.here = (frames, number)
-            outs = self.equation(eqn, [read(v) for v in eqn.invars], frames)
-            values |= dict(zip(eqn.outvars, outs, strict=True))
-        return [read(v) for v in jaxpr.outvars]
+            self.graph.here = (frames, self.numbers.setdefault(id(eqn), len(self.numbers)))
+            return self.equation(eqn, ins, frames)
+
+        return walk(jaxpr, [*map(self.graph.constants, consts), *inputs], apply, lambda v: self.graph.constants(v.val))
 
     def equation(self, eqn: Any, ins: list[Ids], frames: Frames) -> list[Ids]:
         """The outputs of one equation."""
         name, params = eqn.primitive.name, eqn.params
         if name in ("scan", "while", "cond"):
             return {"scan": self.scan, "while": self.while_, "cond": self.cond}[name](params, ins, frames, eqn)
-        if (inner := _body(params)) is not None:
-            jaxpr, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "jaxpr") else (inner, ())
-            return self.run(jaxpr, consts, ins[len(ins) - len(jaxpr.invars) :], frames, str(params.get("name", "")))
+        if inner := called(eqn):
+            return self.run(inner.jaxpr, inner.consts, ins, frames, str(params.get("name", "")))
         if name == "optimization_barrier":
             return ins
         if (rule := getattr(self, "p_" + name.replace("-", "_"), None)) is not None:
@@ -180,11 +168,6 @@ class Unfolding(Indexing, Opaque):
         which, last = goes_on(given), one_round(given)[first:]
         graph.here = here
         return self.opaque(eqn, ins, lambda k, index: [*read(k, index), which[index[: which.ndim]], last[k][index]])
-
-
-def _body(params: dict[str, Any]) -> Any:
-    """The jaxpr that an equation calls, if it is a call."""
-    return next((params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr", "call") if hasattr(params.get(k), "eqns")), None)
 
 
 def _composed(inner: Frames, outer: Frames, name: str) -> Frames:

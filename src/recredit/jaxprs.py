@@ -1,0 +1,43 @@
+"""How a jaxpr is read, by the audit and by training: its equations in order, what they run, and what they merely call."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax.extend.core import ClosedJaxpr, Literal
+
+V = TypeVar("V")
+
+CALLS = {"jit", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"}
+CALLS |= {"call", "closed_call", "eval_jaxpr", "composite", "compute_on", "xla_metadata_call"}
+"""The primitives that run one program on just what they are given, and give what it gives."""
+
+
+def programs_of(eqn: Any) -> list[Any]:
+    """The programs (jaxprs, closed or not) that an equation runs: a call's, a loop's, those of all branches."""
+    params = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda param: hasattr(param, "eqns"))
+    return [param for param in params if hasattr(param, "eqns")]
+
+
+def called(eqn: Any) -> ClosedJaxpr | None:
+    """The program that an equation merely calls; None if the equation is no call."""
+    if eqn.primitive.name not in CALLS:
+        return None
+    program, *_ = programs_of(eqn)
+    return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, ())
+
+
+def walk(jaxpr: Any, given: Sequence[V], apply: Callable[[Any, list[V]], Sequence[V]], literal: Callable[[Any], V]) -> list[V]:
+    """What stands for a jaxpr's outputs: arrays, nodes of a graph, or whatever the caller reads it as.
+
+    `given` stands for its constants, then its inputs; `literal(atom)` for a number written in it; `apply(equation, inputs)`,
+    told of each equation in order, for the outputs of that.
+    """
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], given, strict=True))
+
+    def read(atom: Any) -> V:
+        return literal(atom) if isinstance(atom, Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        values |= zip(eqn.outvars, apply(eqn, [read(atom) for atom in eqn.invars]), strict=True)
+    return [read(atom) for atom in jaxpr.outvars]
