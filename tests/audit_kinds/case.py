@@ -1,7 +1,7 @@
 """How a rule says which kind of fault it shows, and which verdicts on one criterion are right for it.
 
-Kinds 1 to 10 were passed and must not be, 11 to 17 were failed and must not be, 18 and 19 could not be judged. A twin looks
-like the rules of its kind and must be judged the other way.
+Kinds 1 to 10 were passed and must not be, 11 to 17 were failed and must not be, 18 and 19 could not be judged; of later
+kinds each file tells it. A twin looks like the rules of its kind and must be judged the other way.
 """
 
 from collections.abc import Callable

@@ -3,25 +3,27 @@
 What is noise, and from which draws, is followed through the state: a slow noise is made of the draws of all steps.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import cached_property
 
 from recredit.audit.facts.named import Program
+from recredit.audit.facts.neurons import LARGE, SMALL
+from recredit.audit.facts.numbers import ONE
 from recredit.audit.verdicts import Cell, Evidence
 
-ADDED = ("add", "sub", "select", "sum")
+ADDED = ("add", "sub", "sum")
 
 
 def noise(p: Program) -> Cell:
-    """Draws of each neuron's own that are added to a variable of it pass; what multiplies or is shared does not."""
+    """Draws of each neuron's own that are added to a variable of it pass; one draw for a whole matrix does not."""
     if not any(p.graph.op[i] == "noise" for i in p.reached):
         return Cell("v", "pass", "It draws no random numbers.")
-    found = _Noise(p)
-    bad, weigh = found.judge()
+    bad, weigh = _Noise(p).judge()
     if bad:
         return Cell("v", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
     if weigh:
         return Cell("v", "judgement", weigh[0].sentence, tuple(dict.fromkeys(weigh)))
-    return Cell("v", "pass", "Its noise is drawn for each neuron and added to a variable of that neuron.")
+    return Cell("v", "pass", "Each neuron's draws are its own, and are added to a variable of that neuron.")
 
 
 class _Noise:
@@ -29,8 +31,7 @@ class _Noise:
 
     def __init__(self, p: Program):
         self.p, self.graph = p, p.graph
-        self.noisy = self._scaled()
-        self.natural = self._own_fluctuations()
+        self.noisy = self._nothing_else()
         n, n_in, n_out = p.small.sizes
         self.longest = n + max(n_in, n_out) + 1  # of the network's vectors
 
@@ -39,63 +40,61 @@ class _Noise:
         bad: list[Evidence] = []
         weigh: list[Evidence] = []
         meetings: dict[tuple[int, bool], dict[int, int]] = defaultdict(dict)  # by equation: where, and the noise
-        for i in sorted(self._edge(self.noisy)):
+        for i in sorted(self.noisy):
             for parent in self.p.parents.get(i, []):
                 if parent not in self.noisy:
-                    added = self.graph.op[parent] in ADDED and not self._gates(i, parent)
-                    meetings[self.graph.equation[parent], added].setdefault(parent, i)
+                    meetings[self.graph.equation[parent], self._adds(i, parent)].setdefault(parent, i)
         for (equation, added), where in sorted(meetings.items()):
             parent, i = next(iter(where.items()))
-            draws = [self.sources(i) for i in where.values()]
-            entries = self.p.siblings[equation]
-            shared = len(set(draws)) == 1 and len(draws) > 1
-            if added:
-                if shared and entries > self.longest:
-                    bad.append(self._evidence(i, parent, "is one number added to all entries of a matrix"))
-                elif shared:
-                    weigh.append(self._evidence(i, parent, "is one number for all neurons: it is not independent"))
-                elif self._overlap(draws) or self._between_units(where):
-                    weigh.append(self._evidence(i, parent, "is not independent: several neurons share a draw"))
-            elif self._scalar(i) and not self._lone(i):
-                continue  # the noise's own scale, as of its norm
-            elif shared or (entries == 1 and self._lone(i)):
-                bad.append(self._evidence(i, parent, "is one number for all synapses, which would have to hear it at once"))
-            elif not all(own <= self.natural for own in draws) and not all(map(self._of_variables, where.values())):
-                weigh.append(self._evidence(i, parent, "multiplies other variables, where it should be added to one"))
-        return bad, weigh
+            whole, what = self._of_one_draw(equation, added, where) or (False, self._to_weigh(equation, added, where))
+            if what:
+                (bad if whole else weigh).append(self._evidence(i, parent, what))
+        return bad, weigh or self._as_a_change()
 
-    def _gates(self, i: int, parent: int) -> bool:
-        return self.graph.op[parent] == "select" and self.graph.args[parent][0] == i
+    def _of_one_draw(self, equation: int, added: bool, where: dict[int, int]) -> tuple[bool, str] | None:
+        """Whether one draw reaches a whole matrix, and what to say of it; None where there is more than one."""
+        (parent, i), entries = next(iter(where.items())), self.p.siblings[equation]
+        shared = len(set(where.values())) == 1 and len(where) > 1
+        lone = entries == 1 and self._lone(i) and not self.p.homes(parent)
+        if shared and entries > self.longest and added:
+            return True, "is one number added to all entries of a matrix"
+        if (shared and entries > self.longest) or (lone and not added):
+            return True, "is one number for all synapses, which would have to hear it at once"
+        return (False, "is one number for all neurons: it is not independent") if shared or lone else None
 
-    def _overlap(self, draws: list[frozenset[int]]) -> bool:
-        """Whether several units share a draw; the synapses of one unit may."""
-        different = set(draws)
-        if len(draws) <= self.longest and len(different) < len(draws):
-            return True
-        return sum(map(len, different)) > len(frozenset().union(*different)) or len(different) < min(len(draws), 2)
+    def _to_weigh(self, equation: int, added: bool, where: dict[int, int]) -> str:
+        """What there is to say against noise of several draws."""
+        parent, noises = next(iter(where)), [*where.values()]
+        if not added and self._share({*noises}):
+            return "is not independent: several neurons share a draw"
+        if not added:
+            multiplies = self.graph.op[parent] in ("mul", "div", "select")
+            how = "multiplies other variables" if multiplies else f"meets other variables in {self.graph.op[parent]}"
+            return "" if all(map(self._of_variables, noises)) else f"{how}, where it should be added to one"
+        if self._overlap([self.sources(i) for i in noises]) or self._between_units(where):
+            return "is not independent: several neurons share a draw"
+        to_synapses = self.p.siblings[equation] > self.longest and not self._like_a_vector(equation)
+        return "is added to a number of each synapse, not to one of each neuron" if to_synapses else ""
 
-    def _between_units(self, where: dict[int, int]) -> bool:
-        """Whether one noise is added to variables that are known to belong to several units."""
-        homes: dict[frozenset[int], list[frozenset[int]]] = defaultdict(list)
-        for parent, i in where.items():
-            others = [self.p.homes(a) for a in self.graph.args[parent] if a != i]
-            homes[self.sources(i)].append(frozenset().union(*others))
-        return any(len(same) > 1 and all(same) and not frozenset.intersection(*same) for same in homes.values())
+    def _adds(self, i: int, parent: int) -> bool:
+        """Whether a noise is added to something, or is one of the cases between which a clock decides."""
+        if self.graph.op[parent] == "select":
+            which, *cases = self.graph.args[parent]
+            return i in cases and which in self.p.undisturbed
+        return self.graph.op[parent] in ADDED
 
-    def _scaled(self) -> set[int]:
-        """Nodes that are noise, up to a scale that is one number for the whole network."""
+    def _nothing_else(self) -> set[int]:
+        """Nodes that are nothing but noise, by whatever scale that neither the network nor a draw decides.
+
+        Also what is left when all else cancels: (v + xi) - v.
+        """
         graph, found = self.graph, set(self.p.random)
-        for i in sorted(self.p.reached - self.p.random):
-            if graph.op[i] in ("mul", "div"):
-                noisy = [a for a in graph.args[i] if a in found]
-                other = [a for a in graph.args[i] if a not in found]
-                if noisy and all(graph.is_constant(a) or self._scalar(a) for a in other):
-                    found.add(i)
+        for i in sorted((self.p.noisy & self.p.reached) - found):
+            args = [a for a in graph.args[i] if not graph.is_constant(a) and a not in self.p.undisturbed]
+            left = [a for a in self.p.weighted(i) if a != ONE]
+            if (args and all(a in found for a in args)) or (left and all(a in found for a in left)):
+                found.add(i)
         return found
-
-    def _edge(self, noisy: set[int]) -> set[int]:
-        """The last nodes that are nothing but noise."""
-        return {i for i in noisy if any(k not in noisy for k in self.p.parents.get(i, []))}
 
     def sources(self, i: int) -> frozenset[int]:
         """The draws that a noise is made of, at whatever step."""
@@ -113,6 +112,26 @@ class _Noise:
                 stack.extend(a for a in graph.args[k] if a in self.noisy)
         return frozenset(found)
 
+    def _share(self, noises: set[int]) -> bool:
+        """Whether several noises are made of the same draws."""
+        draws = [self.sources(i) for i in noises]
+        return sum(map(len, draws)) > len(frozenset().union(*draws))
+
+    def _overlap(self, draws: list[frozenset[int]]) -> bool:
+        """Whether several units share a draw; the synapses of one unit may."""
+        different = set(draws)
+        if len(draws) <= self.longest and len(different) < len(draws):
+            return True
+        return sum(map(len, different)) > len(frozenset().union(*different)) or len(different) < min(len(draws), 2)
+
+    def _between_units(self, where: dict[int, int]) -> bool:
+        """Whether one noise is added to variables that are known to belong to several units."""
+        homes: dict[frozenset[int], list[frozenset[int]]] = defaultdict(list)
+        for parent, i in where.items():
+            others = [self.p.homes(a) for a in self.graph.args[parent] if a != i]
+            homes[self.sources(i)].append(frozenset().union(*others))
+        return any(len(same) > 1 and all(same) and not frozenset.intersection(*same) for same in homes.values())
+
     def _of_variables(self, i: int) -> bool:
         """Whether a noise is a variable of a unit's, kept in the state, to which its draws were added."""
         stack, seen = [i], set()
@@ -120,33 +139,58 @@ class _Noise:
             k = stack.pop()
             if self.graph.op[k] == "noise":
                 return False
-            if k not in seen and not self.p.variable(k):
-                stack.extend(a for a in self.graph.args[k] if a in self.noisy)
+            if k not in seen and not self._kept(k):
+                parts = [a for a in self.p.weighted(k) if a not in (ONE, k)]  # what is left of a difference
+                parts = parts if parts and not any(map(self._kept, parts)) else self.graph.args[k]
+                after = self.p.following(k)
+                stack.extend(a for a in (parts if after is None else [after]) if a in self.noisy)
             seen.add(k)
         return True
 
+    def _kept(self, i: int) -> bool:
+        """Whether a number is a unit's variable that depends on what it was."""
+        if not self.p.variable(i):
+            return False
+        name, index = self.p.owner[i]
+        return int(self.p.small.inputs[name][index]) in self.p.kept
+
     def _lone(self, i: int) -> bool:
-        """Whether a noise is one number for the whole network: its draw does not grow with it."""
-        shapes = {self.graph.data[k][1] for k in self.sources(i)}
-        t = self.p.large
-        return bool(shapes & {t.graph.data[k][1] for k in t.graph.reach(t.roots) if t.graph.op[k] == "noise"})
+        """Whether a noise is one number for the whole network: as many numbers are drawn in a larger one."""
+        return any(
+            self._drawn[self.graph.equation[k]] == self._drawn_at_large.get(self.graph.equation[k]) for k in self.sources(i)
+        )
 
-    def _scalar(self, i: int) -> bool:
-        """Whether a number is one for the whole network: its equation computes no other."""
-        return self.graph.op[i] != "in" and self.p.siblings[self.graph.equation[i]] == 1
+    def _like_a_vector(self, equation: int) -> bool:
+        """Whether an equation computes as many numbers at both sizes as so many vectors of the network's hold."""
+        (n, n_in, n_out), (N, N_in, N_out) = SMALL, LARGE
+        small, large = self.p.siblings[equation], self._computed_at_large.get(equation, 0)
+        sizes = ((n, N), (n_in, N_in), (n_out, N_out), (n + n_in + 1, N + N_in + 1), (n + n_out + 1, N + N_out + 1))
+        return any(small * more == large * less for less, more in sizes)
 
-    def _own_fluctuations(self) -> set[int]:
-        """Noise that is added to the network's own voltages or rates: what a neuron then senses of it is its own activity."""
-        graph, found = self.graph, set()
-        for i in self._edge(self.p.random):
-            for parent in self.p.parents.get(i, []):
-                others = [a for a in graph.args[parent] if a != i]
-                own = all(graph.op[a] == "in" and graph.data[a][0] in ("step.v", "step.r", "step.r_prev") for a in others)
-                if graph.op[parent] in ("add", "sub") and others and own:
-                    found |= self.sources(i)
-        return found
+    @cached_property
+    def _drawn(self) -> Counter[int]:
+        """How many numbers each equation draws."""
+        return Counter(self.graph.equation[i] for i in self.p.reached if self.graph.op[i] == "noise")
+
+    @cached_property
+    def _drawn_at_large(self) -> Counter[int]:
+        graph = self.p.large.graph
+        return Counter(graph.equation[i] for i in graph.reach(self.p.large.roots) if graph.op[i] == "noise")
+
+    @cached_property
+    def _computed_at_large(self) -> Counter[int]:
+        graph = self.p.large.graph
+        return Counter(graph.equation[i] for i in graph.reach(self.p.large.roots))
+
+    def _as_a_change(self) -> list[Evidence]:
+        """Draws that are the whole change of each of W's entries."""
+        if alone := [i for i in self.p.small.gradient.ravel().tolist() if i in self.noisy]:
+            sentence = f"The noise {self.p.label(alone)} is added to a number of each synapse, not to one of each neuron."
+            return [self.p.evidence(f"W + {self.p.label(alone)}", self.graph.frames[alone[0]], sentence)]
+        return []
 
     def _evidence(self, i: int, parent: int, what: str) -> Evidence:
         name = self.p.label([i])
         others = self.p.label(a for a in self.graph.args[parent] if a != i)
-        return self.p.evidence(f"{name} × {others}", self.graph.frames[parent], f"The noise {name} {what}.")
+        how = "+" if self.graph.op[parent] in ADDED else "×"
+        return self.p.evidence(f"{name} {how} {others}", self.graph.frames[parent], f"The noise {name} {what}.")

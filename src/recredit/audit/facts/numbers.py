@@ -56,7 +56,7 @@ class Numbers:
 
     @cached_property
     def random(self) -> set[int]:
-        """Nodes made of noise and of what never changes alone, over any number of steps."""
+        """Nodes made of noise and of what neither the network nor noise disturbs alone, over any number of steps."""
         noise = {i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"}
         if not noise:
             return set()
@@ -65,10 +65,10 @@ class Numbers:
             i
             for name, starts in started.items()
             for i, start in zip(self.small.inputs[name].ravel().tolist(), starts, strict=True)
-            if i not in self.fixed and not any(self.graph.op[k] == "in" for k in self.graph.reach([start]) if k != start)
+            if i not in self.undisturbed and not any(self.graph.op[k] == "in" for k in self.graph.reach([start]) if k != start)
         }
         while True:  # an entry is noise if its next value is, of noise and of such entries
-            found = self._made_of(noise | states, but=self.fixed) - self.fixed
+            found = self._made_of(noise | states, but=self.undisturbed) - self.undisturbed
             left = {i for i in states if self.following(i) in found}
             if left == states:
                 return found & self.noisy
@@ -78,6 +78,13 @@ class Numbers:
     def noisy(self) -> set[int]:
         """Nodes that depend on noise, over any number of steps."""
         return self._depending({i for i in range(len(self.graph.op)) if self.graph.op[i] == "noise"})
+
+    @cached_property
+    def undisturbed(self) -> set[int]:
+        """Nodes that depend on no noise and on nothing of the network, over any number of steps: clocks, what never changes."""
+        graph = self.graph
+        network = {i for i in range(len(graph.op)) if graph.op[i] == "in" and not graph.data[i][0].startswith("state")}
+        return set(range(len(graph.op))) - self._depending(network) - self.noisy
 
     @cached_property
     def driven(self) -> set[int]:
