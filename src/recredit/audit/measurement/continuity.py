@@ -92,7 +92,10 @@ class _Measurement:
             return {}
         self.trace()
         if not self.changing():
-            return {name: {"alpha": list(ALPHAS)} | dict.fromkeys(("max", "mean"), [0.0] * len(ALPHAS)) for name in self.matrices.values()}
+            return {
+                name: {"alpha": list(ALPHAS)} | dict.fromkeys(("max", "mean"), [0.0] * len(ALPHAS))
+                for name in self.matrices.values()
+            }
         self.draw()
         found = []
         for k, alpha in enumerate(ALPHAS):

@@ -57,8 +57,8 @@ class Simulation:
         return jax.jit(self._run, compiler_options=_quick())
 
     def _run(
-        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, phases: LeakyRNN, before: list[Any], width: Any,
-        held: Any, key: Any, times: Any,
+        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, phases: LeakyRNN, before: list[Any],
+        width: Any, held: Any, key: Any, times: Any,
     ) -> tuple[Any, Any, Any]:  # fmt: skip
         """Of each entry of the matrices (seed, entry): the largest change and the sum of squares from times[0] to times[-1],
         and the values at all times but the last, (time, seed, entry).

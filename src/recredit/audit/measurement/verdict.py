@@ -26,8 +26,10 @@ def measured(p: Program) -> tuple[Curves | None, Cell]:
 
 
 def matrices(p: Program) -> list[str]:
-    """The matrices of the rule's state, as its other criteria know them, by their paths."""
-    return [_path(name) for name in p.small.after if p.is_matrix(name)]
+    """The matrices of the rule's state, as its other criteria know them, and whatever else transmits, by their paths."""
+    rows = (row for product in p.transmissions for row in product.rows)
+    transmit = {entry[0] for row in rows for i in row if (entry := p.owner.get(i))}
+    return [_path(name) for name in p.small.after if p.is_matrix(name) or name in transmit]
 
 
 def _unmeasured(p: Program, sentence: str) -> Cell:
@@ -75,7 +77,7 @@ def _array(p: Program, name: str) -> str:
 
 
 def _path(name: str) -> str:
-    """The path of `state['inner'][0].sudden` as the measurement writes it, "inner.0.sudden"; "state" for a state that is one array."""
+    """`state['inner'][0].sudden` as the measurement writes it, "inner.0.sudden"; "state" for a state that is one array."""
     path = name.removeprefix("state")
     for bracket in ("['", "']", "[", "]"):
         path = path.replace(bracket, ".")
