@@ -1,6 +1,7 @@
 """Rules for the kinds of fault that the audit had: each kind in many spellings, and twins that look alike and are not."""
 
 from audit_kinds import (
+    anchors,
     averages,
     copies,
     delays,
@@ -21,6 +22,7 @@ from audit_kinds import (
 from audit_kinds.case import CASES, Case
 
 FILES = (
+    anchors,
     averages,
     copies,
     delays,

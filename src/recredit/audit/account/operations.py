@@ -157,7 +157,7 @@ def operations(p: Program, cells: Iterable[Cell]) -> tuple[Operation, ...]:
     for name, array in p.small.after.items():
         if array.ndim and any(graph.op[int(i)] != "in" or graph.data[int(i)][0] != name for i in array.ravel().tolist()):
             found[(*_kept(p, name), p.written(name))] = None
-    for e in itertools.chain(*starts(p)):
+    for e in itertools.chain(*(found.values() for found in starts(p))):
         found["start", e.operation, (Frame(e.file, e.line, "init"),)] = None
     return _marked([Operation(kind, text, *p.place(frames)) for kind, text, frames in found], cells)
 
