@@ -203,8 +203,9 @@ def _followed(p: Program, names: set[str]) -> set[str]:
 def _moved(p: Program, name: str) -> bool:
     """Whether a state array's entries start as strengths of other synapses than their own: at other places of the matrix."""
     graph = p.graph
-    for index, i in np.ndenumerate(p.small.initial[name]):
-        for k in p.parts(int(i), lambda k: not _mixes(p, k)):
+    entries = p.small.initial[name]
+    for index in np.ndindex(*entries.shape):
+        for k in p.parts(int(entries[index]), lambda k: not _mixes(p, k)):
             if graph.op[k] == "in" and graph.data[k][0] in ("net.W", "net.W_out"):
                 source, own = graph.data[k]
                 width = p.small.inputs[source].shape[1]
