@@ -202,14 +202,13 @@ def _followed(p: Program, names: set[str]) -> set[str]:
 
 def _moved(p: Program, name: str) -> bool:
     """Whether a state array's entries start as strengths of other synapses than their own: at other places of the matrix."""
-    graph = p.graph
-    entries = p.small.initial[name]
-    for index in np.ndindex(*entries.shape):
-        for k in p.parts(int(entries[index]), lambda k: not _mixes(p, k)):
+    graph, entries = p.graph, p.small.initial[name]
+    for place, i in enumerate(entries.ravel().tolist()):
+        for k in p.parts(i, lambda k: not _mixes(p, k)):
             if graph.op[k] == "in" and graph.data[k][0] in ("net.W", "net.W_out"):
                 source, own = graph.data[k]
-                width = p.small.inputs[source].shape[1]
-                if own != (index[-2:] if len(index) > 1 else divmod(index[0], width)):
+                rows, width = (entries if entries.ndim > 1 else p.small.inputs[source]).shape[-2:]
+                if own != divmod(place % (rows * width), width):
                     return True
     return False
 
