@@ -4,8 +4,6 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from recredit.audit.criteria.copies import second_copy
 from recredit.audit.criteria.history import History
 from recredit.audit.criteria.local import changes
