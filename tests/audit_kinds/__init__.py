@@ -3,6 +3,7 @@
 from audit_kinds import (
     anchors,
     averages,
+    carried,
     copies,
     delays,
     followers,
@@ -24,6 +25,7 @@ from audit_kinds.case import CASES, Case
 FILES = (
     anchors,
     averages,
+    carried,
     copies,
     delays,
     followers,

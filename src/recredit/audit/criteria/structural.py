@@ -110,14 +110,13 @@ def rates(p: Program) -> Cell:
     answer, bad, weigh = Rates(p), [], []
     for product in p.transmissions:
         passing = [i for vector in product.vectors for i in vector]
-        if product.kind == "matrix–matrix product":  # of stored matrices; a signal is what comes back to itself
-            loops = p.loops
-            passing = [i for k in product.sums for i in product.operands[k] if k in loops and loops.get(i) == loops[k]]
         answers = {i: answer(i) for i in passing}
-        for kind, found in (("no", bad), ("mixed", weigh)):
+        of_synapses = product.kind == "matrix–matrix product"
+        for kind, found in (("no", bad), ("mixed", bad if of_synapses else weigh)):
             if wrong := [i for i, a in answers.items() if a.kind == kind]:
                 vector = p.label(wrong, product.frames)
-                sentence = f"{vector} passes through synapses, but is {answers[wrong[0]].why}."
+                why = "a number of each synapse, no firing rate of a neuron" if of_synapses else answers[wrong[0]].why
+                sentence = f"{vector} passes through synapses, but is {why}."
                 found.append(p.evidence(p.show(product), product.frames, sentence))
                 break
     if bad:
