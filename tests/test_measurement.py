@@ -13,7 +13,7 @@ from recredit.audit import audit
 from recredit.audit.measurement import continuity, slope
 from recredit.audit.measurement.clocks import clocks, events, schedule
 from recredit.audit.measurement.flat_program import FlatProgram
-from recredit.audit.measurement.time_scales import time_scales
+from recredit.audit.measurement.time_scales import MOVED, SCALED, Known, follow, time_scales
 from recredit.rule import AbstractRule
 from recredit.rules import RFLO
 
@@ -243,6 +243,21 @@ def test_a_value_is_refined_before_it_is_rounded_bounded_or_chosen():
     program = FlatProgram.trace(following, jnp.ones(3), jnp.ones(3))
     [(point, leaf)] = time_scales(program, set(), 0, [0]).points.items()
     assert (program.by[point].name, leaf) == ("add", 0)
+
+
+LOOPS = {
+    "scan": lambda S, P: lax.scan(lambda S, P: (0.9 * S + P, None), S, jnp.stack([P, P]))[0],
+    "scan over the array": lambda S, P: lax.scan(lambda c, x: (c, 0.9 * x[0] + x[1] * P[0]), 0, (S, P))[1],
+    "while": lambda S, P: lax.while_loop(lambda c: c[0] < P[0], lambda c: (c[0] + 1, 0.9 * c[1] + P), (0.0, S))[1],
+    "counted loop": lambda S, P: lax.fori_loop(0, 4, lambda _, S: 0.9 * S + P, S),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_value_is_followed_through_a_loop(name):
+    program = FlatProgram.trace(LOOPS[name], jnp.ones(3), jnp.ones(3))
+    assert time_scales(program, set(), 0, [0]).points == {program.outputs[0]: 0}
+    assert follow(program, [Known(frozenset({MOVED})), Known()], set(), set())[program.outputs[0]].entry == {SCALED}
 
 
 def test_a_bound_is_told(monkeypatch):

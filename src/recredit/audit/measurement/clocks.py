@@ -46,7 +46,7 @@ def _known(program: FlatProgram, inputs: set[int]) -> set[int]:
     known = inputs | set(program.constants)
     for op in program.ops:
         drawn = op.name.startswith(("random", "threefry", "rng")) or any(
-            jnp.issubdtype(a.dtype, jax.dtypes.prng_key) for a in op.avals
+            jnp.issubdtype(program.avals[out].dtype, jax.dtypes.prng_key) for out in op.outs
         )
         if known.issuperset(op.ins) and not drawn:
             known.update(op.outs)
@@ -71,7 +71,7 @@ def schedule(
     known = _known(program, set(inputs))
     moving = program.after(inputs)
     ops = [op for op in program.ops if known.issuperset(op.outs)]
-    watched = {out: a for op in ops for out, a in zip(op.outs, op.avals, strict=True) if out in moving and a.size <= LONGEST}
+    watched = {out: program.avals[out] for op in ops for out in op.outs if out in moving and program.avals[out].size <= LONGEST}
 
     def tick(carry: tuple[list[Any], list[Any]], _: Any) -> tuple[Any, Any]:
         now, last = carry
