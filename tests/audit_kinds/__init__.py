@@ -19,6 +19,7 @@ from audit_kinds import (
     stored,
     strengths,
     unknown,
+    winners,
 )
 from audit_kinds.case import CASES, Case
 
@@ -41,6 +42,7 @@ FILES = (
     stored,
     strengths,
     unknown,
+    winners,
 )
 
 __all__ = ["CASES", "FILES", "Case"]

@@ -184,7 +184,8 @@ def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tupl
         if len(left) * len(right) == len(nodes) > max(len(left), len(right)):
             return [("outer product", f"{p.label(left, frames)} ⊗ {p.label(right, frames)}", frames)]
     if op == "sum" or op.startswith("reduce"):
-        return [("sum over entries", f"Σ {p.label((a for i in nodes for a in graph.args[i]), frames)}", frames)]
+        sign = "Σ" if op == "sum" else f"{op.removeprefix('reduce_')} of"
+        return [("sum over entries", f"{sign} {p.label((a for i in nodes for a in graph.args[i]), frames)}", frames)]
     if op == "select" and len({p.label([a], frames) for a in args[1:]}) > 1:
         return [("switch", f"one of {', '.join(dict.fromkeys(p.label([a], frames) for a in args[1:]))}", frames)]
     if op.startswith("unknown:"):

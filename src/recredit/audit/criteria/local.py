@@ -6,6 +6,7 @@ ingredient may be the strength of another synapse.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,10 @@ class _Change:
                 elif kind == "total":
                     sentence = f"The change of {symbol} needs {what}, a sum over many synapses: a global signal."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
+                elif kind == "others":
+                    why = "no synapse carries it, and it is no signal for all"
+                    sentence = f"The change of {symbol} needs {what}, made of many neurons' numbers, another for each: {why}."
+                    weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
             if self._like_weights and (foreign := self._foreign(i)):
                 sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
                 bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
@@ -138,14 +143,16 @@ class _Change:
             if (after := p.following(k)) is not None:  # what is kept is what was put there
                 entry = graph.data[k]
                 stack += [after, int(p.small.initial[entry[0]][entry[1]])]
-            reduction = graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod")
-            if reduction:
+            if graph.op[k] == "sum" or graph.op[k].startswith("reduce"):
                 names = {e[0] for a in graph.args[k] if (e := self._strength(a))}
                 if names:
                     found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
                     continue
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
+                    continue
+                if self._of_its_own(k):
+                    found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
         return found
@@ -155,6 +162,21 @@ class _Change:
         homes = [self.p.homes(a) for a in self.graph.args[i]]
         shared = frozenset.intersection(*homes)
         return any(len(each - shared) > 1 for each in homes)
+
+    def _of_its_own(self, i: int) -> bool:
+        """Whether a number is made of several neurons' numbers, and each neuron has another such number.
+
+        A sum over all neurons but oneself is the same for all but for what is one's own.
+        """
+        graph, p = self.graph, self.p
+        if len(frozenset().union(*(p.homes(a) for a in graph.args[i]))) < 2:
+            return False
+        alike = [k for k in p.reached if (graph.op[k], graph.frames[k]) == (graph.op[i], graph.frames[i])]
+        if len(alike) < p.small.sizes[0] - 1:
+            return False
+        users = Counter(a for k in alike for a in set(graph.args[k]))
+        placed = graph.data[i] is not None  # by order
+        return placed or any(users[a] < len(alike) - 1 for a in graph.args[i] if p.homes(a))
 
     def _strength(self, i: int) -> tuple[str, Index] | None:
         """The stored entry that a term is a function of, and of nothing else."""

@@ -187,5 +187,6 @@ class _Noise:
     def _evidence(self, i: int, parent: int, what: str) -> Evidence:
         name = self.p.label([i])
         others = self.p.label(a for a in self.graph.args[parent] if a != i)
+        others = "another number" if others == name else others  # of the same line
         how = "+" if self.graph.op[parent] in ADDED else "×"
         return self.p.evidence(f"{name} {how} {others}", self.graph.frames[parent], f"The noise {name} {what}.")

@@ -227,7 +227,7 @@ def starts(p: Program) -> tuple[dict[str, Evidence], dict[str, Evidence]]:
 
 def _mixes(p: Program, k: int) -> bool:
     """Whether a number is made of many at once."""
-    return p.graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod") or p.graph.op[k].startswith("unknown:")
+    return p.graph.op[k] == "sum" or p.graph.op[k].startswith(("reduce", "unknown:"))
 
 
 def _mixed(p: Program, array: Ids) -> str:
