@@ -67,6 +67,7 @@ FOR_ALL = {
     "WithoutTheMean": lambda r: r - r.mean(),
     "AllButOneself": lambda r: r.sum() - r,
     "AllButOneselfByMask": lambda r: (1 - jnp.eye(len(r))) @ r,
+    "ShareOfTheFullestBin": lambda r: r * jnp.max((r[:, None] > jnp.linspace(-0.5, 0.5, 4)).mean(0)),
     "Shares": lambda r: r / (1 + r.sum()),
 }
 for name, factor in OF_THEIR_OWN.items():

@@ -6,14 +6,15 @@ ingredient may be the strength of another synapse.
 """
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from recredit.audit.facts.named import Program
-from recredit.audit.program.graph import Ids
+from recredit.audit.program.graph import Frames, Ids
 from recredit.audit.verdicts import Evidence
 
 Index = tuple[int, ...]
@@ -127,8 +128,11 @@ class _Change:
         return self.graph.frames[max(parents)] if parents else self.p.written(self.name)
 
     def _reads(self, i: int, synapses: set[Index]) -> list[tuple[str, int, str]]:
-        """The strengths that an ingredient is made of: (kind, node, symbol). What synapses transmit is no strength."""
-        graph, p, found, seen, stack = self.graph, self.p, [], set(), [i]
+        """The strengths, and the sums of others, that an ingredient is made of: (kind, node, symbol).
+
+        What synapses transmit is no strength.
+        """
+        graph, p, found, seen, stack, pooled = self.graph, self.p, [], set(), [i], self._pooled(i)
         while stack:
             k = stack.pop()
             if k in seen:
@@ -151,11 +155,25 @@ class _Change:
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
                     continue
-                if self._of_its_own(k):
+                if k not in pooled and self._of_its_own(k):
                     found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
         return found
+
+    def _pooled(self, i: int) -> set[int]:
+        """What a number is made of only through sums and the like over the population, which are one number for all."""
+        graph, p, open_, stack = self.graph, self.p, set(), [i]
+        while stack:
+            k = stack.pop()
+            if k in open_ or k in p.product_sums:
+                continue
+            open_.add(k)
+            if (after := p.following(k)) is not None:
+                stack.append(after)
+            elif not (graph.op[k] == "sum" or graph.op[k].startswith("reduce")) or self._ordered(k) or self._of_its_own(k):
+                stack.extend(graph.args[k])
+        return p.reached - open_
 
     def _of_many_synapses(self, i: int) -> bool:
         """Whether each term of a sum belongs to two neurons, to no two terms' the same: a number for each synapse."""
@@ -171,12 +189,27 @@ class _Change:
         graph, p = self.graph, self.p
         if len(frozenset().union(*(p.homes(a) for a in graph.args[i]))) < 2:
             return False
-        alike = [k for k in p.reached if (graph.op[k], graph.frames[k]) == (graph.op[i], graph.frames[i])]
-        if len(alike) < p.small.sizes[0] - 1:
+        alike, more = (found[graph.op[i], graph.frames[i]] for found in self._pools)
+        if not p.small.sizes[0] - 1 <= len(alike) < len(more):
             return False
         users = Counter(a for k in alike for a in set(graph.args[k]))
-        placed = graph.data[i] is not None  # by order
-        return placed or any(users[a] < len(alike) - 1 for a in graph.args[i] if p.homes(a))
+        return self._ordered(i) or any(users[a] < len(alike) - 1 for a in graph.args[i] if p.homes(a))
+
+    @cached_property
+    def _pools(self) -> list[dict[tuple[str, Frames], list[int]]]:
+        """At both sizes, the sums and the like that no synapses carry, by operation and place."""
+        found = []
+        for t, carried in ((self.p.small, self.p.product_sums.keys()), (self.p.large, set())):
+            pools: dict[tuple[str, Frames], list[int]] = defaultdict(list)
+            for k in t.graph.reach(t.roots) - carried:
+                if t.graph.op[k] == "sum" or t.graph.op[k].startswith("reduce"):
+                    pools[t.graph.op[k], t.graph.frames[k]].append(k)
+            found.append(pools)
+        return found
+
+    def _ordered(self, i: int) -> bool:
+        """Whether a number is one of several by their order."""
+        return self.graph.data[i] is not None
 
     def _strength(self, i: int) -> tuple[str, Index] | None:
         """The stored entry that a term is a function of, and of nothing else."""
