@@ -6,15 +6,14 @@ ingredient may be the strength of another synapse.
 """
 
 import itertools
-from collections import Counter, defaultdict
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from recredit.audit.criteria.pools import Pools
 from recredit.audit.facts.named import Program
-from recredit.audit.program.graph import Frames, Ids
+from recredit.audit.program.graph import Ids
 from recredit.audit.verdicts import Evidence
 
 Index = tuple[int, ...]
@@ -43,6 +42,7 @@ class _Change:
         if len(self.axes) == 1:  # stored flat
             self.longest = max(p.small.inputs["net.W"].shape)
         self.users, self.ingredients = self._open()
+        self.pools = Pools(p)
         self._strengths: dict[int, tuple[str, Index] | None] = {}
         self._orders: dict[str, Callable[[Index, Index], bool]] = {}
 
@@ -132,7 +132,7 @@ class _Change:
 
         What synapses transmit is no strength.
         """
-        graph, p, found, seen, stack, pooled = self.graph, self.p, [], set(), [i], self._pooled(i)
+        graph, p, found, seen, stack, pooled = self.graph, self.p, [], set(), [i], self.pools.under(i)
         while stack:
             k = stack.pop()
             if k in seen:
@@ -155,61 +155,17 @@ class _Change:
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
                     continue
-                if k not in pooled and self._of_its_own(k):
+                if k not in pooled and self.pools.of_its_own(k):
                     found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
         return found
-
-    def _pooled(self, i: int) -> set[int]:
-        """What a number is made of only through sums and the like over the population, which are one number for all."""
-        graph, p, open_, stack = self.graph, self.p, set(), [i]
-        while stack:
-            k = stack.pop()
-            if k in open_ or k in p.product_sums:
-                continue
-            open_.add(k)
-            if (after := p.following(k)) is not None:
-                stack.append(after)
-            elif not (graph.op[k] == "sum" or graph.op[k].startswith("reduce")) or self._ordered(k) or self._of_its_own(k):
-                stack.extend(graph.args[k])
-        return p.reached - open_
 
     def _of_many_synapses(self, i: int) -> bool:
         """Whether each term of a sum belongs to two neurons, to no two terms' the same: a number for each synapse."""
         homes = [self.p.homes(a) for a in self.graph.args[i]]
         shared = frozenset.intersection(*homes)
         return any(len(each - shared) > 1 for each in homes)
-
-    def _of_its_own(self, i: int) -> bool:
-        """Whether a number is made of several neurons' numbers, and each neuron has another such number.
-
-        A sum over all neurons but oneself is the same for all but for what is one's own.
-        """
-        graph, p = self.graph, self.p
-        if len(frozenset().union(*(p.homes(a) for a in graph.args[i]))) < 2:
-            return False
-        alike, more = (found[graph.op[i], graph.frames[i]] for found in self._pools)
-        if not p.small.sizes[0] - 1 <= len(alike) < len(more):
-            return False
-        users = Counter(a for k in alike for a in set(graph.args[k]))
-        return self._ordered(i) or any(users[a] < len(alike) - 1 for a in graph.args[i] if p.homes(a))
-
-    @cached_property
-    def _pools(self) -> list[dict[tuple[str, Frames], list[int]]]:
-        """At both sizes, the sums and the like that no synapses carry, by operation and place."""
-        found = []
-        for t, carried in ((self.p.small, self.p.product_sums.keys()), (self.p.large, set())):
-            pools: dict[tuple[str, Frames], list[int]] = defaultdict(list)
-            for k in t.graph.reach(t.roots) - carried:
-                if t.graph.op[k] == "sum" or t.graph.op[k].startswith("reduce"):
-                    pools[t.graph.op[k], t.graph.frames[k]].append(k)
-            found.append(pools)
-        return found
-
-    def _ordered(self, i: int) -> bool:
-        """Whether a number is one of several by their order."""
-        return self.graph.data[i] is not None
 
     def _strength(self, i: int) -> tuple[str, Index] | None:
         """The stored entry that a term is a function of, and of nothing else."""
