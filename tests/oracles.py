@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recredit.audit.facts.named import Program
+from recredit.audit.measurement import slopes
+from recredit.audit.measurement.verdict import matrices
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 
@@ -113,3 +116,8 @@ def future_gradients(net, r, inputs, targets, last=None):
 def weighted_gradients(net, r, inputs, targets, weights):
     W = jnp.broadcast_to(net.W, (len(inputs), *net.W.shape))
     return jax.grad(lambda W: losses(net, r, inputs, targets, W) @ weights)(W)
+
+
+def measured(rule, key):
+    """The `slopes` of a rule's matrices."""
+    return slopes(rule, matrices(Program(rule, "a rule")), key)

@@ -10,9 +10,10 @@ import pytest
 from recredit.audit.measurement.flat_program import FlatProgram
 from recredit.audit.program.graph import Graph
 from recredit.audit.program.unfold import Unfolding
-from recredit.jaxprs import called, programs_of
+from recredit.jaxprs import called, programs_of, scan_split
 from recredit.training.programs import evaluate
 
+KEY = jax.random.key(0)
 X, OFFSET = jnp.array([0.5, 1.0, 2.0]), jnp.array([1.0, 2.0, 3.0])
 
 
@@ -80,3 +81,26 @@ def test_what_runs_a_program_otherwise_is_no_call(name):
     assert out.shape == closed.out_avals[0].shape
     for found in (FlatProgram.of(closed).run([X]), evaluate(closed, [X])):
         np.testing.assert_array_equal(found[0], NO_CALLS[name](X))
+
+
+SCANS = {  # and how many constants and carried values they have
+    "all": (lambda x: jax.lax.scan(lambda c, y: ((c[0] * x[0], c[1] + y), (y, c[0])), (x, x[1]), x), (1, 2)),
+    "nothing carried": (lambda x: jax.lax.scan(lambda c, y: (c, (x * y, y + 1)), None, x), (1, 0)),
+    "nothing looped over": (lambda x: jax.lax.scan(lambda c, _: (c * x + OFFSET, c), x, None, 3), (2, 1)),
+    "nothing stacked": (lambda x: jax.lax.scan(lambda c, y: (c * y, None), x, x, reverse=True), (0, 1)),
+    "nothing but what is carried": (lambda x: jax.lax.scan(lambda c, _: (c * c, None), x, None, 3), (0, 1)),
+    "keys": (lambda x: jax.lax.scan(lambda c, k: (c + jax.random.normal(k), c), x, jax.random.split(KEY, 3)), (0, 1)),
+    "key carried": (lambda x: jax.lax.scan(lambda k, y: (jax.random.split(k)[0], y + x[0]), KEY, x), (1, 1)),
+    "counted loop": (lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x[i], x), (1, 2)),  # JAX carries the count
+    "every entry": (lambda x: jax.lax.map(lambda y: y * x, x), (1, 0)),
+    "every entry's gradient": (lambda x: jax.grad(lambda x: jax.lax.scan(lambda c, y: (c * y, None), 1.0, x)[0])(x), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_what_a_scan_is_given_is_told_apart(name):
+    function, split = SCANS[name]
+    eqn = [eqn for eqn in jax.make_jaxpr(function)(X).eqns if eqn.primitive.name == "scan"][-1]
+    assert scan_split(eqn.params["jaxpr"], *([v.aval for v in atoms] for atoms in (eqn.invars, eqn.outvars))) == split
+    if "num_consts" in eqn.params:  # as JAX itself kept it before 0.12
+        assert (eqn.params["num_consts"], eqn.params["num_carry"]) == split

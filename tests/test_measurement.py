@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from oracles import measured
 
 from recredit.audit import audit
-from recredit.audit.measurement import continuity, slope, slopes
+from recredit.audit.measurement import continuity, slope
 from recredit.audit.measurement.clocks import clocks, events, schedule
 from recredit.audit.measurement.flat_program import FlatProgram
-from recredit.audit.measurement.time_scales import time_scales
+from recredit.audit.measurement.time_scales import MOVED, SCALED, Known, follow, time_scales
 from recredit.rule import AbstractRule
 from recredit.rules import RFLO
 
@@ -203,7 +204,7 @@ RULES = {  # the state at the start, the next, and whether its matrices change c
 @pytest.mark.parametrize("name", RULES)
 def test_rules_that_jump_and_that_do_not(name):
     start, following, continuous = RULES[name]
-    found = slopes(Own(start, following), KEY)
+    found = measured(Own(start, following), KEY)
     assert found
     assert (min(map(slope, found.values())) >= 0.6) == continuous
 
@@ -218,13 +219,13 @@ def test_the_clocks_are_found_and_run_ahead():
     course, met = schedule(program, 0, [1, 2], lambda: [*arguments[1:3]], 50)
     np.testing.assert_array_equal(course[0][:200], np.arange(200))
     np.testing.assert_array_equal(course[1][:82], [*range(40, -1, -1)] * 2)
-    assert met.tolist() == [81]  # the countdown is at 0; t % 7 changes too often to be awaited
+    assert met.tolist() == [81, 82]  # the countdown is at 0, and no longer; t % 7 changes too often to be awaited
 
 
 def test_an_event_is_what_changes_seldom():
     changed = np.zeros((1000, 3), bool)
     changed[::2, 0] = changed[[300, 301, 900], 1] = changed[5, 2] = True
-    assert events(changed, 10).tolist() == [300]
+    assert events(changed, 10).tolist() == [300]  # what changes at every second step, or once at the start, is none
 
 
 def test_a_value_is_computed_again_with_others_changed():
@@ -242,6 +243,21 @@ def test_a_value_is_refined_before_it_is_rounded_bounded_or_chosen():
     program = FlatProgram.trace(following, jnp.ones(3), jnp.ones(3))
     [(point, leaf)] = time_scales(program, set(), 0, [0]).points.items()
     assert (program.by[point].name, leaf) == ("add", 0)
+
+
+LOOPS = {
+    "scan": lambda S, P: lax.scan(lambda S, P: (0.9 * S + P, None), S, jnp.stack([P, P]))[0],
+    "scan over the array": lambda S, P: lax.scan(lambda c, x: (c, 0.9 * x[0] + x[1] * P[0]), 0, (S, P))[1],
+    "while": lambda S, P: lax.while_loop(lambda c: c[0] < P[0], lambda c: (c[0] + 1, 0.9 * c[1] + P), (0.0, S))[1],
+    "counted loop": lambda S, P: lax.fori_loop(0, 4, lambda _, S: 0.9 * S + P, S),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_value_is_followed_through_a_loop(name):
+    program = FlatProgram.trace(LOOPS[name], jnp.ones(3), jnp.ones(3))
+    assert time_scales(program, set(), 0, [0]).points == {program.outputs[0]: 0}
+    assert follow(program, [Known(frozenset({MOVED})), Known()], set(), set())[program.outputs[0]].entry == {SCALED}
 
 
 def test_a_bound_is_told(monkeypatch):

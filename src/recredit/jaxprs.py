@@ -27,6 +27,20 @@ def called(eqn: Any) -> ClosedJaxpr | None:
     return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, ())
 
 
+def scan_split(body: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[int, int]:
+    """How many constants a scan is given, and how many values it carries, from the types (avals) of what it is given and gives.
+
+    What is looped over, and what is stacked, has an axis more outside the body than inside. (JAX keeps the two numbers, too,
+    but under other names in other versions.)
+    """
+    looped, stacked = (
+        sum(outside.ndim != inside.aval.ndim for outside, inside in zip(*pair, strict=True))
+        for pair in ((ins, body.jaxpr.invars), (outs, body.jaxpr.outvars))
+    )
+    carried = len(outs) - stacked
+    return len(ins) - looped - carried, carried
+
+
 def walk(jaxpr: Any, given: Sequence[V], apply: Callable[[Any, list[V]], Sequence[V]], literal: Callable[[Any], V]) -> list[V]:
     """What stands for a jaxpr's outputs: arrays, nodes of a graph, or whatever the caller reads it as.
 

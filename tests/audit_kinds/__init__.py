@@ -1,11 +1,15 @@
 """Rules for the kinds of fault that the audit had: each kind in many spellings, and twins that look alike and are not."""
 
 from audit_kinds import (
+    anchors,
     averages,
+    carried,
     copies,
     delays,
+    followers,
     hidden,
     jumps,
+    matrices,
     neighbours,
     noise,
     perturbed,
@@ -15,15 +19,20 @@ from audit_kinds import (
     stored,
     strengths,
     unknown,
+    winners,
 )
 from audit_kinds.case import CASES, Case
 
 FILES = (
+    anchors,
     averages,
+    carried,
     copies,
     delays,
+    followers,
     hidden,
     jumps,
+    matrices,
     neighbours,
     noise,
     perturbed,
@@ -33,6 +42,7 @@ FILES = (
     stored,
     strengths,
     unknown,
+    winners,
 )
 
 __all__ = ["CASES", "FILES", "Case"]

@@ -85,13 +85,13 @@ class OnlyIfActive(Plain):
 
 @shows(20, "v", "judgement")
 class ByTheClock(AbstractRule):
-    """Draws of every tenth step, times the input."""
+    """Draws, but at every tenth step, times the input."""
 
     def init(self, net, key):
         return Clock.at_zero()
 
     def update(self, net, step, state, key):
-        xi = lax.cond(state.steps % 10 == 0, lambda: draws(net, key), lambda: jnp.zeros(net.n))
+        xi = lax.cond(state.steps % 10 == 9, lambda: jnp.zeros(net.n), lambda: draws(net, key))
         return xi[:, None] * step.r_hat, state.tick()
 
 

@@ -99,7 +99,7 @@ class JvpOfTheStep(AbstractRule):
         return gated(net, step, moved), moved - 0.1 * net.gain(step.v)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProduct(TwoRecurrent):
     """A product of two stored matrices, of which the mean of the smallest and largest of each row is used."""
 
@@ -109,7 +109,7 @@ class MatrixProduct(TwoRecurrent):
         return gated(net, step, (paths.min(1) + paths.max(1)) / 2), self.learn(step, state)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProductByEinsum(TwoRecurrent):
     """The same by einsum, with one of the two stored transposed; the largest of each row is used."""
 
@@ -118,7 +118,7 @@ class MatrixProductByEinsum(TwoRecurrent):
         return gated(net, step, strongest), self.learn(step, state)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProductByBroadcast(TwoRecurrent):
     """The same by broadcast and sum."""
 
@@ -127,7 +127,7 @@ class MatrixProductByBroadcast(TwoRecurrent):
         return gated(net, step, paths.max(1)), self.learn(step, state)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProductByColumns(TwoRecurrent):
     """The same, a column at a time under vmap."""
 
@@ -136,7 +136,7 @@ class MatrixProductByColumns(TwoRecurrent):
         return gated(net, step, jnp.max(paths, axis=1)), self.learn(step, state)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProductByRows(TwoRecurrent):
     """The same, a row at each round of a scan, inside a nested jit."""
 
@@ -148,7 +148,7 @@ class MatrixProductByRows(TwoRecurrent):
         return gated(net, step, strongest(*state)), self.learn(step, state)
 
 
-@case("iv", weighs=("ii-local",))
+@case("iii", "iv", weighs=("ii-local",))
 class MatrixProductInALoop(TwoRecurrent):
     """The same as a sum of outer products over the units between, in a loop."""
 

@@ -157,7 +157,7 @@ def operations(p: Program, cells: Iterable[Cell]) -> tuple[Operation, ...]:
     for name, array in p.small.after.items():
         if array.ndim and any(graph.op[int(i)] != "in" or graph.data[int(i)][0] != name for i in array.ravel().tolist()):
             found[(*_kept(p, name), p.written(name))] = None
-    for e in itertools.chain(*starts(p)):
+    for e in itertools.chain(*(found.values() for found in starts(p))):
         found["start", e.operation, (Frame(e.file, e.line, "init"),)] = None
     return _marked([Operation(kind, text, *p.place(frames)) for kind, text, frames in found], cells)
 
@@ -184,7 +184,8 @@ def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tupl
         if len(left) * len(right) == len(nodes) > max(len(left), len(right)):
             return [("outer product", f"{p.label(left, frames)} ⊗ {p.label(right, frames)}", frames)]
     if op == "sum" or op.startswith("reduce"):
-        return [("sum over entries", f"Σ {p.label((a for i in nodes for a in graph.args[i]), frames)}", frames)]
+        sign = "Σ" if op == "sum" else f"{op.removeprefix('reduce_')} of"
+        return [("sum over entries", f"{sign} {p.label((a for i in nodes for a in graph.args[i]), frames)}", frames)]
     if op == "select" and len({p.label([a], frames) for a in args[1:]}) > 1:
         return [("switch", f"one of {', '.join(dict.fromkeys(p.label([a], frames) for a in args[1:]))}", frames)]
     if op.startswith("unknown:"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recredit.audit.criteria.pools import Pools
 from recredit.audit.facts.named import Program
 from recredit.audit.program.graph import Ids
 from recredit.audit.verdicts import Evidence
@@ -41,6 +42,7 @@ class _Change:
         if len(self.axes) == 1:  # stored flat
             self.longest = max(p.small.inputs["net.W"].shape)
         self.users, self.ingredients = self._open()
+        self.pools = Pools(p)
         self._strengths: dict[int, tuple[str, Index] | None] = {}
         self._orders: dict[str, Callable[[Index, Index], bool]] = {}
 
@@ -89,6 +91,10 @@ class _Change:
                 elif kind == "total":
                     sentence = f"The change of {symbol} needs {what}, a sum over many synapses: a global signal."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
+                elif kind == "others":
+                    why = "no synapse carries it, and it is no signal for all"
+                    sentence = f"The change of {symbol} needs {what}, made of many neurons' numbers, another for each: {why}."
+                    weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
             if self._like_weights and (foreign := self._foreign(i)):
                 sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
                 bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
@@ -122,8 +128,11 @@ class _Change:
         return self.graph.frames[max(parents)] if parents else self.p.written(self.name)
 
     def _reads(self, i: int, synapses: set[Index]) -> list[tuple[str, int, str]]:
-        """The strengths that an ingredient is made of: (kind, node, symbol). What synapses transmit is no strength."""
-        graph, p, found, seen, stack = self.graph, self.p, [], set(), [i]
+        """The strengths, and the sums of others, that an ingredient is made of: (kind, node, symbol).
+
+        What synapses transmit is no strength.
+        """
+        graph, p, found, seen, stack, pooled = self.graph, self.p, [], set(), [i], self.pools.under(i)
         while stack:
             k = stack.pop()
             if k in seen:
@@ -138,14 +147,16 @@ class _Change:
             if (after := p.following(k)) is not None:  # what is kept is what was put there
                 entry = graph.data[k]
                 stack += [after, int(p.small.initial[entry[0]][entry[1]])]
-            reduction = graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod")
-            if reduction:
+            if graph.op[k] == "sum" or graph.op[k].startswith("reduce"):
                 names = {e[0] for a in graph.args[k] if (e := self._strength(a))}
                 if names:
                     found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
                     continue
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
+                    continue
+                if k not in pooled and self.pools.of_its_own(k):
+                    found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
         return found

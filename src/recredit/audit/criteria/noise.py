@@ -3,6 +3,7 @@
 What is noise, and from which draws, is followed through the state: a slow noise is made of the draws of all steps.
 """
 
+import math
 from collections import Counter, defaultdict
 from functools import cached_property
 
@@ -73,7 +74,7 @@ class _Noise:
             return "" if all(map(self._of_variables, noises)) else f"{how}, where it should be added to one"
         if self._overlap([self.sources(i) for i in noises]) or self._between_units(where):
             return "is not independent: several neurons share a draw"
-        to_synapses = self.p.siblings[equation] > self.longest and not self._like_a_vector(equation)
+        to_synapses = self.p.siblings[equation] > self.longest and not self._like_a_vector(parent)
         return "is added to a number of each synapse, not to one of each neuron" if to_synapses else ""
 
     def _adds(self, i: int, parent: int) -> bool:
@@ -155,32 +156,26 @@ class _Noise:
         return int(self.p.small.inputs[name][index]) in self.p.kept
 
     def _lone(self, i: int) -> bool:
-        """Whether a noise is one number for the whole network: as many numbers are drawn in a larger one."""
-        return any(
-            self._drawn[self.graph.equation[k]] == self._drawn_at_large.get(self.graph.equation[k]) for k in self.sources(i)
-        )
-
-    def _like_a_vector(self, equation: int) -> bool:
-        """Whether an equation computes as many numbers at both sizes as so many vectors of the network's hold."""
-        (n, n_in, n_out), (N, N_in, N_out) = SMALL, LARGE
-        small, large = self.p.siblings[equation], self._computed_at_large.get(equation, 0)
-        sizes = ((n, N), (n_in, N_in), (n_out, N_out), (n + n_in + 1, N + N_in + 1), (n + n_out + 1, N + N_out + 1))
-        return any(small * more == large * less for less, more in sizes)
+        """Whether a noise is one number for the whole network: its draw does not grow with it, nor is drawn for each unit."""
+        once = (k for k in self.sources(i) if self._drawn[self.graph.equation[k]] == math.prod(self.graph.data[k][1]))
+        t = self.p.large
+        larger = {t.graph.data[k][1] for k in t.graph.reach(t.roots) if t.graph.op[k] == "noise"}
+        return any(self.graph.data[k][1] in larger for k in once)
 
     @cached_property
     def _drawn(self) -> Counter[int]:
         """How many numbers each equation draws."""
         return Counter(self.graph.equation[i] for i in self.p.reached if self.graph.op[i] == "noise")
 
-    @cached_property
-    def _drawn_at_large(self) -> Counter[int]:
-        graph = self.p.large.graph
-        return Counter(graph.equation[i] for i in graph.reach(self.p.large.roots) if graph.op[i] == "noise")
-
-    @cached_property
-    def _computed_at_large(self) -> Counter[int]:
-        graph = self.p.large.graph
-        return Counter(graph.equation[i] for i in graph.reach(self.p.large.roots))
+    def _like_a_vector(self, i: int) -> bool:
+        """Whether a place computes as many numbers at both sizes as so many vectors of the network's hold."""
+        (n, n_in, n_out), (N, N_in, N_out) = SMALL, LARGE
+        small, large = (
+            sum((t.graph.frames[k], t.graph.op[k]) == (self.graph.frames[i], self.graph.op[i]) for k in t.graph.reach(t.roots))
+            for t in (self.p.small, self.p.large)
+        )
+        sizes = ((n, N), (n_in, N_in), (n_out, N_out), (n + n_in + 1, N + N_in + 1), (n + n_out + 1, N + N_out + 1))
+        return any(small * more == large * less for less, more in sizes)
 
     def _as_a_change(self) -> list[Evidence]:
         """Draws that are the whole change of each of W's entries."""
@@ -192,5 +187,6 @@ class _Noise:
     def _evidence(self, i: int, parent: int, what: str) -> Evidence:
         name = self.p.label([i])
         others = self.p.label(a for a in self.graph.args[parent] if a != i)
+        others = "another number" if others == name else others  # of the same line
         how = "+" if self.graph.op[parent] in ADDED else "×"
         return self.p.evidence(f"{name} {how} {others}", self.graph.frames[parent], f"The noise {name} {what}.")

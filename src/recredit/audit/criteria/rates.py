@@ -100,7 +100,7 @@ class Rates:
             return worst
         if worst.kind == "neutral":
             return Answer("no", "a variable that is no firing rate")
-        return Answer("mixed", "made of firing rates, but not by leaky integration or an activation function")
+        return Answer("mixed", "made of firing rates by more than leaky integration or an activation function")
 
     @staticmethod
     def _together(answers: list[Answer]) -> Answer:

@@ -110,14 +110,13 @@ def rates(p: Program) -> Cell:
     answer, bad, weigh = Rates(p), [], []
     for product in p.transmissions:
         passing = [i for vector in product.vectors for i in vector]
-        if product.kind == "matrix–matrix product":  # of stored matrices; a signal is what comes back to itself
-            loops = p.loops
-            passing = [i for k in product.sums for i in product.operands[k] if k in loops and loops.get(i) == loops[k]]
         answers = {i: answer(i) for i in passing}
-        for kind, found in (("no", bad), ("mixed", weigh)):
+        of_synapses = product.kind == "matrix–matrix product"
+        for kind, found in (("no", bad), ("mixed", bad if of_synapses else weigh)):
             if wrong := [i for i, a in answers.items() if a.kind == kind]:
                 vector = p.label(wrong, product.frames)
-                sentence = f"{vector} passes through synapses, but is {answers[wrong[0]].why}."
+                why = "a number of each synapse, no firing rate of a neuron" if of_synapses else answers[wrong[0]].why
+                sentence = f"{vector} passes through synapses, but is {why}."
                 found.append(p.evidence(p.show(product), product.frames, sentence))
                 break
     if bad:
@@ -142,20 +141,20 @@ def matrix_products(p: Program) -> Cell:
 
 
 def one_way(p: Program) -> Cell:
-    """Synapses that are summed along both of their axes, or that start as a copy of others."""
+    """Synapses that are summed along both of their axes, or that transmit and start as a copy of others."""
     lines: dict[str, list[tuple[frozenset[tuple[int, ...]], Evidence | None]]] = {}
     W = p.small.inputs["net.W"]
     lines["net.W"] = [(frozenset((i, j) for j in range(W.shape[1])), None) for i in range(W.shape[0])]
     evidence: list[Evidence] = []
-    transmitting = set()
+    transmitting: set[str] = set()
     for product in p.transmissions:
         sides = [product.rows] + ([product.vectors] if product.kind == "matrix–matrix product" else [])
         for side in sides:
             entries = p.stored_rows(side)
+            transmitting |= {entry[0] for row in side for i in row for entry in p.made(i).entries}
             for row in side:
                 found = [entries[i] for i in row if entries[i] is not None]
                 names = {entry[0] for entry in found if entry}
-                transmitting |= names
                 for name in names - {"net.W_out"}:  # the read-out's own use is common to all rules
                     line = frozenset(entry[1] for entry in found if entry and entry[0] == name)
                     here = p.evidence(p.show(product), product.frames, "")
@@ -164,16 +163,19 @@ def one_way(p: Program) -> Cell:
                         sentence = f"{p.short(name)} transmits in one direction here and in the other in {crossed[0]}."
                         evidence.append(replace(here, sentence=sentence))
                     lines.setdefault(name, []).append((line, here))
+    followed = _followed(p, transmitting)
     copied, computed = starts(p)
-    evidence += copied
+    evidence += [e for name, e in copied.items() if name in followed]
+    weigh = [e for name, e in computed.items() if name in followed]
+    weigh += [e for name, e in copied.items() if name not in followed and _moved(p, name)]
     for name, array in p.small.after.items():
         if name in transmitting and (source := _copied(p, array, lambda k: _linear(p, k))):
             sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {source}."
             evidence.append(p.evidence(f"{p.short(name)} ← {source}", p.written(name), sentence))
     if evidence:
         return Cell("vii", "fail", evidence[0].sentence, _once(evidence))
-    if computed:
-        return Cell("vii", "judgement", computed[0].sentence, _once(computed))
+    if weigh:
+        return Cell("vii", "judgement", weigh[0].sentence, _once(weigh))
     return Cell("vii", "pass", "Each synapse transmits in one direction.")
 
 
@@ -182,24 +184,50 @@ def _cross(line: frozenset, other: frozenset) -> bool:
     return common > 0 and min(len(line), len(other)) > 1 and 2 * common <= min(len(line), len(other))
 
 
-def starts(p: Program) -> tuple[list[Evidence], list[Evidence]]:
+def _followed(p: Program, names: set[str]) -> set[str]:
+    """Some matrices, and those of the state from which their entries are set, over any number of steps."""
+    graph, found, waiting = p.graph, set(names), [*names]
+    while waiting:
+        after = p.small.after.get(waiting.pop())
+        entries = [] if after is None else after.ravel().tolist()
+        parts = {k for i in entries for k in p.parts(i, lambda k: not _mixes(p, k))}
+        new = {graph.data[k][0] for k in parts if graph.op[k] == "in" and p.is_matrix(graph.data[k][0])} - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _moved(p: Program, name: str) -> bool:
+    """Whether a state array's entries start as strengths of other synapses than their own: at other places of the matrix."""
+    graph, entries = p.graph, p.small.initial[name]
+    for place, i in enumerate(entries.ravel().tolist()):
+        for k in p.parts(i, lambda k: not _mixes(p, k)):
+            if graph.op[k] == "in" and graph.data[k][0] in ("net.W", "net.W_out"):
+                source, own = graph.data[k]
+                rows, width = (entries if entries.ndim > 1 else p.small.inputs[source]).shape[-2:]
+                if own != divmod(place % (rows * width), width):
+                    return True
+    return False
+
+
+def starts(p: Program) -> tuple[dict[str, Evidence], dict[str, Evidence]]:
     """Matrices that start as copies of other synapses' strengths, and those that start as numbers made of many of them."""
-    copied, computed = [], []
+    copied, computed = {}, {}
     for name, array in p.small.initial.items():
         if not p.is_matrix(name):
             continue
         if source := _copied(p, array, lambda k: not _mixes(p, k)):
             sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
-            copied.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+            copied[name] = p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence)
         elif source := _mixed(p, array):
             sentence = f"{p.short(name)} starts from {source}: it may carry other synapses' strengths over."
-            computed.append(p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence))
+            computed[name] = p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence)
     return copied, computed
 
 
 def _mixes(p: Program, k: int) -> bool:
     """Whether a number is made of many at once."""
-    return p.graph.op[k] in ("sum", "reduce_max", "reduce_min", "reduce_prod") or p.graph.op[k].startswith("unknown:")
+    return p.graph.op[k] == "sum" or p.graph.op[k].startswith(("reduce", "unknown:"))
 
 
 def _mixed(p: Program, array: Ids) -> str:

@@ -2,7 +2,8 @@
 
 A clock is a count, a phase or a flag whose next value is computed from clocks and numbers alone. So it can be run by itself,
 a thousand times as fast as the rule, to find the steps at which something that is computed from clocks changes, though at
-most steps it does not: a condition, an index, a remainder. The measurement sets all clocks to shortly before such a step.
+most steps it does not: a condition, an index, a remainder. The measurement sets all clocks to the step before, holds them there
+for a while (between two events a clock makes so many steps, in whose time all else has moved), and lets them go.
 
 An event whose condition is on data, a spike or a norm beyond a bound, is met only if it occurs while the rule is measured.
 """
@@ -17,8 +18,8 @@ import numpy as np
 from recredit.audit.measurement.flat_program import FlatProgram
 
 STEPS = 100_000  # looked ahead
-RARE = 0.05  # what changes more often than at this share of steps needs no search
-MARGIN = 8  # steps measured on either side of an event
+RARE = 0.1  # what changes more often than at this share of steps, one way, is part of each step's work
+AFTER = 9  # steps measured from the one before an event on
 MOST = 12  # events that are met
 LONGEST = 1000  # entries of an array that is watched for events
 
@@ -45,7 +46,7 @@ def _known(program: FlatProgram, inputs: set[int]) -> set[int]:
     known = inputs | set(program.constants)
     for op in program.ops:
         drawn = op.name.startswith(("random", "threefry", "rng")) or any(
-            jnp.issubdtype(a.dtype, jax.dtypes.prng_key) for a in op.avals
+            jnp.issubdtype(program.avals[out].dtype, jax.dtypes.prng_key) for out in op.outs
         )
         if known.issuperset(op.ins) and not drawn:
             known.update(op.outs)
@@ -70,7 +71,7 @@ def schedule(
     known = _known(program, set(inputs))
     moving = program.after(inputs)
     ops = [op for op in program.ops if known.issuperset(op.outs)]
-    watched = {out: a for op in ops for out, a in zip(op.outs, op.avals, strict=True) if out in moving and a.size <= LONGEST}
+    watched = {out: program.avals[out] for op in ops for out in op.outs if out in moving and program.avals[out].size <= LONGEST}
 
     def tick(carry: tuple[list[Any], list[Any]], _: Any) -> tuple[Any, Any]:
         now, last = carry
@@ -78,7 +79,7 @@ def schedule(
         for op in ops:
             values |= dict(zip(op.outs, op.of([values[i] for i in op.ins]), strict=True))
         seen = [values[i] for i in watched]
-        changed = jnp.array([jnp.any(a != b) for a, b in zip(seen, last, strict=True)], bool)
+        changed = jnp.array([jnp.any(way) for a, b in zip(seen, last, strict=True) for way in (a > b, a < b)], bool)
         return ([values[program.outputs[k]] for k in leaves], seen), (now, changed)
 
     @jax.jit
@@ -91,9 +92,9 @@ def schedule(
 
 
 def events(changed: np.ndarray, begin: int) -> np.ndarray:
-    """The steps at which something (steps, things) changes that rarely does: of each thing the first two, MARGIN apart."""
+    """The steps at which something (steps, things) changes that rarely does: of each thing the first, of the rarest things."""
     late = changed[begin:]
-    rare = np.flatnonzero(late.any(axis=0) & (late.mean(axis=0) < RARE))
-    steps = sorted({int(t) + begin for k in rare for t in np.flatnonzero(late[:, k])[:2]})
-    apart = [t for k, t in enumerate(steps) if k == 0 or t - steps[k - 1] > MARGIN // 2]
-    return np.array(apart[:MOST], int)
+    often = late.mean(axis=0)
+    rare = [k for k in np.argsort(often, kind="stable") if 0 < often[k] <= RARE]
+    steps = dict.fromkeys(int(np.argmax(late[:, k])) + begin for k in rare)
+    return np.array(sorted([*steps][:MOST]), int)

@@ -1,7 +1,7 @@
 """Does each matrix of a rule's state change continuously in time? Measured, by running the rule at ever finer time steps.
 
-Inputs and labels stay constant over intervals of fixed physical duration, the weights stand still, and of all entries S_ij and
-steps
+Inputs and labels stay constant over intervals of fixed physical duration, the weights sway slowly about where they are, so that
+what follows them smoothly is smooth and what copies them now and then jumps; and of all entries S_ij and steps
 
     d = max |S_ij^t - S_ij^{t-1}| / scale_ij ~ alpha^slope:   1 smooth, 1/2 diffusive, 0 jumps.
 
@@ -13,6 +13,7 @@ large the others are; and no less than FLOOR of the matrix's, since what hovers 
 
 import math
 import time
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from recredit.audit.measurement.clocks import MARGIN, clocks, schedule, told_by
+from recredit.audit.measurement.clocks import AFTER, clocks, schedule, told_by
 from recredit.audit.measurement.flat_program import FlatProgram, that_differ
-from recredit.audit.measurement.simulation import HOLD, Simulation
+from recredit.audit.measurement.simulation import HOLD, PAUSE, Simulation
 from recredit.audit.measurement.time_scales import time_scales
 from recredit.contract import example_step
 from recredit.network import LeakyRNN
@@ -44,15 +45,16 @@ class NotMeasuredError(ValueError):
     """The rule's program is beyond what is measured; a clause that says why."""
 
 
-def slopes(rule: AbstractRule, key: PRNGKeyArray) -> dict[str, dict[str, list[float]]]:
-    """The largest relative change per step of each matrix of the rule's state: at each "alpha" the "max" of all runs, and the
-    geometric "mean" over runs; nan where it diverges.
+def slopes(rule: AbstractRule, matrices: Collection[str], key: PRNGKeyArray) -> dict[str, dict[str, list[float]]]:
+    """The largest relative change per step of each of these arrays of the rule's state: at each "alpha" the "max" of all runs,
+    and the geometric "mean" over runs; nan where it diverges.
 
-    A matrix's size grows at least as n^2. Deterministic for a key, and in 64 bits whatever the session's. Raises
-    NotMeasuredError if the rule's program is too long, or a matrix holds complex numbers.
+    `matrices`: their paths in the state, as "inner.0.B"; "state" for a state that is one array. Deterministic for a key, and
+    in 64 bits whatever the session's. Raises NotMeasuredError if the rule's program is too long, or a matrix holds complex
+    numbers.
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return _Measurement(rule, int(jax.random.bits(key, dtype="uint32"))).curves()
+        return _Measurement(rule, matrices, int(jax.random.bits(key, dtype="uint32"))).curves()
 
 
 def slope(curve: dict[str, list[float]]) -> float:
@@ -77,21 +79,23 @@ def _fitted(alpha: list[float], d: list[float]) -> float:
 class _Measurement:
     """A rule's programs at each alpha, and what is run of them."""
 
-    def __init__(self, rule: AbstractRule, seed: int):
+    def __init__(self, rule: AbstractRule, matrices: Collection[str], seed: int):
         self.key, self.rng = jax.random.key(seed, impl="unsafe_rbg"), np.random.default_rng(seed)  # it compiles fast
         self.rule = rule
-        small, large = (jax.tree.leaves_with_path(jax.eval_shape(rule.init, _network(n, 1.0), self.key)) for n in (100, 200))
-        self.matrices = {
-            leaf: jax.tree_util.keystr(path, simple=True, separator=".") or "state"
-            for leaf, ((path, a), (_, b)) in enumerate(zip(small, large, strict=True))
-            if b.size > 3 * a.size and jnp.issubdtype(a.dtype, np.number)
-        }
+        state = jax.tree.leaves_with_path(jax.eval_shape(rule.init, _network(N, 1.0), self.key))
+        names = [jax.tree_util.keystr(path, simple=True, separator=".") or "state" for path, _ in state]
+        self.matrices = {leaf: name for leaf, name in enumerate(names) if name in matrices and not _is_key(state[leaf][1])}
 
     def curves(self) -> dict[str, dict[str, list[float]]]:
         """What `slopes` returns."""
         if not self.matrices:
             return {}
         self.trace()
+        if not self.changing():
+            return {
+                name: {"alpha": list(ALPHAS)} | dict.fromkeys(("max", "mean"), [0.0] * len(ALPHAS))
+                for name in self.matrices.values()
+            }
         self.draw()
         found = []
         for k, alpha in enumerate(ALPHAS):
@@ -110,6 +114,11 @@ class _Measurement:
             }
             for at, name in enumerate(self.matrices.values())
         }
+
+    def changing(self) -> bool:
+        """Whether the program computes any of the matrices, and does not only hand them on."""
+        first, program = self.simulations[0].first, self.simulations[0].program
+        return any(program.outputs[leaf] != program.inputs[first + leaf] for leaf in self.matrices)
 
     def rounded(self, leaf: int) -> bool:
         """Whether an array has so few digits that what it changes by in a short time may be none."""
@@ -154,6 +163,7 @@ class _Measurement:
         W_out = self.rng.normal(size=(SEEDS, N_OUT, N)) / N**0.5
         arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), _network(N, 1.0)  # of alpha 1: a step gives phi(v)
         self.nets = jax.tree.unflatten(jax.tree.structure(nets), arrays)
+        self.phases = jax.tree.map(lambda a: self.rng.uniform(0, 2 * np.pi, a.shape), self.nets)
         natural = [round((BURN_IN + DURATION) / alpha) for alpha in ALPHAS]
         simulation, net = self.simulations[0], [a[0] for a in arrays]
 
@@ -164,9 +174,9 @@ class _Measurement:
         course, events = schedule(
             simulation.program, simulation.first, simulation.clocks, partial(start, self.key), round(BURN_IN / ALPHAS[0])
         )
-        self.before = [ticks[events - MARGIN] for ticks in course]
+        self.before = [ticks[events - 1] for ticks in course]
         in_time = told_by(simulation.program, simulation.clocks, simulation.lifted)  # not in steps
-        self.widths = [2 * MARGIN * (round(ALPHAS[0] / alpha) if in_time else 1) for alpha in ALPHAS]
+        self.widths = [round(PAUSE / alpha) + AFTER * (round(ALPHAS[0] / alpha) if in_time else 1) for alpha in ALPHAS]
         self.steps = [n + len(events) * width for n, width in zip(natural, self.widths, strict=True)]
         held = self.rng.uniform(size=(round(max(a * n for a, n in zip(ALPHAS, self.steps, strict=True)) / HOLD) + 1, SEEDS, 2))
         self.held = np.where([True, False], held > 0.5, 0.2 + 0.6 * held)  # inputs 0 or 1, labels between 0.2 and 0.8
@@ -176,7 +186,7 @@ class _Measurement:
         alpha, steps = ALPHAS[k], self.steps[k]
         times = [round((BURN_IN + part * DURATION) / alpha) - (part > 0) for part in (0, 0.5, 1)]
         found = self.simulations[k].run(
-            self.numbers[k], alpha, alpha / ALPHAS[0], self.nets, self.before, self.widths[k], self.held, self.key,
+            self.numbers[k], alpha, alpha / ALPHAS[0], self.nets, self.phases, self.before, self.widths[k], self.held, self.key,
             np.array([*times, steps]),
         )  # fmt: skip
         largest, squares, values = map(np.asarray, found)

@@ -23,7 +23,6 @@ class Op(NamedTuple):
     params: dict[str, Any]
     ins: list[int]
     outs: list[int]
-    avals: list[Any]
 
     @property
     def name(self) -> str:
@@ -44,6 +43,8 @@ class FlatProgram:
     outputs: list[int]
     constants: Values = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+    avals: dict[int, Any] = field(default_factory=dict)
+    """Of each value, its shape and type."""
 
     @classmethod
     def trace(cls, function: Callable[..., Any], *arguments: Any) -> "FlatProgram":
@@ -55,14 +56,17 @@ class FlatProgram:
         """The same of a closed jaxpr. What reaches no output is left out."""
         count = itertools.count()
         program = cls([next(count) for _ in closed.jaxpr.invars], [])
+        program.avals |= zip(program.inputs, (v.aval for v in closed.jaxpr.invars), strict=True)
 
         def constant(value: Any) -> int:
             program.constants[number := next(count)] = value
+            program.avals[number] = jax.typeof(value)
             return number
 
         def write(primitive: Any, params: dict[str, Any], ins: list[int], *outvars: Any) -> list[int]:
             outs = [next(count) for _ in outvars]
-            program.ops.append(Op(primitive, params, ins, outs, [v.aval for v in outvars]))
+            program.avals |= zip(outs, (v.aval for v in outvars), strict=True)
+            program.ops.append(Op(primitive, params, ins, outs))
             return outs
 
         def apply(eqn: Any, ins: list[int]) -> list[int]:
@@ -138,7 +142,7 @@ class FlatProgram:
 
 def that_differ(programs: list[FlatProgram]) -> tuple[set[int], set[int]]:
     """The constants that differ between the programs, and what is written by operations that do (all, if their number does)."""
-    first, texts = programs[0], [[f"{op.name} {op[1:]}" for op in p.ops] for p in programs]
+    first, texts = programs[0], [[f"{op.name} {op[1:]} {[p.avals[i] for i in op.outs]}" for op in p.ops] for p in programs]
     if any(p.constants.keys() != first.constants.keys() or len(p.ops) != len(first.ops) for p in programs):
         return set(), {out for op in first.ops for out in op.outs}
     constants = {i for i, value in first.constants.items() if any(not np.array_equal(p.constants[i], value) for p in programs)}

@@ -25,6 +25,8 @@ from recredit.network import LeakyRNN
 from recredit.rule import Step
 
 HOLD = 1.0  # for how long inputs and labels stay constant, in the network's time constants
+PAUSE = 1.0  # for how long the clocks stand still before an event, so that what it copies has moved
+SWAY = 0.05  # of each weight, some tenth of it, in a sine of time
 KEPT, BACK = 0.01, 0.5  # parts of a change: that a further step adds to a gradual one; that it takes back of a turn
 LARGER = 1.25  # than all gradual changes: a change that is none of them
 
@@ -55,16 +57,19 @@ class Simulation:
         return jax.jit(self._run, compiler_options=_quick())
 
     def _run(
-        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, before: list[Any], width: Any, held: Any,
-        key: Any, times: Any,
+        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, phases: LeakyRNN, before: list[Any],
+        width: Any, held: Any, key: Any, times: Any,
     ) -> tuple[Any, Any, Any]:  # fmt: skip
         """Of each entry of the matrices (seed, entry): the largest change and the sum of squares from times[0] to times[-1],
         and the values at all times but the last, (time, seed, entry).
 
-        `numbers`: the constants that alpha enters, of `init` and of the program. `before`: for each clock its values shortly
-        before each event; it is set to them in turn, `width` steps apart, after times[-2]. `held`: inputs and labels,
-        (interval, seed, 2).
+        `numbers`: the constants that alpha enters, of `init` and of the program. `phases`: of the weights' sway. `before`: for
+        each clock its values at the step before each event; after times[-2] it is held at them in turn, `width` steps apart,
+        for PAUSE, and let go. `held`: inputs and labels, (interval, seed, 2).
         """
+
+        def swayed(t: Any) -> LeakyRNN:
+            return jax.tree.map(lambda a, phase: a + SWAY * jnp.sin(t * alpha + phase), nets, phases)
 
         def start(net: LeakyRNN, key: Any) -> tuple[list[Any], Any]:
             state = self.init.run([*jax.tree.leaves(net), key], numbers[0])
@@ -83,10 +88,10 @@ class Simulation:
             event, within = jnp.divmod(t - times[-2] - 1, width)
             for leaf, ticks in zip(self.clocks, before, strict=True):
                 if len(ticks):
-                    state[leaf] = jnp.where((event >= 0) & (within == 0), ticks[event], state[leaf])
+                    state[leaf] = jnp.where((event >= 0) & (within * alpha < PAUSE), ticks[event], state[leaf])
             at, keys = held[(t * alpha / HOLD).astype(int)], _keys(key, t + 1, len(r))
-            r, state, most, now = jax.vmap(one)(nets, r, state, most, at, keys)
-            late = t >= times[0]
+            r, state, most, now = jax.vmap(one)(swayed(t), r, state, most, at, keys)
+            late = (t >= times[0]) & ((event < 0) | (within > 0))  # that the clocks are set is none of the rule's doing
             change = jnp.abs(now - old) - rounding * jnp.maximum(jnp.abs(now), jnp.abs(old))  # what rounding makes is none
             seen = (
                 jnp.where(late, jnp.maximum(largest, change), largest),
@@ -95,7 +100,7 @@ class Simulation:
             )
             return r, state, most, now, seen
 
-        state, shown = jax.vmap(start)(nets, _keys(key, 0, len(nets.W)))
+        state, shown = jax.vmap(start)(swayed(0), _keys(key, 0, len(nets.W)))
         rounding = np.concatenate([np.full(state[k][0].size, _rounding(state[k].dtype)) for k in self.matrices])
         zeros = jnp.zeros_like(shown)
         seen = zeros, zeros, jnp.zeros((len(times) - 1, *shown.shape))

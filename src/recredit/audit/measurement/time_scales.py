@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recredit.audit.measurement.flat_program import FlatProgram, Op
+from recredit.jaxprs import scan_split
 
 MOVED, ADDED, SCALED, BY_ALPHA = range(4)  # how a value has come of an array of the state
 
@@ -59,23 +60,22 @@ def follow(program: FlatProgram, ins: list[Known], differ: set[int], cut: set[in
     """What is known of every value; what is in `differ` depends on alpha, what is in `cut` is an array of its own."""
     known = {i: Known(alpha=i in differ) for i in program.constants} | dict(zip(program.inputs, ins, strict=True))
     for op in program.ops:
-        found = _through(op, [known[i] for i in op.ins], not differ.isdisjoint(op.outs), _sums(op) or _displaces(program, op))
+        found = _through(program, op, [known[i] for i in op.ins], not differ.isdisjoint(op.outs))
         known |= {out: Known() if out in cut else x for out, x in zip(op.outs, found, strict=True)}
     return known
 
 
-def _through(op: Op, ins: list[Known], differs: bool, elsewhere: bool) -> list[Known]:
-    """What is known of an operation's results.
-
-    `differs`: the operation itself depends on alpha. `elsewhere`: what it reads of an entry goes to other entries.
-    """
+def _through(program: FlatProgram, op: Op, ins: list[Known], differs: bool) -> list[Known]:
+    """What is known of an operation's results. `differs`: the operation itself depends on alpha."""
     if op.name == "scan" and not differs:
-        body = FlatProgram.of(op.params["jaxpr"])
-        return _round(body, ins, op.params["num_consts"], op.params["num_carry"])
+        body, avals = op.params["jaxpr"], program.avals
+        consts, carried = scan_split(body, [avals[i] for i in op.ins], [avals[i] for i in op.outs])
+        return _round(FlatProgram.of(body), ins, consts, carried)
     if op.name == "while" and not differs:
         body, first = FlatProgram.of(op.params["body_jaxpr"]), op.params["cond_nconsts"]
         consts = op.params["body_nconsts"]
         return _round(body, ins[first:], consts, len(ins) - first - consts)
+    elsewhere = _sums(op) or _displaces(program, op)  # what it reads of an entry goes to other entries
     result = Known(alpha=differs or any(x.alpha for x in ins))
     for k, x in enumerate(ins):
         if op.name == "select_n" and k == 0:
@@ -130,10 +130,8 @@ def time_scales(program: FlatProgram, differ: set[int], first: int, floating: li
         known = follow(program, ins, differ, outputs - {out})
         if known[out].alpha and known[out].ways <= {MOVED}:
             held.add(leaf)
-        shape = program.by[out].avals[program.by[out].outs.index(out)].shape if out in program.by else None
         for point in _points(program, out, known):
-            op = program.by[point]
-            if op.avals[op.outs.index(point)].shape == shape and known[point].by_steps:
+            if program.avals[point].shape == program.avals[out].shape and known[point].by_steps:
                 points.setdefault(point, leaf)
     return TimeScales(points, held)
 

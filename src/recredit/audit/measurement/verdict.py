@@ -16,13 +16,20 @@ Curves = dict[str, dict[str, list[float]]]  # as `slopes` returns them
 def measured(p: Program) -> tuple[Curves | None, Cell]:
     """The measurement and its verdict; judgement for a rule that the measurement cannot run."""
     try:
-        curves = slopes(p.rule, random_key(0))
+        curves = slopes(p.rule, matrices(p), random_key(0))
     except NotMeasuredError as bound:
         return None, _unmeasured(p, f"It was not measured whether its matrices change continuously: {bound}.")
     except Exception as error:  # the rule's own
         words = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
         return None, _unmeasured(p, f"The measurement could not run the rule: {type(error).__name__}: {words}.")
     return curves, continuous(p, curves)
+
+
+def matrices(p: Program) -> list[str]:
+    """The matrices of the rule's state, as its other criteria know them, and whatever else transmits, by their paths."""
+    rows = (row for product in p.transmissions for row in product.rows)
+    transmit = {entry[0] for row in rows for i in row if (entry := p.owner.get(i))}
+    return [_path(name) for name in p.small.after if p.is_matrix(name) or name in transmit]
 
 
 def _unmeasured(p: Program, sentence: str) -> Cell:
@@ -66,10 +73,10 @@ def _symbol(name: str) -> str:
 
 def _array(p: Program, name: str) -> str:
     """The name that the program knows the array by."""
-    return next(array for array in p.small.after if _plain(array) == name)
+    return next(array for array in p.small.after if _path(array) == name)
 
 
-def _plain(name: str) -> str:
+def _path(name: str) -> str:
     """`state['inner'][0].sudden` as the measurement writes it, "inner.0.sudden"; "state" for a state that is one array."""
     path = name.removeprefix("state")
     for bracket in ("['", "']", "[", "]"):

@@ -57,12 +57,27 @@ class Opaque(Primitives):
         return self.opaque(eqn, ins, lambda k, index: [ins[0][index[:batch]]])
 
     def p_sort(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> list[Ids]:
-        axis = params["dimension"]
+        """Order, and by it the places (argsort); what is carried along with an order of other numbers is not known."""
+        axis, others = params["dimension"], [i for array in ins[1:] for i in array.ravel().tolist()]
+        if all(map(self.graph.is_constant, others)):
+            return self._ordered(eqn, ins[0], axis)
         return self.opaque(eqn, ins, lambda k, index: [_line(array, index, axis) for array in ins])
 
     def p_top_k(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> list[Ids]:
-        axis = params.get("axis", -1) % ins[0].ndim
-        return self.opaque(eqn, ins, lambda k, index: [_line(ins[0], index, axis)])
+        return self._ordered(eqn, ins[0], params.get("axis", -1) % ins[0].ndim)
+
+    def p_approx_top_k(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> list[Ids]:
+        return self._ordered(eqn, ins[0], params["reduction_dimension"] % ins[0].ndim)
+
+    def _ordered(self, eqn: Any, array: Ids, axis: int) -> list[Ids]:
+        """The outputs of an operation that puts all along an axis in order: each is computed from all of them."""
+
+        def entry(k: int, index: Index) -> int:
+            line = tuple(_line(array, index, axis).tolist())
+            return self.graph.node(f"reduce_{eqn.primitive.name}", line, (k, index[axis]))
+
+        shapes = [v.aval.shape for v in eqn.outvars]
+        return [node_array([entry(k, index) for index in np.ndindex(*s)], s) for k, s in enumerate(shapes)]
 
     def _cumulative(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
         array = np.moveaxis(ins[0], params["axis"], -1)

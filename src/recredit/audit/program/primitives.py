@@ -155,7 +155,7 @@ class Primitives:
         return np.moveaxis(out[..., ::-1] if params["reverse"] else out, -1, params["axis"])
 
     def _reduce(self, ins: list[Ids], params: dict[str, Any], eqn: Any) -> Ids:
-        (rows, shape), name = self._reduced(ins[0], params["axes"]), eqn.primitive.name
+        (rows, shape), name = self._reduced(ins[0], params["axes"]), "reduce_" + eqn.primitive.name.removeprefix("reduce_")
         if all(self.graph.is_constant(i) for row in rows for i in row):
             values = (
                 np.array([self.graph.value(i) for i in ins[0].ravel().tolist()])

@@ -12,7 +12,7 @@ from recredit.audit.program.graph import PLAIN, Frame, Frames, Graph, Ids, TooLa
 from recredit.audit.program.indexing import Indexing
 from recredit.audit.program.opaque import Index, Opaque
 from recredit.audit.program.primitives import node_array
-from recredit.jaxprs import called, programs_of, walk
+from recredit.jaxprs import called, programs_of, scan_split, walk
 
 _AUDIT = os.path.dirname(os.path.dirname(__file__))
 _SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), _AUDIT, "<")
@@ -86,14 +86,7 @@ class Unfolding(Indexing, Opaque):
         """A loop of known length, unrolled."""
         body, length = params["jaxpr"], params["length"]
         rounds = range(length)
-        # What is looped over has an axis more outside the body than inside. (How many there are is kept under other names in
-        # other versions of JAX.)
-        n_xs, n_ys = (
-            sum(a.aval.ndim != b.aval.ndim for a, b in zip(outside, inside, strict=True))
-            for outside, inside in ((eqn.invars, body.jaxpr.invars), (eqn.outvars, body.jaxpr.outvars))
-        )
-        n_carry = len(eqn.outvars) - n_ys
-        n_consts = len(ins) - n_carry - n_xs
+        n_consts, n_carry = scan_split(body, [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars])
         consts, carry, xs = ins[:n_consts], ins[n_consts : n_consts + n_carry], ins[n_consts + n_carry :]
         stacked: list[Any] = [None] * length
         for k in reversed(rounds) if params["reverse"] else rounds:
