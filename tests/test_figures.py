@@ -15,11 +15,8 @@ from rich.console import Console
 from recredit.cli import console
 from recredit.report import figures
 from recredit.report.fitting import show
-from recredit.report.progress import Live
 from recredit.report.tables import catalogue_table, claims_table, losses_table
 from recredit.runs.final_loss import averaged, diverged, final_loss, summary
-from recredit.runs.identity import Cell
-from recredit.runs.plan import Job
 from recredit.runs.settings import Run
 from recredit.studies.claims import CLAIMS, judge
 
@@ -244,15 +241,3 @@ def test_a_table_of_claims_says_when_there_are_too_few_seeds_for_any():
     assert "claim:" not in printed(claims_table(judged(4)), 80)  # a table still
     assert "too few" not in enough.lower()
     assert "supported" in enough
-
-
-def test_the_bar_of_all_cells_grows_by_what_each_costs():
-    run = Run.create({"rule": "rflo", "task": "add", "steps": 100})
-    jobs = [Job(Path(), (Cell(run, k),), (label,), cost) for k, (label, cost) in enumerate([("cheap", 1.0), ("dear", 9.0)])]
-    live = Live(Console(file=io.StringIO()))
-    live.expect(jobs)
-    whole = live.bars.tasks[-1]
-    live.advance(jobs[0], 100)
-    assert (whole.description, whole.percentage) == ("all", pytest.approx(10))
-    live.advance(jobs[1], 50)
-    assert whole.percentage == pytest.approx(100 * 5.5 / 10)

@@ -9,10 +9,12 @@ import xarray as xr
 
 from recredit.report.sweep_plan import plan
 from recredit.runs.choice import choose
+from recredit.runs.cluster import Local
 from recredit.runs.request import request
 from recredit.runs.settings import Run
 from recredit.runs.sweep import read_sweep
 from recredit.studies import fig1
+from recredit.studies.outlook import outlook
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 RATE = "optimizer.learning_rate"
@@ -244,17 +246,21 @@ def test_values_that_go_with_the_chosen_ones_are_chosen_with_them():
 
 
 def test_the_plan_says_what_is_to_be_computed():
-    assert plan(swept(SELECT)).splitlines() == [
+    sweep = swept(SELECT)
+    assert plan(sweep, outlook(sweep, 1), Local(), 1).splitlines()[:10] == [
         "my: 9 points",
         "  rule: rflo, dni",
         "  task: add",
         "  optimizer.learning_rate: 0.0001, 0.001, 0.01",
         "  rule.rate (6 points alone): 0.1, 0.2",
-        "1. to choose optimizer.learning_rate by final_loss: 9 runs on seeds 4 to 5, 18 cells, 3,600 steps",
-        "2. to report: 3 runs on seeds 0 to 3, 12 cells, 2,400 steps",
+        "1. to choose optimizer.learning_rate by final_loss",
+        "   9 runs on seeds 4 to 5: 18 cells, 3,600 steps",
+        "   18 to compute in 2 jobs, less than a second of a core",
+        "2. to report",
+        "   3 runs on seeds 0 to 3: 12 cells, 2,400 steps",
     ]
-    one = plan(swept('[rule]\na = "rflo"\nb = "rflo"\n[grid]\nnetwork.alpha = [0.1, 0.2]\n')).splitlines()
-    assert one[-1] == "1. to report: 2 runs on seeds 0 to 19, 40 cells, 8,000 steps"
+    one = swept('[rule]\na = "rflo"\nb = "rflo"\n[grid]\nnetwork.alpha = [0.1, 0.2]\n')
+    assert "   2 runs on seeds 0 to 19: 40 cells, 8,000 steps" in plan(one, outlook(one, 1), Local(), 1).splitlines()
 
 
 def test_the_fair_figure_is_the_paper_s_at_nine_rates():

@@ -128,10 +128,11 @@ def train(
 
 @app.command
 def sweep(
-    file: FilePath,
+    file: FilePath | None = None,
     /,
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    watch: FilePath | None = None,
 ) -> None:
     """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
 
@@ -147,12 +148,21 @@ def sweep(
         an axis along which the best value is chosen, by seeds of its own; [executor], where to compute: kind = "local",
         "slurm" or "pbs", and its settings.
     dry_run
-        Say what would be computed, and how long it would take, and compute nothing.
+        Say what would be computed, what of it is finished, and roughly how long the rest would take, and compute nothing.
+    watch
+        Instead of all that: the folder of a sweep that is being computed, by another command, to see how far it is.
     """
+    if (file is None) == (watch is None) or (watch and dry_run):
+        raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")
     check_xla_flags()
-    from recredit.cli.sweep import run_sweep
+    if file:
+        from recredit.cli.sweep import run_sweep
 
-    run_sweep(file, dry_run)
+        run_sweep(file, dry_run)
+    if watch:
+        from recredit.cli.watch import watch_sweep
+
+        watch_sweep(watch)
 
 
 @app.command

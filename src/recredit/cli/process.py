@@ -86,6 +86,14 @@ def _refusal(flags: str) -> str:
     return said[1].rstrip(".") if tried.returncode and said else ""
 
 
+_last_words = ["\nInterrupted. Finished parts are kept; the same command goes on from there.\n"]
+
+
+def end_quietly() -> None:
+    """From now on a signal ends the process without a word, for one that only looks on."""
+    _last_words[0] = "\n"
+
+
 def end_on_signals() -> None:
     """From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the process, with one sentence and exit code 128 and their number.
 
@@ -102,5 +110,5 @@ def _interrupted(number: int) -> None:
     with contextlib.suppress(OSError):
         for stream in filter(os.isatty, (1, 2)):
             os.write(stream, b"\x1b[?25h")  # the cursor, which progress hides
-        os.write(2, b"\nInterrupted. Finished parts are kept; the same command goes on from there.\n")
+        os.write(2, _last_words[0].encode())
     end(128 + number)

@@ -1,31 +1,77 @@
 """What a sweep is going to compute, in words."""
 
-from recredit.runs.settings import Run
+import textwrap
+
+from recredit.runs.cluster import KIND, PBS, Local, Slurm
 from recredit.runs.sweep import Sweep
+from recredit.studies.outlook import Outlook, Phase
 
 
-def plan(sweep: Sweep) -> str:
-    """A sweep's axes, and for each phase its runs, seeds, cells and steps: a few lines."""
-    lines = [f"{sweep.name}: {_count(len(sweep.points), 'point')}"]
+def plan(sweep: Sweep, outlook: Outlook, where: Local | Slurm | PBS, cores: int, width: int = 80) -> str:
+    """A sweep's axes, and for each phase its runs, seeds, cells and steps, and what of it is finished; where the rest would be
+    computed, on so many cores, and how long it would take."""
+    lines = [f"{sweep.name}: {counted(len(sweep.points), 'point')}"]
     for path, labels in sweep.axes.items():
         having = sum(path in point.coordinates for point in sweep.points)
-        some = f" ({_count(having, 'point')} alone)" if having < len(sweep.points) else ""
+        some = f" ({counted(having, 'point')} alone)" if having < len(sweep.points) else ""
         shown = [*map(str, labels)] if len(labels) <= 12 else [*map(str, labels[:3]), "...", str(labels[-1])]
         lines.append(f"  {path}{some}: {', '.join(shown)}")
-    # Which of a group is reported is not known yet: the longest run stands for it.
-    longest = [max(group, key=lambda number: sweep.points[number].run.steps) for group in sweep.groups]
-    phases = [_phase("to report", sweep.runs(longest), sweep.seeds)]
-    if select := sweep.select:
-        phases.insert(0, _phase(f"to choose {select.axis} by {select.by}", sweep.runs(sweep.candidates), select.seeds))
-    return "\n".join([*lines, *(f"{number}. {phase}" for number, phase in enumerate(phases, 1))])
+    for number, phase in enumerate(outlook.phases, 1):
+        lines += [f"{number}. {phase.purpose}", *(f"   {line}" for line in _phase(phase))]
+    name, size = outlook.largest
+    lines.append(f"Largest learner: {name}, {_bytes(size)} a seed.")
+    wall = sum(phase.wall(cores) for phase in outlook.phases)
+    by = f"the {counted(outlook.judged_by, 'cell')} finished" if outlook.judged_by else "the learners' sizes alone"
+    lasting = f"{_time(wall)}, judged by {by}" if wall else "nothing is left to compute"
+    lines.append(f"In {sweep.out}, {_where(where, cores)}: {lasting}.")
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        if len(line) > width
+        else line
+        for line in lines
+    )
 
 
-def _phase(purpose: str, by_text: dict[str, Run], seeds: range) -> str:
-    runs = by_text.values()
+def _phase(phase: Phase) -> list[str]:
+    seeds = phase.seeds
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-    cells, steps = len(runs) * len(seeds), sum(run.steps for run in runs) * len(seeds)
-    return f"{purpose}: {_count(len(runs), 'run')} on {which}, {_count(cells, 'cell')}, {steps:,} steps"
+    cells, left = sum(len(job.cells) for job in phase.jobs), sum(phase.jobs.values())
+    steps = sum(job.steps for job in phase.jobs)
+    jobs = sum(1 for count in phase.jobs.values() if count)
+    done = f"{cells - left:,} finished, " if left < cells else ""
+    rest = f"{left:,} to compute in {counted(jobs, 'job')}, {_time(sum(phase.seconds.values()))} of a core"
+    return [
+        f"{counted(len(phase.runs), 'run')} on {which}: {counted(cells, 'cell')}, {steps:,} steps",
+        f"{done}{rest}" if left else "all finished",
+    ]
 
 
-def _count(number: int, what: str) -> str:
+def _where(where: Local | Slurm | PBS, cores: int) -> str:
+    if isinstance(where, Local):
+        return f"on {counted(cores, 'core')} of this machine"
+    kind = KIND[type(where)]
+    queue = where.partition if isinstance(where, Slurm) else where.queue
+    lent = f"{counted(where.gpus, 'GPU')} and {counted(where.cores, 'core')}" if where.gpus else counted(where.cores, "core")
+    nodes = f"at most {counted(where.nodes, 'node')} of {lent}, each for {where.walltime}"
+    return f"through {kind}{f' ({queue})' if queue else ''} on {nodes}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 point", "1,200 points"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _time(seconds: float) -> str:
+    """A rough time, in the unit that suits it."""
+    units = {"days": 24 * 3600, "hours": 3600, "minutes": 60, "seconds": 1}
+    for unit, length in units.items():
+        if seconds >= 2 * length:
+            return f"roughly {float(f'{seconds / length:.2g}'):,g} {unit}"
+    return "a second or two" if seconds >= 1 else "less than a second"
+
+
+def _bytes(size: int) -> str:
+    for unit, length in {"GB": 1e9, "MB": 1e6, "kB": 1e3}.items():
+        if size >= length:
+            return f"{size / length:.2g} {unit}" if size < 100 * length else f"{size / length:,.0f} {unit}"
+    return f"{size} bytes"

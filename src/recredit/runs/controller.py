@@ -1,5 +1,7 @@
 """Have what is missing of some runs computed, and see to it that nothing is lost and nothing done twice."""
 
+import contextlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
@@ -9,7 +11,8 @@ from recredit.runs.failures import explanation
 from recredit.runs.files import check_writable, tidy
 from recredit.runs.lock import locked
 from recredit.runs.plan import Job, plan
-from recredit.runs.running import progress_of
+from recredit.runs.record import DamagedError, read_record
+from recredit.runs.running import clear, forget, progress_of
 from recredit.runs.settings import Run
 from recredit.runs.store import missing
 from recredit.runs.work import work
@@ -21,14 +24,20 @@ LOOK = 0.3  # seconds between two looks at how far the jobs are
 class View(Protocol):
     """Who is told how it goes."""
 
-    def expect(self, jobs: Sequence[Job]) -> None:
-        """What is to be computed."""
+    def expect(self, jobs: Mapping[Job, int], diverged: Mapping[Job, int]) -> None:
+        """The jobs of all cells, each with the number of its cells that are missing, and of those found that diverged."""
 
     def advance(self, job: Job, steps: int) -> None:
-        """Of a job, so many network steps are done, all its cells together."""
+        """A job is being computed, and so many network steps are done, all its cells together."""
 
     def end(self, job: Job, diverged: int) -> None:
-        """A job is done, and so many of its cells have diverged."""
+        """A job is done, and so many of all its cells have diverged."""
+
+    def again(self, job: Job) -> None:
+        """A job's worker has ended; the job waits for another."""
+
+    def failed(self, job: Job, sentence: str) -> None:
+        """A job has failed for good."""
 
     def say(self, sentence: str) -> None:
         """Something that the user should know."""
@@ -52,16 +61,27 @@ def compute(
     """
     with locked(folder, view.say) as sure:
         if sure:
+            clear(folder)
             tidy(folder)
-        jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
+        all_jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
+        jobs = [job for job, count in all_jobs.items() if count]
         for job in jobs:
             check_writable(folder / "cells" / job.cells[0].file)
-        view.expect(jobs)
+        view.expect(all_jobs, {job: _diverged(job) for job, count in all_jobs.items() if count < len(job.cells)})
         failed = _compute(jobs, executor, view)
         tidy(folder)
     if failed:
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise ValueError(next(iter(failed.values())) + others)
+
+
+def _diverged(job: Job) -> int:
+    """How many of a job's cells have diverged, as their files say."""
+    count = 0
+    for cell in job.cells:
+        with contextlib.suppress(OSError, DamagedError):  # it is missing
+            count += read_record(cell.path(job.folder))["diverged"]
+    return count
 
 
 def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, str]:
@@ -71,18 +91,27 @@ def _compute(jobs: Sequence[Job], executor: Executor, view: View) -> dict[Job, s
     running: dict[Future, Job] = {executor.submit(work, job): job for job in jobs}
     while running:
         done, _ = wait(running, LOOK, FIRST_COMPLETED)
+        again: dict[str, list[Job]] = defaultdict(list)  # by what ended their workers
         for future in done:
             job = running.pop(future)
             error = future.exception()
+            forget(job)
             if error is None:
-                view.end(job, future.result())
+                view.end(job, _diverged(job))
             elif isinstance(error, BrokenExecutor) and tries[job].count(now := _standing(job)) < TRIES:
                 tries[job].append(now)
+                again[explanation(error)].append(job)
+                view.again(job)
                 running[executor.submit(work, job)] = job
             else:
                 failed[job] = explanation(error)
+                view.failed(job, failed[job])
+        for why, ended in again.items():
+            times = f" ({len(ended)} times)" if len(ended) > 1 else ""
+            view.say(f"{why[:1].upper()}{why[1:].rstrip('.')}{times}; its cells are tried again.")
         for job in running.values():
-            view.advance(job, progress_of(job))
+            if (steps := progress_of(job)) is not None:
+                view.advance(job, steps)
     return failed
 
 

@@ -53,31 +53,33 @@ class Job:
 def plan(
     folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], missing: Mapping[str, Sequence[int]], cores: int,
     seeds_at_once: int | None = None,
-) -> list[Job]:  # fmt: skip
-    """The jobs with the cells that are missing, the longest first. `runs`, `missing`: runs, and seeds of them, by label.
+) -> dict[Job, int]:  # fmt: skip
+    """The jobs of all cells, each with the number of its cells that are missing, the longest first. `runs`, `missing`: runs,
+    and seeds of them, by label.
 
-    The jobs are those of all cells, however many are missing, so that a job that was interrupted is met again.
+    What is missing decides nothing on the jobs, so that one that was interrupted is met again.
     """
     groups: dict[str, list[tuple[str, Run]]] = defaultdict(list)
     for label, run in runs.items():
-        groups[_shape(run)].append((label, run))
-    seconds = {shape: len(members) * len(seeds) * _seconds(members[0][1]) for shape, members in groups.items()}
+        groups[shape(run.text())].append((label, run))
+    seconds = {each: len(members) * len(seeds) * _seconds(members[0][1]) for each, members in groups.items()}
     longest = max(SHORTEST, sum(seconds.values()) / (JOBS * cores))
-    jobs = []
-    for shape, members in groups.items():
+    absent = {label: set(seeds) for label, seeds in missing.items()}
+    jobs: dict[Job, int] = {}
+    for each, members in groups.items():
         cells = [(label, Cell(run, seed)) for label, run in members for seed in seeds]
-        shares = min(len(cells), math.ceil(seconds[shape] / longest))
+        shares = min(len(cells), math.ceil(seconds[each] / longest))
         size = -(-len(cells) // shares)
         for first in range(0, len(cells), size):
             labels, share = zip(*cells[first : first + size], strict=True)
-            if any(cell.seed in missing.get(label, ()) for label, cell in zip(labels, share, strict=True)):
-                jobs.append(Job(folder, share, labels, seconds[shape] * len(share) / len(cells), seeds_at_once))
-    return sorted(jobs, key=lambda job: -job.seconds)
+            job = Job(folder, share, labels, seconds[each] * len(share) / len(cells), seeds_at_once)
+            jobs[job] = sum(cell.seed in absent.get(label, ()) for label, cell in zip(labels, share, strict=True))
+    return dict(sorted(jobs.items(), key=lambda item: -item[0].seconds))
 
 
-def _shape(run: Run) -> str:
-    """A run without its numbers that may be data."""
-    return json.dumps(_blank(json.loads(run.text())), sort_keys=True)
+def shape(run: str) -> str:
+    """The text of a run, without its numbers that may be data."""
+    return json.dumps(_blank(json.loads(run)), sort_keys=True)
 
 
 def _blank(value: Any) -> Any:
@@ -86,8 +88,13 @@ def _blank(value: Any) -> Any:
     return [_blank(each) for each in value] if isinstance(value, list) else "" if isinstance(value, float) else value
 
 
-def _seconds(run: Run) -> float:
-    """Roughly how long one seed of a run takes a core."""
+def learner_bytes(run: Run) -> int:
+    """Bytes of one seed's learner."""
     rule, network, optimizer, observers = run.build()
     trainer = Trainer((rule, *observers.values()), run.build_task(), network, optimizer, run.streams, run.steps)
-    return run.steps * learner_size(trainer) / BYTES
+    return learner_size(trainer)
+
+
+def _seconds(run: Run) -> float:
+    """Roughly how long one seed of a run takes a core."""
+    return run.steps * learner_bytes(run) / BYTES

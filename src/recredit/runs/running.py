@@ -4,17 +4,39 @@ DIR/running/JOB.json   how far a job is
 """
 
 import contextlib
-import json
 import os
 import socket
 import time
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel
+
+from recredit.errors import real_file
 from recredit.runs.files import write_whole
 from recredit.runs.plan import Job
 
 PAUSE = 0.5  # seconds between two reports of a job, at least
+
+
+class Progress(BaseModel):
+    """What a job says of itself."""
+
+    labels: list[str]
+    """What its runs are called."""
+    cells: int
+    """How many cells it has."""
+    steps: int
+    """Network steps that are done, all its cells together."""
+    of: int
+    """How many there are."""
+    host: str
+    """Where it is computed."""
+    pid: int
+    """The process that computes it, there."""
+    since: float
+    """When it began, in seconds since 1970."""
+    at: float
+    """When this was written."""
 
 
 class Report:
@@ -39,23 +61,36 @@ class Report:
         now = time.time()
         if steps == 0 or now - self.last > PAUSE:
             self.last = now
-            told = {**self.told, "steps": steps, "since": self.began, "at": now}
+            told = Progress.model_validate({**self.told, "steps": steps, "since": self.began, "at": now})
             with contextlib.suppress(ValueError):  # it only informs
-                write_whole(self.file, json.dumps(told).encode())
+                write_whole(self.file, told.model_dump_json().encode())
 
     def end(self) -> None:
         """Take the file away."""
         self.file.unlink(missing_ok=True)
 
 
-def progress_of(job: Job) -> int:
-    """How many network steps of all its cells a job says are done."""
+def progress_of(job: Job) -> int | None:
+    """How many network steps of all its cells a job says are done; None if it is not being computed."""
     told = _read(_file(job.folder, job.digest))
-    return int(told["steps"]) if told else 0
+    return told.steps if told else None
 
 
-def running(folder: Path) -> list[dict[str, Any]]:
-    """What each job of a folder says: "labels", "cells" in it, "steps" done "of" all, "host", "pid", when "since" and "at"."""
+def forget(job: Job) -> None:
+    """Take away what a job said, whose worker may have ended before it could."""
+    with contextlib.suppress(OSError):  # it only informs
+        _file(job.folder, job.digest).unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Take away what all jobs of a folder said. Only if none is being computed."""
+    for file in (folder / "running").glob("*.json"):
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def running(folder: Path) -> list[Progress]:
+    """What each job of a folder says."""
     return [told for file in sorted((folder / "running").glob("*.json")) if (told := _read(file))]
 
 
@@ -63,8 +98,7 @@ def _file(folder: Path, digest: str) -> Path:
     return folder / "running" / f"{digest}.json"
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(file: Path) -> Progress | None:
     with contextlib.suppress(OSError, ValueError):
-        told = json.loads(file.read_bytes())
-        return told if isinstance(told, dict) and isinstance(told.get("steps"), int) else None
+        return Progress.model_validate_json(real_file(file).read_bytes())
     return None
