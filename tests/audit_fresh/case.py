@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from recredit.audit.verdicts import CRITERIA
 from recredit.rule import AbstractRule
 
-PASS, FAIL = frozenset({"pass"}), frozenset({"fail"})
+PASS, FAIL, JUDGED = frozenset({"pass"}), frozenset({"fail"}), frozenset({"judgement"})
 NOT_FAIL, NOT_PASS = frozenset({"pass", "judgement"}), frozenset({"fail", "judgement"})
 
 
@@ -40,6 +40,16 @@ def expects(**verdicts: frozenset[str]):
 def random_feedback(net, key):
     """A fixed random W_FB (n_out, n), as in feedback alignment."""
     return jax.random.normal(key, (net.n_out, net.n), net.W.dtype) / net.n_out**0.5
+
+
+def random_matrix(key, rows, columns):
+    """Random synapses (rows, columns) of strengths that keep the size of what they carry."""
+    return jax.random.normal(key, (rows, columns)) / columns**0.5
+
+
+def leaky(old, new, rate):
+    """A leaky average."""
+    return old + rate * (new - old)
 
 
 def immediate(net, step):

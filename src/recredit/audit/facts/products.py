@@ -160,7 +160,7 @@ def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, wei
 
 def _shape(members: list[Sum]) -> Shape:
     rows, vectors, _ = _sides(members)
-    return len(rows), max(len(line) + len(single) for line, single in rows.items()), len(vectors)
+    return len(rows), max(len(s.left) + len(s.single) for s in members), len(vectors)
 
 
 def _largest(shapes: list[Shape]) -> Shape:
@@ -168,23 +168,25 @@ def _largest(shapes: list[Shape]) -> Shape:
     return max(rows), max(depths), max(vectors)
 
 
-def _sides(members: list[Sum]) -> tuple[dict[tuple[int, ...], tuple[int, ...]], list[tuple[int, ...]], bool]:
-    """The matrix's lines (and of each the terms that are no product), the vectors, and whether these are the right factors."""
+def _sides(members: list[Sum]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], bool]:
+    """The matrix's rows (with the terms that are no product), the vectors, and whether these are the right factors."""
     lefts, rights = {s.left: s.single for s in members}, {s.right: s.single for s in members}
-    if len(rights) == 1 or (len(lefts) > 1 and not _overlapping(list(lefts)) and _overlapping(list(rights))):
-        return lefts, list(rights), True
-    if len(lefts) == 1 or _overlapping(list(lefts)) > _overlapping(list(rights)):
-        return rights, list(lefts), False
-    return lefts, list(rights), True
+    right = len(rights) == 1 or (len(lefts) > 1 and (not _overlapping(list(lefts)) or _overlapping(list(rights))))
+    lines, others = (lefts, rights) if right else (rights, lefts)
+    return _whole([line + single for line, single in lines.items()]), _whole(list(others)), right
+
+
+def _whole(lines: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Lines, those put together that are parts of one: where the diagonal is left out each row sees a part of one vector."""
+    groups = _Groups(len(lines))
+    groups.join_parts(lines)
+    return [tuple(dict.fromkeys(i for k in part for i in lines[k])) for part in groups.members()]
 
 
 def _product(
     members: list[Sum], frames: Frames, grows: tuple[bool, ...], larger: tuple[Shape, ...], weights: WeightsOf
 ) -> Product:
-    (lines, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
-    rows = [line + single for line, single in lines.items()]
-    if len(vectors) > 1 and _overlapping(vectors) and not _overlapping(rows):
-        vectors = [tuple(dict.fromkeys(v for vector in vectors for v in vector))]  # each row sees a part of one vector
+    (rows, vectors, right), (rows_grow, depth_grows, vectors_grow) = _sides(members), grows
     kind: Kind = "dot product"
     if len(rows) > 1:
         kind = "matrix–vector product"
@@ -203,38 +205,64 @@ def _product(
     return Product(kind, frames, tuple(sides), tuple(rows), tuple(vectors), of_lines, operands, larger)
 
 
+def _overlap(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two lines consist of the same numbers by more than half, as parts of one vector do."""
+    a, b = set(one), set(other)
+    return min(len(a), len(b)) > 1 and 2 * len(a & b) > min(len(a), len(b))
+
+
 def _overlapping(lines: list[tuple[int, ...]]) -> bool:
-    """Whether some different lines consist of the same numbers by more than half, as parts of one vector do."""
-    sets = [set(line) for line in dict.fromkeys(lines)]
-    return any(
-        2 * len(a & b) > min(len(a), len(b)) for k, a in enumerate(sets[:40]) for b in sets[:k] if min(len(a), len(b)) > 1
-    )
+    """Whether some different lines are parts of one vector."""
+    different = list(dict.fromkeys(lines))
+    return any(_overlap(a, b) for k, a in enumerate(different[:40]) for b in different[:k])
+
+
+class _Groups:
+    """Things by number, put together step by step."""
+
+    def __init__(self, count: int):
+        self.parent = list(range(count))
+
+    def root(self, k: int) -> int:
+        while self.parent[k] != k:
+            self.parent[k] = self.parent[self.parent[k]]
+            k = self.parent[k]
+        return k
+
+    def join(self, k: int, other: int) -> None:
+        self.parent[self.root(k)] = self.root(other)
+
+    def join_same(self, lines: list[tuple[int, ...]]) -> None:
+        first: dict[tuple[int, ...], int] = {}
+        for k, line in enumerate(lines):
+            self.join(k, first.setdefault(line, k))
+
+    def join_parts(self, lines: list[tuple[int, ...]]) -> None:
+        users: dict[int, list[int]] = defaultdict(list)
+        for k, line in enumerate(lines):
+            for other in {other for i in set(line) for other in users[i]}:
+                if self.root(k) != self.root(other) and _overlap(line, lines[other]):
+                    self.join(k, other)
+            for i in set(line):
+                users[i].append(k)
+
+    def members(self) -> list[list[int]]:
+        found: dict[int, list[int]] = defaultdict(list)
+        for k in range(len(self.parent)):
+            found[self.root(k)].append(k)
+        return list(found.values())
 
 
 def _components(sums: list[Sum]) -> list[list[Sum]]:
-    """Sums that share a row or a vector, together; where none do, sums that share most of one."""
-    exact = [[s.left for s in sums], [s.right for s in sums]]
-    parent = list(range(len(sums)))
-
-    def root(k: int) -> int:
-        while parent[k] != k:
-            parent[k] = parent[parent[k]]
-            k = parent[k]
-        return k
-
-    def join(keys: list[tuple[int, ...]]) -> None:
-        first: dict[tuple[int, ...], int] = {}
-        for k, key in enumerate(keys):
-            parent[root(k)] = root(first.setdefault(key, k))
-
-    for keys in exact:
-        join(keys)
-    if len({root(k) for k in range(len(sums))}) == len(sums) > 1:
-        for keys in exact:
-            for k in range(1, len(sums)):
-                if _overlapping([keys[k - 1], keys[k]]):
-                    parent[root(k)] = root(k - 1)
-    members: dict[int, list[Sum]] = defaultdict(list)
-    for k, one in enumerate(sums):
-        members[root(k)].append(one)
-    return list(members.values())
+    """Sums that share a row or a vector, together; those that are no matrix by that, with others that share most of one."""
+    groups = _Groups(len(sums))
+    for keys in ([s.left for s in sums], [s.right for s in sums]):
+        groups.join_same(keys)
+    exact = [[sums[k] for k in part] for part in groups.members()]
+    found = [one for one in exact if min(len({s.left for s in one}), len({s.right for s in one})) > 1]
+    lines = [s for one in exact if one not in found for s in one]
+    groups = _Groups(len(lines))
+    for keys in ([s.left for s in lines], [s.right for s in lines]):
+        groups.join_same(keys)
+        groups.join_parts(keys)
+    return found + [[lines[k] for k in part] for part in groups.members()]
