@@ -3,6 +3,7 @@
 from functools import partial
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -158,3 +159,12 @@ def test_a_lane_that_diverges_beside_healthy_ones_is_told_as_it_is_alone(monkeyp
 def test_calls_are_shorter_for_learners_larger_than_the_cache():
     lengths = [sizes.segment_steps(size) for size in (1, sizes.CACHE, sizes.CACHE + 1, 9 * sizes.CACHE, 10**15)]
     assert lengths == [10_000, 10_000, 5_000, 1_000, 1]
+
+
+def test_packs_fit_a_cores_cache_and_are_equal_where_they_can_be(monkeypatch):
+    most = sizes.PACK // 10_000
+    found = [sizes.pack_lanes(10_000, lanes) for lanes in (1, most, 3 * (most - 5), most + 1, 6 * most)]
+    assert found == [1, most, most - 5, most, most]  # 61 is a prime number
+    assert sizes.pack_lanes(10 * sizes.PACK, 20) == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert sizes.pack_lanes(10 * sizes.PACK, 20) == 20

@@ -57,7 +57,7 @@ def train_pack(
     """Train all seeds of all members vectorised together; one dataset a member, each as `train` returns it.
 
     The members' trainers, made for these `steps`, must have the same `pack_key`. How many seeds are worth it in all,
-    `sizes.fitting_seeds` says.
+    `sizes.pack_lanes` says.
 
     `at_end(done, arrays)` is called at the end of each compiled call, every few seconds at most, with the steps done. What
     `arrays()` gives can be kept (`runs.checkpoint`); given as `begin` to the same call in another process, it goes on from

@@ -13,6 +13,8 @@ from recredit.training.untrained import AT_START
 SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once, and how often progress is told
 CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
 
+PACK = 600_000  # bytes of learners in a pack, on a processor: they stay in a core's own cache, and more lanes are no faster
+
 
 def segment_steps(size: int) -> int:
     """The most steps per compiled call, of learners of `size` bytes: fewer of those larger than the cache, which are slow, so
@@ -51,6 +53,13 @@ def fitting_seeds(size: int) -> int:
     """How many seeds to vectorise together, of learners of `size` bytes: on a processor as many as fit its cache, at least one;
     on a GPU all."""
     return max(1, CACHE // size) if jax.default_backend() == "cpu" else MOST_SEEDS
+
+
+def pack_lanes(size: int, lanes: int) -> int:
+    """How many of `lanes` learners of `size` bytes to put into a pack: on a processor as many as its core's own cache holds, or
+    down to half as many if packs are equal then, and so share one compiled program; on a GPU all."""
+    most = max(1, PACK // size) if jax.default_backend() == "cpu" else MOST_SEEDS
+    return lanes if lanes <= most else max((k for k in range(-(-most // 2), most + 1) if lanes % k == 0), default=most)
 
 
 def check_memory(learners: int, bins: int) -> None:
