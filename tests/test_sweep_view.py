@@ -26,7 +26,7 @@ from recredit.runs.files import writable_folder, write_whole
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
 from recredit.runs.record import sealed
-from recredit.runs.running import Report, running
+from recredit.runs.running import Report, clear, progress_of, running
 from recredit.runs.settings import Run
 from recredit.runs.standing import computes, published, read_told, tell_end
 from recredit.runs.sweep import read_sweep
@@ -136,10 +136,14 @@ def test_few_runs_have_a_bar_each_that_grows_by_steps_and_one_of_all_that_grows_
         "dear 0% -:--:--",
         "all 9% 0:00:20",
     ]
+    view.end(again, 0)
+    assert "100% 200 steps/s" in shown(view)[0]
+    clock[0] = 50.0
     view.advance(dear, 100)
+    assert "100% 200 steps/s" in shown(view)[0]  # as it was when it ended
     assert "dear" in shown(view)[1]
     assert " 50%" in shown(view)[1]
-    assert " 50%" in shown(view)[2]  # 5.5 of 11
+    assert " 59%" in shown(view)[2]  # 6.5 of 11
 
 
 def test_long_names_are_cut_and_nothing_else(folder, clock):
@@ -238,6 +242,18 @@ def test_a_worker_that_dies_is_told_with_what_is_done_about_it(folder, monkeypat
     with pytest.raises(ValueError, match=r"^a worker process was ended by SIGKILL\.$"):
         controller.compute(folder, {"a": RUN}, range(3), executor, 1, view)
     assert (view.standing().done, view.standing().failed, len(executor.submitted)) == (0, 3, 3)
+
+
+def test_a_job_counts_as_running_from_its_first_word_to_its_last(folder):
+    each = job(folder)
+    assert progress_of(each) is None
+    report = Report(each)
+    assert progress_of(each) == 0
+    report.end()
+    assert progress_of(each) is None
+    Report(each)
+    clear(folder)
+    assert progress_of(each) is None
 
 
 def test_what_was_finished_before_counts_and_so_do_those_that_diverged(folder, monkeypatch):
@@ -431,6 +447,22 @@ def test_a_dry_run_judges_by_what_is_finished_and_counts_it():
     assert told[6].strip() == "4 finished, 2 to compute in 1 job, roughly 100 minutes of a core"
     assert told[9].strip() == "3 to compute in 1 job, roughly 2.5 hours of a core"
     assert flat("\n".join(told)).endswith(": roughly 4.2 hours, judged by the 4 cells finished.")
+
+
+def test_each_rule_is_judged_by_its_own_cells_and_one_that_has_none_by_all():
+    Path("my.toml").write_text(SWEEP.replace('"rflo"', '["rflo", "uoro", "kernl"]').partition("[select]")[0])
+    sweep, out = read_sweep(Path("my.toml")), writable_folder(Path("results/my"))
+    for rule, seconds in {"rflo": 7.0, "uoro": 5.0}.items():
+        point = next(point for point in sweep.points if point.coordinates["rule"] == rule)
+        written(out, Cell(point.run, 0), seconds=seconds)
+    (phase,) = outlook(sweep, 2).phases
+    each = {
+        job.cells[0].run.rule["name"]: seconds / left
+        for (job, left), seconds in zip(phase.jobs.items(), phase.seconds.values())
+    }
+    guessed = {job.cells[0].run.rule["name"]: job.seconds / len(job.cells) for job in phase.jobs}
+    assert (each["rflo"], each["uoro"]) == (7.0, 5.0)
+    assert each["kernl"] == pytest.approx(guessed["kernl"] * 12 / (guessed["rflo"] + guessed["uoro"]))
 
 
 def test_a_dry_run_says_where():

@@ -61,6 +61,7 @@ class Live:
         self.told: set[str] = set()  # runs whose end has been told
         self.tenth = 0  # that has been told
         self.paces: dict[str, Pace] = defaultdict(Pace)
+        self.final: dict[str, Row] = {}  # of what is done, as it was then: its rate falls no more
         self.display = live.Live(get_renderable=self._picture, console=console)
 
     def __enter__(self) -> "Live":
@@ -162,7 +163,8 @@ class Live:
     def _row(self, label: str, now: float, part: float, steps: float) -> Row:
         growth = self.paces[f"part of {label}"].rate(now, part)
         rate = self.paces[f"steps of {label}"].rate(now, steps)
-        return Row(label=label, part=part, steps_rate=rate, left=(1 - part) / growth if growth else None)
+        row = Row(label=label, part=part, steps_rate=rate, left=(1 - part) / growth if growth else None)
+        return self.final.setdefault(label, row) if math.isclose(part, 1) else row
 
     def _picture(self) -> RenderableType:
         standing = self.standing()
