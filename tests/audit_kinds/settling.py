@@ -1,4 +1,4 @@
-"""Kind 23, credit that settles in rounds, through synapses of which each unit has some (ii-stored, iii, iv)."""
+"""Kind 24, credit that settles in rounds, through synapses of which each unit has some (ii-stored, iii, iv)."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from audit_kinds.case import Plain, Recurrent, Traced, credit, gated, influence,
 # ii-stored and iii pass: every round sends rates through the same stored synapses. The rounds are no matrix.
 
 
-@shows(23, "iii", "pass")
+@shows(24, "iii", "pass")
 class RoundsOfALoop(Recurrent):
     """Four rounds of `fori_loop`, the diagonal masked."""
 
@@ -23,7 +23,7 @@ class RoundsOfALoop(Recurrent):
         return gated(net, step, u), state + 0.1 * net.alpha * (jnp.outer(step.r, step.r) - state)
 
 
-@shows(23, "iii", "pass")
+@shows(24, "iii", "pass")
 class RoundsByScan(RoundsOfALoop):
     """Six rounds of `scan`, through the transposed synapses, the diagonal set to 0."""
 
@@ -32,7 +32,7 @@ class RoundsByScan(RoundsOfALoop):
         return lax.scan(lambda u, _: (0.7 * u + 0.3 * (c + jnp.tanh(u) @ others), None), c, length=6)[0]
 
 
-@shows(23, "iii", "pass")
+@shows(24, "iii", "pass")
 class RoundsWrittenOut(RoundsOfALoop):
     """Three rounds of a Python loop over products spelt as sums, the diagonal left out by `where`."""
 
@@ -44,7 +44,7 @@ class RoundsWrittenOut(RoundsOfALoop):
         return u
 
 
-@shows(23, "iii", "pass")
+@shows(24, "iii", "pass")
 class RoundsAmongNeighbours(RoundsOfALoop):
     """Each unit hears the units up to two places away, in five rounds."""
 
@@ -55,7 +55,7 @@ class RoundsAmongNeighbours(RoundsOfALoop):
         return lax.fori_loop(0, 5, lambda _, u: u + 0.2 * (c - u + jnp.einsum("ij,j->i", near * lateral, jax.nn.sigmoid(u))), c)
 
 
-@shows(23, "iii", "pass")
+@shows(24, "iii", "pass")
 class RoundsBetweenBlocks(RoundsOfALoop):
     """Two halves inhibit each other, unit by unit, and not within themselves."""
 
@@ -65,7 +65,7 @@ class RoundsBetweenBlocks(RoundsOfALoop):
         return lax.fori_loop(0, 4, lambda _, u: u + 0.3 * (c - u - (lateral * across) @ jnp.tanh(u)), c)
 
 
-@shows(23, "ii-stored", "pass")
+@shows(24, "ii-stored", "pass")
 class RoundsOfTwoPopulations(Plain):
     """Three rounds of excitation and inhibition, among units of each sort (but none onto itself) and between the sorts."""
 
@@ -87,7 +87,7 @@ class RoundsOfTwoPopulations(Plain):
         return gated(net, step, self.settled(net, step, state)), state
 
 
-@shows(23, "ii-stored", "pass")
+@shows(24, "ii-stored", "pass")
 class RoundsOfTwoPopulationsStacked(RoundsOfTwoPopulations):
     """The same as one network of 2n units, whose synapses are put together from four blocks."""
 
@@ -100,7 +100,7 @@ class RoundsOfTwoPopulationsStacked(RoundsOfTwoPopulations):
 # iv fails: a mask makes no vector of a matrix.
 
 
-@shows(23, "iv", "fail")
+@shows(24, "iv", "fail")
 class MaskedInfluence(Plain):
     """Influences are handed on through the synapses from other units: each of their columns is a vector of its own."""
 
@@ -115,7 +115,7 @@ class MaskedInfluence(Plain):
 # The twins fail: what is sent is no rate, or what it is sent through no stored strength.
 
 
-@twin(23, "iii", "fail")
+@twin(24, "iii", "fail")
 class RoundsOfTheSignalItself(RoundsOfALoop):
     """The rounds send the signal, not a rate that it is turned into."""
 
@@ -124,7 +124,7 @@ class RoundsOfTheSignalItself(RoundsOfALoop):
         return lax.fori_loop(0, 4, lambda _, u: u + 0.3 * (c - u - (lateral * others) @ u), c)
 
 
-@twin(23, "iii", "fail")
+@twin(24, "iii", "fail")
 class RoundsOfNumbersOfSynapses(Traced):
     """The rounds send the traces of one unit's synapses through W."""
 
@@ -135,7 +135,7 @@ class RoundsOfNumbersOfSynapses(Traced):
         return gated(net, step, u), B
 
 
-@twin(23, "ii-stored", "fail")
+@twin(24, "ii-stored", "fail")
 class RoundsThatReadjust(RoundsOfALoop):
     """The synapses are closed and opened by what the units do in each round."""
 
@@ -149,7 +149,7 @@ class RoundsThatReadjust(RoundsOfALoop):
         return lax.fori_loop(0, 4, settle, c)
 
 
-@twin(23, "ii-stored", "fail")
+@twin(24, "ii-stored", "fail")
 class RoundsThatLearn(RoundsOfALoop):
     """The matrix is learned anew within each round, and used in the next."""
 
