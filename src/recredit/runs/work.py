@@ -19,11 +19,14 @@ from recredit.runs.store import write_cells
 from recredit.training.carried import UnfitError
 from recredit.training.lanes import pack_key
 from recredit.training.pack import Member, train_pack
-from recredit.training.sizes import fitting_seeds, learner_size
+from recredit.training.sizes import learner_size, pack_lanes
 from recredit.training.step import Trainer
 
 Trainers = dict[str, tuple[Trainer, list[str]]]
 """Of each run, by its text: its trainer, and what its observers are called."""
+
+
+_kept: set[Hashable] = set()  # the programs of the last job
 
 
 def now() -> str:
@@ -42,6 +45,7 @@ def work(job: Job) -> int:
     done = lost = 0
     try:
         trainers = _trainers(job)
+        _forget_others({pack_key(trainer) for trainer, _ in trainers.values()})
         for number, pack in enumerate(_packs(job, trainers)):
             file = job.checkpoint(number)
             if left := [cell for cell in pack if not cell.path(job.folder).exists()]:
@@ -51,7 +55,14 @@ def work(job: Job) -> int:
         return lost
     finally:
         report.end()
-        jax.clear_caches()  # compiled programs, tens of MB each, are not needed again
+
+
+def _forget_others(keys: set[Hashable]) -> None:
+    """Forget all compiled programs, tens of MB each, unless some are of the last job's kind."""
+    if _kept.isdisjoint(keys):
+        jax.clear_caches()
+    _kept.clear()
+    _kept.update(keys)
 
 
 def _trainers(job: Job) -> Trainers:
@@ -72,7 +83,7 @@ def _packs(job: Job, trainers: Trainers) -> Iterator[list[Cell]]:
         groups[pack_key(trainers[cell.run.text()][0])].append(cell)
     for cells in groups.values():
         trainer, _ = trainers[cells[0].run.text()]
-        most = job.seeds_at_once or fitting_seeds(learner_size(trainer))
+        most = job.seeds_at_once or pack_lanes(learner_size(trainer), len(cells))
         for part in np.array_split(np.arange(len(cells)), -(-len(cells) // most)):
             yield [cells[k] for k in part]
 

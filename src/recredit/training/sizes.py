@@ -14,6 +14,7 @@ SEGMENT = 10_000  # steps per compiled call: what is held of the stream at once,
 CACHE = 4_000_000  # bytes of learners vectorised together on a processor: beyond it they drive each other from the cache
 
 PACK = 600_000  # bytes of learners in a pack, on a processor: they stay in a core's own cache, and more lanes are no faster
+LANES = 20  # below which vectorising pays in any case
 
 
 def segment_steps(size: int) -> int:
@@ -57,8 +58,9 @@ def fitting_seeds(size: int) -> int:
 
 def pack_lanes(size: int, lanes: int) -> int:
     """How many of `lanes` learners of `size` bytes to put into a pack: on a processor as many as its core's own cache holds, or
-    down to half as many if packs are equal then, and so share one compiled program; on a GPU all."""
-    most = max(1, PACK // size) if jax.default_backend() == "cpu" else MOST_SEEDS
+    `LANES` if the larger cache holds them, or down to half as many if packs are equal then, and so share one compiled program;
+    on a GPU all."""
+    most = max(1, min(CACHE // size, max(PACK // size, LANES))) if jax.default_backend() == "cpu" else MOST_SEEDS
     return lanes if lanes <= most else max((k for k in range(-(-most // 2), most + 1) if lanes % k == 0), default=most)
 
 
