@@ -42,8 +42,17 @@ PACKS = {
 }
 
 
-@pytest.mark.parametrize("what", PACKS)
-@pytest.mark.parametrize("streams", [1, 2])
+QUICK = {("learning rates of sgd", 1), ("a rule's rate", 2)}
+
+
+@pytest.mark.parametrize(
+    ("what", "streams"),
+    [
+        pytest.param(what, streams, marks=() if (what, streams) in QUICK else pytest.mark.slow)
+        for what in PACKS
+        for streams in (1, 2)
+    ],
+)
 def test_each_member_of_a_pack_is_its_own_run(what, streams):
     seeds = [[0, 3], [3], [1, 0, 2]]
     runs = PACKS[what]

@@ -302,9 +302,13 @@ def test_the_file_then_its_name_are_on_the_disk_before_a_write_returns(tmp_path,
     assert done[1:] == ["move", str(tmp_path)]
 
 
+LATER = DATA.assign_coords(seed=DATA.seed + 10)
+
+
 def test_no_hard_link_is_made(folder, monkeypatch):
     monkeypatch.setattr(os, "link", silent)
-    write_cells(folder, RUN, DATA, MADE)
+    write_cells(folder, RUN, LATER, MADE)
+    assert Cell(RUN, 10).path(folder).exists()
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO], ids=os.strerror)
@@ -314,8 +318,8 @@ def test_a_disk_that_refuses_to_sync_ends_in_a_sentence_and_nothing_half_written
 
     before = {path: path.read_bytes() for path in (folder / "cells").iterdir()}
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(ValueError, match=rf"^(no space left in|cannot write) .*{Cell(RUN, 0).file}.*\.$"):
-        write_cells(folder, RUN, 2 * DATA, MADE)
+    with pytest.raises(ValueError, match=rf"^(no space left in|cannot write) .*{Cell(RUN, 10).file}.*\.$"):
+        write_cells(folder, RUN, LATER, MADE)
     assert {path: path.read_bytes() for path in (folder / "cells").iterdir()} == before
 
 
