@@ -1,5 +1,7 @@
 """Audit several rules, each in a process of its own where there are more cores than one."""
 
+import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from functools import partial
@@ -40,17 +42,27 @@ def audits(
     `measure`: as `audit` has it. `pool`: where to audit them; None: in this process. `told` is called with the name of each
     rule that is waited for. Raises ValueError as `chosen` and `audit` do.
     """
-    names = [chosen(spec, given)[0] + written for spec in specs]
-    asked = [partial(_audited, spec, given, name, measure) for spec, name in zip(specs, names, strict=True)]
-    waits = [pool.submit(each).result for each in asked] if pool else asked
+    kinds = {spec: chosen(spec, given) for spec in specs}
+    names = {spec: name + written for spec, (name, *_) in kinds.items()}
+    waits = {spec: partial(_audited, spec, given, names[spec], measure) for spec in specs}
+    if pool:  # rules of long files first: they take longest, and others fill the cores beside them
+        sizes = {spec: _file_size(registry[name]) for spec, (name, registry, _) in kinds.items()}
+        waits = {spec: pool.submit(waits[spec]).result for spec in sorted(specs, key=lambda spec: -sizes[spec])}
     found = []
-    for name, wait in zip(names, waits, strict=True):
+    for spec, name in names.items():
         told(name)
         try:
-            found.append(wait())
+            found.append(waits[spec]())
         except BrokenExecutor as error:
             raise ValueError(f"{name} was not audited: {error}") from None
     return found
+
+
+def _file_size(kind: Any) -> int:
+    try:
+        return os.path.getsize(inspect.getsourcefile(kind) or "")
+    except (OSError, TypeError):  # no file, or no class
+        return 0
 
 
 def _audited(spec: str, given: Mapping[str, Any], name: str, measure: bool) -> Audit:

@@ -132,7 +132,7 @@ class _Change:
 
         What synapses transmit is no strength.
         """
-        graph, p, found, seen, stack, pooled = self.graph, self.p, [], set(), [i], self.pools.under(i)
+        graph, p, found, seen, stack = self.graph, self.p, [], set(), [i]
         while stack:
             k = stack.pop()
             if k in seen:
@@ -155,7 +155,7 @@ class _Change:
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
                     continue
-                if k not in pooled and self.pools.of_its_own(k):
+                if self.pools.of_its_own(k) and k not in self.pools.under(i):  # in this order: the second takes long
                     found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])
