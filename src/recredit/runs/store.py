@@ -75,8 +75,8 @@ def _say_others(folder: Path, names: Iterable[str], wanted: Iterable[str], say: 
             say(f"{len(found)} {what} in {folder} {were} made by another version ({why}): {they} kept, not used.")
 
 
-def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any]) -> int:
-    """Write each seed of a run's dataset, as `train` gives it, as a cell, if it is not there; how many of them diverged.
+def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any]) -> None:
+    """Write each seed of a run's dataset, as `train` gives it, as a cell, if it is not there.
 
     `made`: how they were made, as JSON can say it: "begun" and "ended" (UTC), "seconds" of each, "device".
 
@@ -92,7 +92,6 @@ def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any
         record = {"identity": cell.identity(), **made, "host": socket.gethostname(), "versions": versions(), **outcome}
         if not cell.path(folder).exists():
             write_whole(cell.path(folder), sealed(netcdf, record))
-    return int(lost.sum())
 
 
 def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:

@@ -34,25 +34,24 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def work(job: Job) -> int:
-    """Train what is missing of a job's cells, and write them; how many of them diverged.
+def work(job: Job) -> None:
+    """Train what is missing of a job's cells, and write them.
 
     It goes on from checkpoints in the folder, and writes them now and then, before the cells, and when the process is asked to
     end, which raises StoppedError. Raises ValueError, one sentence, if something fails; cells that are written stay.
     """
     stop_on_sigterm()
     report = Report(job)
-    done = lost = 0
+    done = 0
     try:
         trainers = _trainers(job)
         _forget_others({pack_key(trainer) for trainer, _ in trainers.values()})
         for number, pack in enumerate(_packs(job, trainers)):
             file = job.checkpoint(number)
             if left := [cell for cell in pack if not cell.path(job.folder).exists()]:
-                lost += _train(job, trainers, pack, left, file, report, done)
+                _train(job, trainers, pack, left, file, report, done)
             file.unlink(missing_ok=True)
             done += sum(cell.run.steps for cell in pack)
-        return lost
     finally:
         report.end()
 
@@ -90,8 +89,8 @@ def _packs(job: Job, trainers: Trainers) -> Iterator[list[Cell]]:
 
 def _train(
     job: Job, trainers: Trainers, pack: Sequence[Cell], left: Sequence[Cell], file: Path, report: Report, done: int
-) -> int:
-    """Train what is `left` of a pack, or what a checkpoint has begun; how many diverged."""
+) -> None:
+    """Train what is `left` of a pack, or what a checkpoint has begun."""
     begun, began = now(), time.perf_counter()
     cells, arrays = _begun(file, pack, left)
     by_run: dict[str, list[Cell]] = defaultdict(list)
@@ -108,15 +107,14 @@ def _train(
     except UnfitError as error:
         print(f"{file} cannot be gone on from ({error}): its cells are trained from the beginning.")
         file.unlink()
-        return _train(job, trainers, pack, left, file, report, done)
+        _train(job, trainers, pack, left, file, report, done)
+        return
     each = (time.perf_counter() - began) / len(cells)
     made = {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
-    lost = 0
     for run, data in zip(runs, results, strict=True):
         meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
         data["seconds"] = ("seed", np.full(data.sizes["seed"], each), meaning)
-        lost += write_cells(job.folder, run, data, made)
-    return lost
+        write_cells(job.folder, run, data, made)
 
 
 def _begun(file: Path, pack: Sequence[Cell], left: Sequence[Cell]) -> tuple[Sequence[Cell], dict[str, np.ndarray] | None]:
