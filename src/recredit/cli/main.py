@@ -1,6 +1,7 @@
 """The command line: parsing only. JAX is imported when a command runs, so that help comes at once."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.runs.failures import explanation
-from recredit.runs.local import local_executor
+from recredit.runs.local import SELDOM, local_executor
 
 # Spelled here too, since their modules import JAX.
 from recredit.studies.variants import Format, ListFormat, Scale, Variant
@@ -278,6 +279,7 @@ def main(arguments: Any = None) -> None:
 
     A reader that goes (as `head` does) is no failure: the computation goes on, and the exit code is 0.
     """
+    gc.set_threshold(SELDOM)
     os.environ.pop("MPLBACKEND", None)  # a notebook's, perhaps, which matplotlib may refuse to start with: we draw to files
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn of
     if arguments is None:

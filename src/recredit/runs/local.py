@@ -25,6 +25,7 @@ SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 # either, RTRL in blocks takes a fifth less time at n = 32. No option of jit reaches them; a version without them ignores them.
 FAST = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling,xla_cpu_disable_tiled_emitter"
 PATIENCE = 5  # seconds for a worker that is to end: it may write a checkpoint first
+SELDOM = 100_000  # new objects between two looks for cycles: at Python's 700, a fifth of importing and tracing goes into them
 FIRST = 2  # workers that are started before anything is asked of them
 
 

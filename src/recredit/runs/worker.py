@@ -5,6 +5,7 @@ In: (function, arguments) per call. Out: (answer, error) each; the first one's a
 When its input ends, or at SIGTERM, the worker ends: it outlives the process that started it by no more than a checkpoint takes.
 """
 
+import gc
 import importlib
 import os
 import queue
@@ -17,10 +18,12 @@ from typing import Any
 
 from recredit.runs.ending import StoppedError, end_soon
 from recredit.runs.failures import explanation
+from recredit.runs.local import SELDOM
 
 
 def main() -> None:
     """Serve until the input ends."""
+    gc.set_threshold(SELDOM)
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     busy = threading.Lock()
     requests, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)

@@ -66,17 +66,38 @@ def over_lanes(
     return functools.partial(jax.vmap(one, (0, *in_axes), out_axes), [leaves[place] for place in differing])
 
 
+def unequipped(trainer: Trainer, seeds: Int[Array, " lanes"], steps: int) -> tuple[Learner, Float[Array, " lanes"]]:
+    """`Trainer.unequipped` of each lane, and the loss of its untrained network over `steps` steps."""
+    learners = jax.vmap(trainer.unequipped)(seeds)
+    return learners, jax.vmap(lambda learner: loss_at_start(trainer, learner, steps))(learners)
+
+
+def equipped(trainer: Trainer, learners: Learner, seeds: Int[Array, " lanes"], differing: Differing = ()) -> Learner:
+    """`Trainer.equipped` of each lane."""
+
+    def equip(out_axes: Any) -> Any:
+        call = over_lanes(lambda trainer, *now: trainer.equipped(*now), trainer, differing, (0, 0), out_axes)
+        return call(learners, seeds)
+
+    return equip(seed_axes(jax.eval_shape(lambda: equip(0))))
+
+
 def start(
     trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = ()
 ) -> tuple[Learner, Float[Array, " lanes"]]:
     """Each lane's learner before the first step, and the loss of its untrained network over `steps` steps."""
+    learners, losses = unequipped(trainer.without_rules(), seeds, steps)
+    return equipped(trainer, learners, seeds, differing), losses
 
-    def begin(out_axes: Any) -> Any:
-        return over_lanes(lambda trainer, seed: trainer.start(seed), trainer, differing, (0,), out_axes)
 
-    axes = seed_axes(jax.eval_shape(begin(0), seeds))
-    learners = begin(axes)(seeds)
-    return learners, over_lanes(loss_at_start, trainer, differing, (axes, None), 0)(learners, steps)
+def fast_start(
+    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = ()
+) -> tuple[Learner, Float[Array, " lanes"]]:
+    """What `start` gives, by two compiled programs, the first of which all rules share."""
+    make, given = program_of(unequipped, trainer.without_rules(), seeds, steps, jit=_quick_jit())
+    learners, losses = make(*given)
+    equip, given = program_of(equipped, trainer, learners, seeds, differing, jit=_quick_jit())
+    return equip(*given), losses
 
 
 def segment(
@@ -95,6 +116,13 @@ def fast_segment(
 ) -> tuple[Any, tuple[Any, ...]]:
     """The compiled `segment`, and its arguments; it uses up the learners."""
     return program_of(segment, trainer, learners, jnp.array(first), length, differing, jit=_fast_jit())
+
+
+@functools.cache
+def _quick_jit() -> Callable[..., Any]:
+    # What runs once: compiled in a third of the time, with the same weights.
+    quick = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+    return functools.partial(jax.jit, compiler_options=quick if jax.default_backend() == "cpu" else {})
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +17,9 @@ from recredit.network.leaky import Head
 from recredit.tasks.task import AbstractTask
 from recredit.training.carried import Arrays, Carried
 from recredit.training.described import described
-from recredit.training.lanes import fast_segment, pack_key, stacked, start
+from recredit.training.lanes import fast_segment, fast_start, pack_key, stacked, start
 from recredit.training.measured import Measured
-from recredit.training.programs import check_untraced, program_of
+from recredit.training.programs import check_untraced
 from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size, segment_at, segment_steps
 from recredit.training.step import Trainer
 from recredit.training.untrained import AT_START
@@ -105,15 +106,15 @@ def train_together(
     }
     rules, most = members[0].trainer.rules, segment_steps(learner_size(members[0].trainer))
     trainer, differing = lanes[min(steps, AT_START)]
-    make, given = program_of(start, trainer, jnp.asarray(seeds), min(steps, AT_START), differing)
+    given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing
     if begin is None:
-        learners, losses = make(*given)
+        learners, losses = fast_start(*given)
         now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin))
         for rule, state in zip(rules, now.learners.states, strict=True):
             named = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
             check_finite(rule.name, {name: a for name, a in named if jnp.issubdtype(a.dtype, jnp.inexact)})
     else:
-        now = Carried.of(begin, jax.eval_shape(make, *given), len(rules) - 1, steps, bin, most)
+        now = Carried.of(begin, eqx.filter_eval_shape(start, *given), len(rules) - 1, steps, bin, most)
     while now.step < steps:
         first, length = now.step, segment_at(now.step, steps, bin, most)
         trainer, differing = lanes[length]

@@ -115,23 +115,37 @@ class Trainer(eqx.Module):
         Stream 0 is what the only stream would be. All streams begin with the same learning states, since these hold synapses
         too (random feedback, say), which the streams of one network share.
         """
-        key = random_key(seed)
-        k_net, k_r, k_task, k_rules = jax.random.split(key, 4)
+        return self.equipped(self.without_rules().unequipped(seed), seed)
+
+    def without_rules(self) -> "Trainer":
+        """The same without rules and optimiser: as much as the untrained network of a seed and its data depend on."""
+        return eqx.tree_at(lambda trainer: (trainer.rules, trainer.optimizer), self, ((), None))
+
+    def unequipped(self, seed: int | Int[Array, ""]) -> Learner:
+        """The network of one seed, its rates, data and randomness before the first step, without learning states."""
+        k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
         net = self.create(k_net)
-        r = net.phi(jax.random.normal(k_r, (net.n,)))
-        states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
-        pairs = tuple(Pair.start(self.rules[0], observer, net.W) for observer in self.rules[1:])
-        optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
-        learner = Learner(net, r, optimizer, states, self.task.init(net, k_task), k_rules, pairs)
+        r, stream = net.phi(jax.random.normal(k_r, (net.n,))), self.task.init(net, k_task)
         if self.streams == 1:
-            return learner
+            return Learner(net, r, (), (), stream, k_rules)
 
         def begin(number: Int[Array, ""]):
             r = net.phi(jax.random.normal(stream_key(k_r, number), (net.n,)))
-            return r, states, self.task.stream(learner.stream, number, self.streams), stream_key(k_rules, number)
+            return r, self.task.stream(stream, number, self.streams), stream_key(k_rules, number)
 
-        begun = jax.vmap(begin, out_axes=(0, seed_axes(states), 0, 0))(jnp.arange(self.streams))
-        return Learner(net, begun[0], learner.optimizer, *begun[1:], pairs)
+        r, stream, key = jax.vmap(begin)(jnp.arange(self.streams))
+        return Learner(net, r, (), (), stream, key)
+
+    def equipped(self, learner: Learner, seed: int | Int[Array, ""]) -> Learner:
+        """An `unequipped` learner of this seed with all that rules and optimiser carry."""
+        net, key = learner.net, random_key(seed)
+        k_rules = jax.random.split(key, 4)[3]
+        states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
+        pairs = tuple(Pair.start(self.rules[0], observer, net.W) for observer in self.rules[1:])
+        optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
+        if self.streams > 1:
+            states = jax.vmap(lambda _: states, out_axes=seed_axes(states))(jnp.arange(self.streams))
+        return replace(learner, optimizer=optimizer, states=states, pairs=pairs)
 
     def step(
         self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
