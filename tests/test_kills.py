@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -96,13 +97,14 @@ KILLS = int(os.environ.get("KILLS", 0))  # more than the tests do by themselves
 def test_a_sweep_whose_controller_is_killed_ends_as_if_it_had_not_been():
     Path("sweep.toml").write_text(SWEEP.format(steps=200_000, seeds=6, n=16))
     sweep, right = undisturbed("sweep.toml")
-    for _ in range(KILLS or 8):
+    for number in range(KILLS or 8):
         process = begun("sweep.toml")
         wait(process, random.uniform(0.5, 6))
         others = descendants(process.pid)
         process.kill()
         process.wait()
-        gone(others)
+        if number % 2:  # or else the next begins while the workers of this one are about to end
+            gone(others)
     assert begun("sweep.toml").wait() == 0, Path("log").read_text()
     assert cells(sweep, Path("out")) == right
     assert not [*Path("out").glob("checkpoints/*"), *Path("out").glob("running/*")]
@@ -125,6 +127,64 @@ def test_a_long_cell_whose_worker_is_killed_ends_as_if_it_had_not_been():
     while process.wait() == 2:
         process = begun("sweep.toml")
     assert process.returncode == 0, Path("log").read_text()
+    assert cells(sweep, Path("out")) == right
+
+
+STRANGE = {
+    "a clock that is set back": """
+import time
+real, began = time.time, time.monotonic()
+time.time = lambda: real() - 1e5 * (time.monotonic() - began > 2)
+""",
+    "neither links nor locks": """
+import errno, fcntl, os
+def refuse(*_, **__):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+os.link = fcntl.flock = fcntl.lockf = refuse
+""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", STRANGE)
+def test_on_strange_machines_what_is_killed_ends_as_elsewhere(what):
+    """Every process of the commands finds its machine so, by Python's `sitecustomize`."""
+    Path("sweep.toml").write_text(SWEEP.format(steps=100_000, seeds=3, n=16))
+    sweep, right = undisturbed("sweep.toml")
+    Path("strange").mkdir()
+    Path("strange/sitecustomize.py").write_text(STRANGE[what])
+    path = os.pathsep.join([str(Path("strange").absolute()), os.environ.get("PYTHONPATH", "")])
+    for seconds in (4, 5, 6):
+        process = begun("sweep.toml", PYTHONPATH=path)
+        wait(process, seconds)
+        others = descendants(process.pid)
+        process.kill()
+        process.wait()
+        gone(others)
+        for file in Path("out").rglob("*"):
+            os.utime(file, (4e9, 4e9))  # in the year 2096
+    assert begun("sweep.toml", PYTHONPATH=path).wait() == 0, Path("log").read_text()
+    assert cells(sweep, Path("out")) == right
+    assert ("has no locks" in Path("log").read_text()) == ("locks" in what)
+
+
+@pytest.mark.slow
+def test_a_second_command_is_refused_until_the_first_is_killed_and_then_begins_at_once():
+    Path("sweep.toml").write_text(SWEEP.format(steps=200_000, seeds=2, n=16))
+    Path("other.toml").write_text(SWEEP.format(steps=300, seeds=1, n=4))
+    sweep, right = undisturbed("sweep.toml")
+    first = begun("sweep.toml")
+    while not [*Path("out").glob("running/*.json")]:
+        assert first.poll() is None, Path("log").read_text()
+        time.sleep(0.05)
+    Path("log").write_text("")
+    assert begun("other.toml").wait() == 2
+    (said,) = re.findall("^recredit: .*", Path("log").read_text(), re.MULTILINE)  # the first's own lines are beside it
+    assert said.startswith(f"recredit: another recredit computes in out (process {first.pid} on ")
+    assert Path("out/sweep.toml").read_text() == Path("sweep.toml").read_text()
+    first.kill()
+    assert begun("sweep.toml").wait() == 0, Path("log").read_text()
+    first.wait()
     assert cells(sweep, Path("out")) == right
 
 

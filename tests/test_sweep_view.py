@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import recredit.runs.running
 from recredit.cli import watch
 from recredit.cli.main import main
 from recredit.report import progress
@@ -322,6 +323,14 @@ def test_a_machine_with_another_clock_is_believed_if_it_goes_on_writing(folder, 
     at = told(folder, host="elsewhere", at=5.0)
     monkeypatch.setattr(standing.time, "sleep", lambda _: told(folder, host="elsewhere", at=6.0))
     assert computes(folder, at)
+
+
+def test_a_clock_that_is_set_back_silences_no_job(folder, monkeypatch):
+    report = Report(job(folder))
+    monkeypatch.setattr(recredit.runs.running, "PAUSE", 0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    report.tell(5)
+    assert progress_of(job(folder)) == 5
 
 
 def test_jobs_that_nobody_has_heard_of_are_told(folder, capsys):

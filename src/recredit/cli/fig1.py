@@ -8,7 +8,8 @@ from recredit.cli.compute import compute_runs, console
 from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.fitting import show
 from recredit.report.tables import claims_table, losses_table
-from recredit.runs.files import writable_folder, write_dataset, write_whole
+from recredit.runs.controller import held
+from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor
 from recredit.studies import claims, fig1
@@ -33,17 +34,18 @@ def run_fig1(
     check_count("the number of steps", size["steps"])
     check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
-    folder = writable_folder(out or Path("results") / _name(scale, variant, size), WRITTEN)
-    console.out(f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}")
-    compute_runs(executor, folder, cells, chosen, seeds_at_once)
-    data = fig1.curves(folder, variant, cells, chosen)
-    final = final_loss(data)
-    judged = claims.judge(final)
-    write_dataset(folder / "curves.nc", data)
-    write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
-    from recredit.report.figures import draw_fig1
+    with held(out or Path("results") / _name(scale, variant, size), WRITTEN, console.out) as folder:
+        console.out(
+            f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}"
+        )
+        compute_runs(executor, folder, cells, chosen, seeds_at_once)
+        data = fig1.curves(folder, variant, cells, chosen)
+        judged = claims.judge(final_loss(data))
+        write_dataset(folder / "curves.nc", data)
+        write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
+        from recredit.report.figures import draw_fig1
 
-    draw_fig1(data, folder)
+        draw_fig1(data, folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))
     *names, last = (str(folder / name) for name in WRITTEN)

@@ -1,7 +1,6 @@
 """What `recredit sweep` does."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,13 +11,16 @@ from recredit.report.sweep_plan import counted, plan
 from recredit.report.sweeps import draw_selection, sweep_table
 from recredit.runs.choice import choose
 from recredit.runs.cluster import PBS, Local, Slurm, cluster_executor, resolve_executor
+from recredit.runs.controller import held
 from recredit.runs.failures import explanation
-from recredit.runs.files import writable_folder, write_dataset
+from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.local import cores, local_executor
 from recredit.runs.standing import read_told, tell_end
 from recredit.runs.sweep import Sweep, read_sweep
 from recredit.studies.outlook import outlook
 from recredit.studies.sweeps import final_losses, label, reported
+
+WRITTEN = ("sweep.toml", "sweep.nc", "selection.nc", "selection.png", "progress.json")
 
 
 def run_sweep(file: Path, dry_run: bool) -> None:
@@ -33,14 +35,14 @@ def run_sweep(file: Path, dry_run: bool) -> None:
         count = _cores(where)
         console.out(plan(sweep, outlook(sweep, count), where, count, console.width))
         return
-    folder = writable_folder(sweep.out, ("sweep.nc", "selection.nc", "selection.png", "progress.json"))
-    shutil.copyfile(file, folder / "sweep.toml")
-    try:
-        _run(sweep, folder, where)
-    except Exception as error:
-        tell_end(folder, explanation(error))
-        raise
-    tell_end(folder)
+    with held(sweep.out, WRITTEN, console.out) as folder:
+        write_whole(folder / "sweep.toml", file.read_bytes())
+        try:
+            _run(sweep, folder, where)
+        except Exception as error:
+            tell_end(folder, explanation(error))
+            raise
+        tell_end(folder)
 
 
 def _run(sweep: Sweep, folder: Path, where: Local | Slurm | PBS) -> None:

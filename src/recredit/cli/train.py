@@ -7,7 +7,8 @@ from typing import Any
 from recredit.cli.compute import compute_runs, console
 from recredit.report.fitting import show
 from recredit.report.tables import alignment_line, losses_table
-from recredit.runs.files import writable_folder, write_dataset
+from recredit.runs.controller import held
+from recredit.runs.files import write_dataset
 from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.local import LocalExecutor
 from recredit.runs.request import request
@@ -20,14 +21,14 @@ def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
     built = {label: run.build() for label, run in asked.runs.items()}
-    folder = writable_folder(asked.out, ("run.nc", "loss.png"))
     runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
-    compute_runs(executor, folder, runs, range(asked.seeds), asked.seeds_at_once)
-    data = combined(folder, asked.runs, range(asked.seeds))
-    write_dataset(folder / "run.nc", data)
-    from recredit.report.figures import draw_runs
+    with held(asked.out, ("run.nc", "loss.png"), console.out) as folder:
+        compute_runs(executor, folder, runs, range(asked.seeds), asked.seeds_at_once)
+        data = combined(folder, asked.runs, range(asked.seeds))
+        write_dataset(folder / "run.nc", data)
+        from recredit.report.figures import draw_runs
 
-    draw_runs(data, asked.runs, folder / "loss.png")
+        draw_runs(data, asked.runs, folder / "loss.png")
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
     show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
     console.print(f"Loss: {loss_unit(task)}.")

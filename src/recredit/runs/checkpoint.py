@@ -17,7 +17,7 @@ import numpy as np
 
 from recredit.errors import real_file
 from recredit.runs.ending import STOPPING, StoppedError
-from recredit.runs.files import write_whole
+from recredit.runs.files import make_folder, write_whole
 
 FIRST = b"recredit checkpoint 0001\n"
 EVERY = 5  # seconds between two checkpoints, at least,
@@ -77,8 +77,7 @@ class Keeper:
         self.progress(done)
         began = time.monotonic()
         if STOPPING.is_set() or began - self.written >= self.every or done == self.steps:
-            self.path.parent.mkdir(exist_ok=True)
-            write_checkpoint(self.path, self.identity, arrays())
+            write_checkpoint(make_folder(self.path.parent) / self.path.name, self.identity, arrays())
             self.written = time.monotonic()
             self.every = max(EVERY, PART * (self.written - began))
         if STOPPING.is_set() and done < self.steps:

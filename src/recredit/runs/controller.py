@@ -2,13 +2,13 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
 from typing import Protocol
 
 from recredit.runs.failures import explanation
-from recredit.runs.files import check_writable, tidy
+from recredit.runs.files import check_writable, tidy, writable_folder
 from recredit.runs.lock import locked
 from recredit.runs.plan import Job, plan
 from recredit.runs.record import DamagedError, read_record
@@ -43,6 +43,24 @@ class View(Protocol):
         """Something that the user should know."""
 
 
+@contextlib.contextmanager
+def held(folder: Path, files: Iterable[str], say: Callable[[str], object]) -> Iterator[Path]:
+    """A folder of results, made if there is none, for this process alone to compute in and to write these files to.
+
+    What processes that were ended left half-done there goes, first and at the end. Raises ValueError if something cannot be
+    written, or if another process has the folder.
+    """
+    with locked(writable_folder(folder, files), say) as sure:
+        try:
+            if sure:
+                clear(folder)
+                tidy(folder)
+            yield folder
+        finally:
+            if sure:
+                tidy(folder)
+
+
 def compute(
     folder: Path,
     runs: Mapping[str, Run],
@@ -52,25 +70,21 @@ def compute(
     view: View,
     seeds_at_once: int | None = None,
 ) -> None:
-    """Compute what is missing of some runs, by label. What a worker's death interrupts is tried again, twice.
+    """Compute what is missing of some runs, by label, in a folder that this process has `held`.
+
+    What a worker's death interrupts is tried again, twice.
 
     `executor`: where; it has so many `cores`. `seeds_at_once`: the most cells that are vectorised together (None: as many as
     fit the cache).
 
     Raises ValueError, the sentence of the first job that failed, after all others have ended; finished cells stay.
     """
-    with locked(folder, view.say) as sure:
-        if sure:
-            clear(folder)
-            tidy(folder)
-        all_jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
-        jobs = [job for job, count in all_jobs.items() if count]
-        for job in jobs:
-            check_writable(folder / "cells" / job.cells[0].file)
-        view.expect(all_jobs, {job: _diverged(job) for job, count in all_jobs.items() if count < len(job.cells)})
-        failed = _compute(jobs, executor, view)
-        tidy(folder)
-    if failed:
+    all_jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
+    jobs = [job for job, count in all_jobs.items() if count]
+    for job in jobs:
+        check_writable(folder / "cells" / job.cells[0].file)
+    view.expect(all_jobs, {job: _diverged(job) for job, count in all_jobs.items() if count < len(job.cells)})
+    if failed := _compute(jobs, executor, view):
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise ValueError(next(iter(failed.values())) + others)
 

@@ -20,6 +20,8 @@ def explanation(error: BaseException) -> str:
         return "too many files are open at once; raise the limit, as ulimit -n 1024 does."
     if isinstance(error, ImportError):
         return f"recredit cannot be started, since something that it needs cannot be imported: {text}."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}."
     return text if isinstance(error, ValueError | OSError | BrokenExecutor) else f"{type(error).__name__}: {text}"
 
 

@@ -61,18 +61,33 @@ def write_whole(path: Path, content: bytes) -> None:
         if name:
             with contextlib.suppress(OSError):
                 os.unlink(name)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ValueError(f"no space left in {path.parent} to write {path.name}.") from None
-        if not path.parent.exists():
-            raise ValueError(f"cannot write {path}: the folder {path.parent} is gone.") from None
-        raise ValueError(f"cannot write {path}: {error.strerror or error}.") from None
+        raise unwritten(path, error) from None
+
+
+def unwritten(path: Path, error: OSError) -> ValueError:
+    """What to raise if the system, with this error, does not have a file or a folder written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ValueError(f"no space left in {path.parent} to write {path.name}.")
+    if not path.parent.exists():
+        return ValueError(f"cannot write {path}: the folder {path.parent} is gone.")
+    return ValueError(f"cannot write {path}: {error.strerror or error}.")
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder in one that is there, unless it is there, too. Raises ValueError, with the system's reason, if not."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritten(folder, error) from None
+    return folder
 
 
 def tidy(folder: Path) -> None:
     """Remove what processes that were ended while they wrote left behind, here and one folder below, and folders that are only
     needed meanwhile, if they are empty. Only if nobody writes."""
     for file in (*folder.glob(f"{LEFT_BEHIND}*"), *folder.glob(f"*/{LEFT_BEHIND}*")):
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is in nobody's way
+            file.unlink()
     for passing in ("running", "checkpoints"):
         with contextlib.suppress(OSError):  # there is none, or it is not empty
             (folder / passing).rmdir()

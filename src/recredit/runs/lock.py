@@ -35,8 +35,9 @@ def locked(folder: Path, say: Callable[[str], object]) -> Iterator[bool]:
         sure = _hold(handle, folder, say)
         if sure:
             who = {"host": socket.gethostname(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-            os.truncate(handle, 0)
-            os.write(handle, json.dumps(who).encode() + b"\n")
+            with contextlib.suppress(OSError):  # it only informs; the disk may be full
+                os.truncate(handle, 0)
+                os.write(handle, json.dumps(who).encode() + b"\n")
         yield sure
     finally:
         os.close(handle)
@@ -49,7 +50,7 @@ def _hold(handle: int, folder: Path, say: Callable[[str], object]) -> bool:
             return True
     except BlockingIOError:
         raise ValueError(
-            f"another recredit computes in {folder}{_who(handle)}; let it end, or give another folder with --out."
+            f"another recredit computes in {folder}{_who(handle)}; let it end, or choose another folder, out."
         ) from None
     except OSError as error:
         if error.errno not in LACKING:

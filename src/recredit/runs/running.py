@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from recredit.errors import real_file
-from recredit.runs.files import write_whole
+from recredit.runs.files import make_folder, write_whole
 from recredit.runs.plan import Job
 
 PAUSE = 0.5  # seconds between two reports of a job, at least
@@ -44,7 +44,6 @@ class Report:
 
     def __init__(self, job: Job):
         self.file = _file(job.folder, job.digest)
-        self.file.parent.mkdir(exist_ok=True)
         labels = list(dict.fromkeys(job.labels))
         self.told = {
             "labels": labels,
@@ -53,21 +52,22 @@ class Report:
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-        self.began = self.last = time.time()
+        self.began, self.last = time.time(), time.monotonic()
         self.tell(0)
 
     def tell(self, steps: int) -> None:
         """Say that so many network steps of all the job's cells are done, if the last word is some time ago."""
-        now = time.time()
+        now = time.monotonic()
         if steps == 0 or now - self.last > PAUSE:
             self.last = now
-            told = Progress.model_validate({**self.told, "steps": steps, "since": self.began, "at": now})
+            told = Progress.model_validate({**self.told, "steps": steps, "since": self.began, "at": time.time()})
             with contextlib.suppress(ValueError):  # it only informs
-                write_whole(self.file, told.model_dump_json().encode())
+                write_whole(make_folder(self.file.parent) / self.file.name, told.model_dump_json().encode())
 
     def end(self) -> None:
         """Take the file away."""
-        self.file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it only informs
+            self.file.unlink(missing_ok=True)
 
 
 def progress_of(job: Job) -> int | None:

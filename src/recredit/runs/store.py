@@ -17,7 +17,7 @@ from typing import Any
 import xarray as xr
 
 from recredit.runs.contents import Seeds, encoded
-from recredit.runs.files import write_whole
+from recredit.runs.files import make_folder, unwritten, write_whole
 from recredit.runs.final_loss import diverged, final_loss, shown
 from recredit.runs.identity import Cell, difference, precision, program, versions
 from recredit.runs.record import DamagedError, entries, read_netcdf, read_record, sealed
@@ -118,6 +118,10 @@ def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:
 
 def _set_aside(folder: Path, name: str) -> None:
     """Move what lies in a cell's place to `damaged`, beside what lies there of the same name."""
-    (folder / "damaged").mkdir(exist_ok=True)
-    places = (folder / "damaged" / f"{name}{ending}" for ending in itertools.chain([""], (f".{i}" for i in itertools.count(1))))
-    os.replace(folder / "cells" / name, next(place for place in places if not os.path.lexists(place)))
+    damaged = make_folder(folder / "damaged")
+    places = (damaged / f"{name}{ending}" for ending in itertools.chain([""], (f".{i}" for i in itertools.count(1))))
+    place = next(place for place in places if not os.path.lexists(place))
+    try:
+        os.replace(folder / "cells" / name, place)
+    except OSError as error:
+        raise unwritten(place, error) from None

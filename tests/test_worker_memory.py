@@ -1,0 +1,46 @@
+"""A worker that has trained a thousand cells holds no more than one that has trained some."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recredit.runs.files import writable_folder
+from recredit.runs.identity import Cell
+from recredit.runs.local import local_executor
+from recredit.runs.plan import Job
+from recredit.runs.settings import Run
+from recredit.runs.work import work
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what a process holds is read in /proc")
+
+
+def held_by(pid):
+    """Resident MB of a process, its open files and its mapped regions."""
+    process = Path(f"/proc/{pid}")
+    resident = int((process / "statm").read_text().split()[1]) * 4096 / 1e6
+    return resident, len([*(process / "fd").iterdir()]), len((process / "maps").read_text().splitlines())
+
+
+def jobs(folder, count, cells):
+    """Jobs of so many cells each, five in a row of one kind, then of another; each has rates and seeds of its own."""
+    for number in range(count):
+        rule, n = [("rflo", 4), ("uoro", 4), ("rflo", 8), ("kf_rtrl", 4)][number // 5 % 4]
+        rates = [1e-3 + 1e-5 * number, 2e-3]
+        table = {"rule": rule, "task": "add", "steps": 30, "network": {"n": n}}
+        runs = [Run.create(table | {"optimizer": {"learning_rate": rate}}) for rate in rates]
+        members = [Cell(run, 1000 * number + seed) for run in runs for seed in range(cells // 2)]
+        yield Job(folder, tuple(members), (rule,) * len(members), 1.0)
+
+
+@pytest.mark.slow
+def test_a_thousand_tiny_cells_leave_nothing_behind_in_their_worker(tmp_path):
+    folder, told = writable_folder(tmp_path), []
+    with local_executor("recredit.runs.work", 1) as executor:
+        for job in jobs(folder, 100, 10):
+            executor.submit(work, job).result()
+            (worker,) = executor.workers
+            told.append(held_by(worker.process.pid))
+    assert len([*(folder / "cells").iterdir()]) == 1000
+    middle, end = np.array(told)[40:60].max(0), np.array(told)[80:].max(0)  # a round of the kinds each
+    assert (end <= middle * [1.1, 1, 1.05]).all(), (middle, end)
