@@ -23,7 +23,8 @@ import report
 from workers import Workers
 
 from recredit.rules import RULES
-from recredit.runs.local import FAST, cores
+from recredit.runs.environment import FAST
+from recredit.runs.local import cores
 
 HERE = Path(__file__).parent
 BRAINTRACE = HERE / ".venv"

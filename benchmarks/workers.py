@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from recredit.runs.local import SINGLE_THREAD
+from recredit.runs.environment import SINGLE_THREAD
 
 CONTENDER = Path(__file__).with_name("contender.py")
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}

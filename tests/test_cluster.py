@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recredit.runs.cluster import PBS, Local, Slurm, _provider, cluster_executor, resolve_executor
+from recredit.runs.environment import environment
 
 HERE = Path(__file__).parent
 TABLE = {"kind": "slurm", "walltime": "02:00:00", "cores": 2}
@@ -28,7 +29,7 @@ def test_a_table_says_where_to_compute():
     [
         ({"kind": "slrum"}, r'executor "slrum" is unknown; allowed: local, slurm, pbs. Did you mean "slurm"\?'),
         ({"kind": 3}, "executor 3 is unknown; allowed: local, slurm, pbs."),
-        ("slurm", r'the executor must be a table such as \{"kind": "local"\}, not \'slurm\'.'),
+        ("slurm", r'the executor must be a table, as in \[executor\] kind = "local", not \'slurm\'.'),
         (TABLE | {"waltime": "1:00:00"}, r'executor slurm has no setting "waltime"; .*Did you mean "walltime"\?'),
         ({"name": "slurm"}, "the executor has a kind, not a name; its kinds: local, slurm, pbs."),
         (TABLE | {"queue": "long"}, 'executor slurm has no setting "queue"; its settings: walltime, .*'),
@@ -63,7 +64,7 @@ def test_what_a_machine_lacks_is_said(tmp_path, monkeypatch):
     for command in ("sbatch", "scancel"):
         (tmp_path / command).touch(mode=0o755)
     assert "must have no spaces" in refused(tmp_path / "my study")
-    monkeypatch.setitem(sys.modules, "parsl.concurrent", None)
+    monkeypatch.setitem(sys.modules, "parsl", None)
     assert refused(tmp_path) == "executor slurm needs Parsl: pip install 'recredit[cluster]'."
 
 
@@ -102,6 +103,11 @@ class Study:
                 if f"STUDY={self.folder}\0" in each.read_text(errors="replace"):
                     found.append(int(each.parent.name))
         return found
+
+    def link(self, controller):
+        """The process beside a controller, through which it reaches its blocks, and which cancels them at its end."""
+        command = ["pgrep", "--parent", str(controller.pid), "--full", "interchange"]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def ends_well(self, controller, lost):
         """The controller ends, and says nothing; of the jobs, all done, at most `lost` were started twice; nothing is left."""
@@ -145,11 +151,24 @@ def test_blocks_end_by_themselves_once_the_controllers_machine_is_gone(slurm, tm
     study = Study(tmp_path / "study")
     controller = study.start()
     study.until(lambda: study.results() > 6)
-    beside = subprocess.run(["pgrep", "--parent", str(controller.pid), "--full", "interchange"], capture_output=True, text=True)
-    for pid in (int(beside.stdout), controller.pid):
+    for pid in (study.link(controller), controller.pid):
         os.kill(pid, signal.SIGKILL)
     controller.wait(30)
     study.until(lambda: not study.blocks() + study.processes(), 60)
+
+
+@pytest.mark.slow
+def test_a_controller_whose_link_to_the_workers_is_killed_says_so_and_goes_on(slurm, tmp_path):
+    study = Study(tmp_path / "study")
+    controller = study.start()
+    study.until(lambda: study.results() > 6)
+    os.kill(study.link(controller), signal.SIGKILL)
+    said, _ = controller.communicate(timeout=30)
+    assert "the process that links this one with the cluster's workers has ended; the same command goes on from there." in said
+    assert not study.blocks()
+    study.until(lambda: not study.processes(), 5)
+    assert study.results() < 24
+    study.ends_well(study.start(), lost=2)
 
 
 @pytest.mark.slow
@@ -187,6 +206,7 @@ def test_what_a_table_asks_pbs_for(tmp_path, monkeypatch):
         (tmp_path / "bin" / command).symlink_to(HERE / "slurm/fake_pbs.py")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_PBS", str(tmp_path / "jobs"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     settings = {
         "cores": 1,
         "memory": 4,
@@ -196,7 +216,9 @@ def test_what_a_table_asks_pbs_for(tmp_path, monkeypatch):
         "environment": "umask 77",
     }
     with cluster_executor(resolve_executor({"kind": "pbs", "walltime": "12:00:00"} | settings), tmp_path) as executor:
-        assert executor.submit(os.getenv, "XLA_FLAGS").result(60).startswith("--xla_cpu_multi_thread_eigen=false")
+        for name, value in environment().items():
+            assert executor.submit(os.getenv, name).result(60) == value
+        assert len(executor.submit(os.sched_getaffinity, 0).result(60)) == 1
         first, *script = (tmp_path / "script").read_text().splitlines()
     assert first.split() == ["-q", "long", "-A", "us"]
     assert {"#PBS -l walltime=12:00:00", "#PBS -l select=1:ncpus=1:mem=4gb", "#PBS -l place=free", "umask 77"} < set(script)
@@ -204,4 +226,5 @@ def test_what_a_table_asks_pbs_for(tmp_path, monkeypatch):
         subprocess.run(["qselect", "-N", [line for line in script if "#PBS -N" in line][-1][8:]], capture_output=True).stdout
         == b"\n"
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"bin", "jobs", "script"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bin", "cache", "jobs", "script"}
+    assert [*tmp_path.glob("cache/recredit/programs/*")]  # where a worker keeps those it compiles

@@ -297,7 +297,7 @@ def cells(folder):
 def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(capfd, tmp_path):
     folder = tmp_path / "results" / "add-rflo"
     succeeds(*training(seeds="2"))
-    assert sorted(path.name for path in folder.iterdir()) == ["cells", "lock", "loss.png", "run.nc"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cells", "lock", "loss.png", "progress.json", "run.nc"]
     first, before = xr.load_dataset(folder / "run.nc"), cells(folder)
     assert (first.rule.values.tolist(), first.seed.values.tolist()) == (["rflo"], [0, 1])
     assert json.loads(first.attrs["runs"])["rflo"]["network"]["n"] == 4
@@ -326,10 +326,15 @@ def test_several_rules_one_of_them_ones_own_are_paired_in_one_table_figure_and_f
     for name in ("loss", "W", "W_out"):  # a gradient of 0 in the same seeds is fixed-W
         np.testing.assert_array_equal(data[name].sel(rule="Mine"), data[name].sel(rule="fixed_w"))
     assert Path("results/add-fixed_w-Mine/loss.png").stat().st_size > 10_000
+    succeeds("watch", "results/add-fixed_w-Mine")
+    title, standing, end = capfd.readouterr().out.splitlines()
+    assert title == "fixed_w, Mine on add: 2 seeds, 200 steps, in results/add-fixed_w-Mine"
+    assert standing.startswith("4 of 4 cells")
+    assert end.startswith("It ended at ")
 
 
 def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
-    def stop(folder, *_):
+    def stop(_, folder, *more):
         raise ValueError(f"{folder}.")
 
     monkeypatch.setattr("recredit.cli.fig1.compute_runs", stop)
@@ -353,7 +358,7 @@ def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
 def test_fig1_writes_figure_curves_and_claims(tmp_path):
     succeeds("fig1", "--seeds", "2", "--steps", "400", "--out", "out")
     written = {"fig1.png", "fig1.svg", "curves.nc", "claims.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "lock", *written}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "lock", "progress.json", *written}
     curves, claims = xr.load_dataset("out/curves.nc"), json.loads(Path("out/claims.json").read_text())
     assert curves.loss.dims == ("task", "rule", "seed", "step")
     assert curves.task.values.tolist() == ["Add", "Mimic"]

@@ -48,7 +48,7 @@ TRAIN = (
 COMMANDS = {"sweep": ("sweep", "my.toml"), "train": TRAIN}
 WRITTEN = {
     "sweep": {"sweep.toml", "sweep.nc", "selection.nc", "selection.png", "progress.json"},
-    "train": {"run.nc", "loss.png"},
+    "train": {"run.nc", "loss.png", "progress.json"},
 }
 
 
@@ -189,7 +189,7 @@ def test_a_disk_that_is_read_only_is_read(disk, capfd):
     for arguments, told in {
         ("results", "disk/out"): "4 cells",
         ("results", "export", "disk/out", "all.nc"): "Wrote 3 cells to all.nc.",
-        ("sweep", "--watch", "disk/out"): "The sweep ended at",
+        ("watch", "disk/out"): "It ended at",
         ("sweep", "my.toml", "--dry-run"): "2 cells",
     }.items():
         with pytest.raises(SystemExit) as end:

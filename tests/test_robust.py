@@ -15,6 +15,7 @@ import recredit
 from recredit.cli.main import main
 from recredit.cli.process import _refusal, check_xla_flags, end_on_signals
 from recredit.runs import processor
+from recredit.runs.environment import environment
 from recredit.runs.failures import explanation
 from recredit.runs.files import read_dataset, writable_folder
 from recredit.runs.identity import Cell
@@ -75,7 +76,7 @@ def test_a_worker_ends_with_its_input_in_the_middle_of_a_compiled_call(monkeypat
     table = {"rule": "rtrl", "task": "add", "steps": 300 * steps, "bin": 100 * steps, "network": {"n": n}}
     run = Run.create(table)
     job = Job(writable_folder(Path.cwd()), (Cell(run, 0),), ("add: rtrl",), 1.0)
-    worker = Worker("recredit.runs.work")
+    worker = Worker("recredit.runs.work", environment())
     worker.greet()
     worker.calls.send((work, (job,)))
     while not running(Path()):
@@ -144,7 +145,7 @@ def test_what_nohup_ignores_stays_ignored(monkeypatch):
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_worker_that_is_killed_is_told_of_in_a_sentence(name):
-    worker = Worker("recredit.runs.work")
+    worker = Worker("recredit.runs.work", environment())
     if name == "SIGTERM":
         worker.greet()  # or else it ends by it as any process does
     worker.process.send_signal(getattr(signal, name))
@@ -153,11 +154,11 @@ def test_a_worker_that_is_killed_is_told_of_in_a_sentence(name):
     assert ("lower network.n" in str(told.value)) == (name == "SIGKILL")
 
 
-def worker_fails(monkeypatch, **environment):
+def worker_fails(monkeypatch, **variables):
     """The sentence of a worker that cannot begin, in this environment; it prints nothing else."""
-    for name, value in environment.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    worker = Worker("recredit.runs.work")
+    worker = Worker("recredit.runs.work", environment())
     with pytest.raises((ValueError, BrokenExecutor)) as told:
         worker.greet()
     worker.end()
@@ -209,7 +210,7 @@ def test_a_broken_jax_is_told_of_in_a_sentence(monkeypatch, text):
 
 def test_modules_of_the_current_folder_are_none_of_a_workers(monkeypatch):
     Path("jax.py").write_text("raise ImportError")
-    worker = Worker("recredit.runs.work")
+    worker = Worker("recredit.runs.work", environment())
     assert worker.greet() == "cpu"
     worker.end()
     assert worker.process.returncode == 0
@@ -282,7 +283,7 @@ def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing
     folder = tmp_path / "a[" / "b]c::d"
     assert out.endswith(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.\n")
     assert "± s.e.m." in out
-    assert {path.name for path in folder.iterdir()} == {"cells", "lock", "loss.png", "run.nc"}
+    assert {path.name for path in folder.iterdir()} == {"cells", "lock", "loss.png", "progress.json", "run.nc"}
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ import pytest
 import xarray as xr
 
 from recredit.report.sweep_plan import plan
+from recredit.runs import settings
 from recredit.runs.choice import choose
-from recredit.runs.cluster import Local
 from recredit.runs.request import request
 from recredit.runs.settings import Run
 from recredit.runs.sweep import read_sweep
 from recredit.studies import fig1
 from recredit.studies.outlook import outlook
+from recredit.training.step import Trainer
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 RATE = "optimizer.learning_rate"
@@ -247,7 +248,7 @@ def test_values_that_go_with_the_chosen_ones_are_chosen_with_them():
 
 def test_the_plan_says_what_is_to_be_computed():
     sweep = swept(SELECT)
-    assert plan(sweep, outlook(sweep, 1), Local(), 1).splitlines()[:10] == [
+    assert plan(sweep, outlook(sweep, 1), 1).splitlines()[:10] == [
         "my: 9 points",
         "  rule: rflo, dni",
         "  task: add",
@@ -255,12 +256,12 @@ def test_the_plan_says_what_is_to_be_computed():
         "  rule.rate (6 points alone): 0.1, 0.2",
         "1. to choose optimizer.learning_rate by final_loss",
         "   9 runs on seeds 4 to 5: 18 cells, 3,600 steps",
-        "   18 to compute in 2 jobs, less than a second of a core",
+        "   18 to compute in 2 jobs, roughly 10 seconds of a core",
         "2. to report",
         "   3 runs on seeds 0 to 3: 12 cells, 2,400 steps",
     ]
     one = swept('[rule]\na = "rflo"\nb = "rflo"\n[grid]\nnetwork.alpha = [0.1, 0.2]\n')
-    assert "   2 runs on seeds 0 to 19: 40 cells, 8,000 steps" in plan(one, outlook(one, 1), Local(), 1).splitlines()
+    assert "   2 runs on seeds 0 to 19: 40 cells, 8,000 steps" in plan(one, outlook(one, 1), 1).splitlines()
 
 
 def test_the_fair_figure_is_the_paper_s_at_nine_rates():
@@ -270,6 +271,17 @@ def test_the_fair_figure_is_the_paper_s_at_nine_rates():
     assert (sweep.seeds, sweep.select.seeds) == (range(20), range(20, 25))
     at_paper_rate = {point.run.text() for point in sweep.points if point.coordinates[RATE] == 1e-4}
     assert at_paper_rate == {run.text() for run in fig1.runs("written", 1_000_000).values()}
+
+
+def test_values_that_are_data_are_traced_once_and_each_is_checked(monkeypatch):
+    traced = []
+    monkeypatch.setattr(settings, "Trainer", lambda *given: traced.append(given) or Trainer(*given))
+    rates = [round(0.01 * k, 2) for k in range(50)]
+    sweep = swept(f'rule = "dni"\n[grid]\nrule.rate = {rates}\nnetwork.alpha = [0.3, 0.5, 1.0]\n')
+    assert len(sweep.points) == 150
+    assert len(traced) == 4  # 0 and 1, which a program may do without, are traced for themselves
+    with pytest.raises(ValueError, match=r"for .*rule.rate=-0.1: .*rate"):
+        swept(f'rule = "dni"\n[grid]\nrule.rate = {[*rates, -0.1]}\n')
 
 
 def test_a_thousand_points_are_read_in_seconds():

@@ -67,6 +67,8 @@ REFUSED = [
         'grid.rule.dni.rate = [1, 2]\n[[only]]\nwhen = {rule = "rflo", "rule.dni.rate" = 1}\nset.bin = 3',
         "[[only]] number 1: no point has all that its when asks for.",
     ),
+    ('executor.kind = "slrum"', 'executor "slrum" is unknown; allowed: local, slurm, pbs. Did you mean "slurm"?'),
+    ('executor = {kind = "pbs", walltime = "1:00:00"}', "executor pbs needs the setting cores."),
     ('select.axis = "bin"', 'select\'s axis "bin" is unknown; allowed: rule, task.'),
     (
         'grid.bin = [4]\nselect.axis = "bin"',
@@ -105,7 +107,7 @@ FILES = [
         "grid": {RATE: [1e-3, 1e-2], "rule.dni.rate": [0.1, 0.2]},
         "only": [{"when": {"rule": "f_bptt"}, "grid": {"rule.window": [2, 3]}, "set": {"bin": 20}}],
         "select": {"axis": RATE, "seeds": 2, "by": "final_loss"},
-        "executor": {"kind": "local"},
+        "executor": {"kind": "slurm", "walltime": "12:00:00", "cores": 16, "nodes": 2},
     },
     {
         "task": {"name": "add", "hold": 1},
@@ -162,11 +164,10 @@ def written(table):
 
 
 def places(value, above=()):
-    """Where there is something in a table of tables, but for the executor's: what holds it, its key, and all keys to it."""
+    """Where there is something in a table of tables: what holds it, its key, and all keys to it."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        if key != "executor":
-            yield value, key, (*above, key)
-            yield from places(inner, (*above, key))
+        yield value, key, (*above, key)
+        yield from places(inner, (*above, key))
 
 
 def one_of(draw, choices):

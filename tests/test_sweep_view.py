@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from recredit.runs.running import Report, clear, progress_of, running
 from recredit.runs.settings import Run
 from recredit.runs.standing import computes, published, read_told, tell_end
 from recredit.runs.sweep import read_sweep
-from recredit.studies.outlook import outlook
+from recredit.studies.outlook import PROGRAM, outlook
 
 RUN = Run.create({"rule": "rflo", "task": "add", "steps": 200, "network": {"n": 4}})
 SWEEP = """
@@ -288,7 +289,7 @@ def told(folder, **changes):
 
 
 def watched(capsys, folder):
-    watch.watch_sweep(folder)
+    watch.watch_folder(folder)
     return capsys.readouterr().out.splitlines()
 
 
@@ -304,7 +305,7 @@ def test_who_looks_on_is_told_how_far_it_is_and_who_computes(folder, capsys):
     assert third.startswith(f"It goes on: process {os.getpid()} on {socket.gethostname()} sees to it")
     assert computes(folder, at)
     tell_end(folder)
-    assert watched(capsys, folder)[-1].startswith("The sweep ended at ")
+    assert watched(capsys, folder)[-1].startswith("It ended at ")
     told(folder)
     tell_end(folder, "it cannot be.")
     assert watched(capsys, folder)[-1].endswith(": it cannot be.")
@@ -356,10 +357,10 @@ def test_in_a_terminal_the_view_follows_until_the_end(folder, monkeypatch):
         lambda: tell_end(folder),
     ]
     monkeypatch.setattr(watch.time, "sleep", lambda _: steps.pop(0)())
-    watch.watch_sweep(folder)
+    watch.watch_folder(folder)
     out = re.sub(r"\x1b\[[\d;?]*\w", "", console.file.getvalue())
     assert not steps
-    assert out.index("fair: 2 points") < out.index("the second: 1 point") < out.index("The sweep ended at")
+    assert out.index("fair: 2 points") < out.index("the second: 1 point") < out.index("It ended at")
     assert re.search(r"a +━+ 100%", out)
 
 
@@ -379,7 +380,7 @@ def test_ctrl_c_ends_a_view_without_a_word(folder):
 
     told(folder, at=time.time() + 50)
     inner, outer = pty.openpty()
-    command = [sys.executable, "-c", "from recredit.cli.main import main; main()", "sweep", "--watch", str(folder)]
+    command = [sys.executable, "-c", "from recredit.cli.main import main; main()", "watch", str(folder)]
     process = subprocess.Popen(command, stdin=outer, stdout=outer, stderr=outer)
     out = b""
     while b"all" not in out:
@@ -392,21 +393,18 @@ def test_ctrl_c_ends_a_view_without_a_word(folder):
     assert out.rindex(b"\x1b[?25h") > out.rindex(b"\x1b[?25l")
 
 
-EITHER = "a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my."
 REFUSED = {
-    ("sweep",): EITHER,
-    ("sweep", "--dry-run"): EITHER,
-    ("sweep", "my.toml", "--watch", "out"): EITHER,
-    ("sweep", "--dry-run", "--watch", "out"): EITHER,
-    ("sweep", "--watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
-    ("sweep", "--watch", "my.toml"): "my.toml is a file, where --watch takes the folder of a sweep's results.",
-    ("sweep", "--watch", "empty"): "no sweep has told in empty how far it is: none has begun there.",
-    ("sweep", "out"): "out is the folder of a sweep; to look on, recredit sweep --watch out; to compute, give its file.",
+    ("watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
+    ("watch", "my.toml"): "my.toml is a file; what is watched is the folder of a command's results.",
+    ("watch", "empty"): "nobody has told in empty how far it is: no command has begun to compute there.",
+    ("sweep", "out"): "out is a folder of results; to look on, recredit watch out; to compute, give a sweep's file.",
+    ("sweep", "my.toml", "--out", "my.toml"): "cannot write to the folder my.toml: it is a file.",
+    ("sweep", "my.toml", "--out", ""): 'a path must not be empty; the current folder is ".".',
 }
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_a_file_or_a_folder_is_what_a_sweep_takes(folder, capfd, arguments):
+def test_a_file_is_computed_and_a_folder_watched(folder, capfd, arguments):
     told(folder)
     Path("my.toml").write_text(SWEEP)
     Path("empty").mkdir()
@@ -426,8 +424,8 @@ def flat(text):
 
 
 def dry(where=Local(), cores=2):
-    sweep = read_sweep(Path("my.toml"))
-    return in_plan(sweep, outlook(sweep, cores), where, cores).splitlines()
+    sweep = replace(read_sweep(Path("my.toml")), executor=where)
+    return in_plan(sweep, outlook(sweep, cores), cores).splitlines()
 
 
 def test_a_dry_run_says_what_is_to_be_computed_and_writes_nothing(capfd):
@@ -442,7 +440,8 @@ def test_a_dry_run_says_what_is_to_be_computed_and_writes_nothing(capfd):
         "3 runs on seeds 3 to 4: 6 cells, 1,200 steps",
     ]
     assert "Largest learner: rflo on add, n = 4, " in out
-    assert re.search(r"In results/my, on \d+ cores? of this machine: less than a second, judged by the learners'", flat(out))
+    told = r"In results/my, on \d+ cores? of this machine: roughly 14 seconds, a rough guess from the learners' sizes"
+    assert re.search(told, flat(out))
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
@@ -469,7 +468,7 @@ def test_each_rule_is_judged_by_its_own_cells_and_one_that_has_none_by_all():
         job.cells[0].run.rule["name"]: seconds / left
         for (job, left), seconds in zip(phase.jobs.items(), phase.seconds.values())
     }
-    guessed = {job.cells[0].run.rule["name"]: job.seconds / len(job.cells) for job in phase.jobs}
+    guessed = {job.cells[0].run.rule["name"]: (job.seconds + PROGRAM) / len(job.cells) for job in phase.jobs}
     assert (each["rflo"], each["uoro"]) == (7.0, 5.0)
     assert each["kernl"] == pytest.approx(guessed["kernl"] * 12 / (guessed["rflo"] + guessed["uoro"]))
 
@@ -479,7 +478,34 @@ def test_a_dry_run_says_where():
     cluster = {"walltime": "12:00:00", "cores": 32, "nodes": 4}
     for where, words in {
         Local(1): "on 2 cores of this machine",
-        Slurm(**cluster, partition="short"): "through slurm (short) on at most 4 nodes of 32 cores, each for 12:00:00",
-        PBS(**cluster, gpus=2): "through pbs on at most 4 nodes of 2 GPUs and 32 cores, each for 12:00:00",
+        Slurm(**cluster, partition="short"): (
+            "through slurm (short) in 1 block (4 at most), each a node of 32 cores, so 32 workers, for 12:00:00"
+        ),
+        PBS(**cluster, gpus=2): "through pbs in 1 block (4 at most), each a node of 2 GPUs and 32 cores, so 2 workers, for",
+        PBS("12:00:00", 1): "through pbs in 1 block, each a node of 1 core, so 1 worker, for 12:00:00",
     }.items():
-        assert f"In results/my, {words}: less than a second" in flat("\n".join(dry(where)))
+        assert f"In results/my, {words}" in flat("\n".join(dry(where)))
+
+
+def test_a_dry_run_says_what_this_machine_lacks_and_a_run_is_refused_before_it_writes(capfd, monkeypatch):
+    Path("my.toml").write_text(SWEEP + '[executor]\nkind = "slurm"\nwalltime = "1:00:00"\ncores = 4\n')
+    monkeypatch.setenv("PATH", "")
+    lacking = "executor slurm needs the command sbatch, which this machine lacks; use a login node.\n"
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "my.toml", "--dry-run"])
+    assert ended.value.code == 0
+    assert capfd.readouterr().out.endswith(f"It cannot begin on this machine: {lacking}")
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "my.toml", "--out", "there"])
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == f"recredit: {lacking}"
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_sweep_goes_where_its_command_says(capfd):
+    Path("my.toml").write_text(f'out = "here"\n{SWEEP}')
+    for arguments, folder in ([], "here"), (["--out", "there"], "there"):
+        with pytest.raises(SystemExit):
+            main(["sweep", "my.toml", "--dry-run", *arguments])
+        assert f"In {folder}, on" in flat(capfd.readouterr().out)

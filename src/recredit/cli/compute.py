@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import jax
 
 from recredit.cli.console import console as console
 from recredit.report.progress import Live
-from recredit.runs.controller import compute
+from recredit.runs.controller import compute, held
+from recredit.runs.failures import explanation
 from recredit.runs.local import cores
 from recredit.runs.settings import Run
-from recredit.runs.standing import published
+from recredit.runs.standing import published, tell_end
 
 jax.config.update("jax_platforms", "cpu")  # this process prepares and draws; the device is the workers'
 
@@ -22,15 +23,27 @@ jax.config.update("jax_platforms", "cpu")  # this process prepares and draws; th
 def compute_runs(
     executor: Executor,
     folder: Path,
+    title: str,
     runs: dict[str, Run],
     seeds: Sequence[int],
     seeds_at_once: int | None,
     count: int | None = None,
-    title: str | None = None,
 ) -> None:
-    """Compute what is missing of these runs in a folder, and show how it goes. `count`: the executor's cores; None: this
-    machine's. `title`: what is told, with how it goes, to those who watch the folder; None: they are told nothing."""
+    """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
+    title. `count`: the executor's cores; None: this machine's."""
     # matplotlib takes half a second to import: not before a refusal, and while workers compute.
     threading.Thread(target=importlib.import_module, args=("recredit.report.figures",), daemon=True).start()
-    with Live(console) as live, published(folder, title, live.standing) if title else contextlib.nullcontext():
+    with Live(console) as live, published(folder, title, live.standing):
         compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once)
+
+
+@contextlib.contextmanager
+def working_in(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+    """A folder that is `held` for these files, and for what those who watch it are told: of the end too, and of its reason."""
+    with held(folder, [*files, "progress.json"], console.out):
+        try:
+            yield folder
+        except Exception as error:
+            tell_end(folder, explanation(error))
+            raise
+        tell_end(folder)

@@ -4,11 +4,10 @@ import json
 import time
 from pathlib import Path
 
-from recredit.cli.compute import compute_runs, console
+from recredit.cli.compute import compute_runs, console, working_in
 from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.fitting import show
 from recredit.report.tables import claims_table, losses_table
-from recredit.runs.controller import held
 from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor
@@ -34,11 +33,10 @@ def run_fig1(
     check_count("the number of steps", size["steps"])
     check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
-    with held(out or Path("results") / _name(scale, variant, size), WRITTEN, console.out) as folder:
-        console.out(
-            f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps, {len(cells)} cells, in {folder}"
-        )
-        compute_runs(executor, folder, cells, chosen, seeds_at_once)
+    title = f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps"
+    with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder:
+        console.out(f"{title}, in {folder}")
+        compute_runs(executor, folder, title, cells, chosen, seeds_at_once)
         data = fig1.curves(folder, variant, cells, chosen)
         judged = claims.judge(final_loss(data))
         write_dataset(folder / "curves.nc", data)

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
+from recredit.cli.looking import results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM, local_executor
 
 # Spelled here too, since their modules import JAX.
-from recredit.studies.variants import Format, ListFormat, Scale, Variant
+from recredit.studies.variants import Format, Scale, Variant
 
 app = App(
     name="recredit",
@@ -128,13 +129,7 @@ def train(
 
 
 @app.command
-def sweep(
-    file: FilePath | None = None,
-    /,
-    *,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
-    watch: FilePath | None = None,
-) -> None:
+def sweep(file: FilePath, /, *, dry_run: Annotated[bool, Parameter(negative=())] = False, out: FilePath | None = None) -> None:
     """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
 
     For example: recredit sweep sweeps/fair_fig1.toml --dry-run
@@ -150,20 +145,13 @@ def sweep(
         "slurm" or "pbs", and its settings.
     dry_run
         Say what would be computed, what of it is finished, and roughly how long the rest would take, and compute nothing.
-    watch
-        Instead of all that: the folder of a sweep that is being computed, by another command, to see how far it is.
+    out
+        Output folder, in place of the file's (default: results/FILE, without its ending).
     """
-    if (file is None) == (watch is None) or (watch and dry_run):
-        raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")
     check_xla_flags()
-    if file:
-        from recredit.cli.sweep import run_sweep
+    from recredit.cli.sweep import run_sweep
 
-        run_sweep(file, dry_run)
-    if watch:
-        from recredit.cli.watch import watch_sweep
-
-        watch_sweep(watch)
+    run_sweep(file, dry_run, out)
 
 
 @app.command
@@ -205,55 +193,8 @@ def audit(
         run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)
 
 
-results = App(name="results", help="List the results in a folder, or export them.")
+app.command(watch)
 app.command(results)
-
-
-@results.default
-def list_(
-    folder: FilePath,
-    *,
-    where: Annotated[tuple[str, ...], Many] = (),
-    each: Annotated[bool, Parameter(negative=())] = False,
-    format: ListFormat = "table",
-) -> None:
-    """List the results in a folder: what was computed with which settings and seeds, what came of it, when and where.
-
-    For example: recredit results results/add-rflo --where rule=rflo task.t1=3
-
-    Parameters
-    ----------
-    folder
-        The output folder of any command that computes.
-    where
-        Settings that the results must have, PATH=VALUE each, as for --set of `recredit train`; seed=0, precision=float32 and
-        state=diverged count as settings here. Of several values for one setting, one must fit.
-    each
-        A line for each seed.
-    format
-        How to print them. csv and json hold every setting, and have an entry for each seed.
-    """
-    from recredit.cli.results import list_results
-
-    list_results(folder, where, each, format)
-
-
-@results.command
-def export(folder: FilePath, file: FilePath, *, where: Annotated[tuple[str, ...], Many] = ()) -> None:
-    """Export the results in a folder to one file.
-
-    Parameters
-    ----------
-    folder
-        The output folder of any command that computes.
-    file
-        What to write: .nc holds everything, .parquet and .csv a row for each step of each curve.
-    where
-        Settings that the results must have, as for `recredit results`.
-    """
-    from recredit.cli.results import export_results
-
-    export_results(folder, file, where)
 
 
 @app.command

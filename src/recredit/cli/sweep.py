@@ -3,51 +3,52 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
-from recredit.cli.compute import compute_runs, console
+from recredit.cli.compute import compute_runs, console, working_in
 from recredit.report.fitting import show
-from recredit.report.sweep_plan import counted, plan
+from recredit.report.sweep_plan import plan
 from recredit.report.sweeps import draw_selection, sweep_table
+from recredit.report.tables import counted
 from recredit.runs.choice import choose
-from recredit.runs.cluster import PBS, Local, Slurm, cluster_executor, resolve_executor
-from recredit.runs.controller import held
-from recredit.runs.failures import explanation
+from recredit.runs.cluster import PBS, Local, Slurm, check_ready, cluster_executor
 from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.local import cores, local_executor
-from recredit.runs.standing import read_told, tell_end
+from recredit.runs.standing import read_told
 from recredit.runs.sweep import Sweep, read_sweep
 from recredit.studies.outlook import outlook
 from recredit.studies.sweeps import final_losses, label, reported
 
-WRITTEN = ("sweep.toml", "sweep.nc", "selection.nc", "selection.png", "progress.json")
+WRITTEN = ("sweep.toml", "sweep.nc", "selection.nc", "selection.png")
 
 
-def run_sweep(file: Path, dry_run: bool) -> None:
-    """Compute what is missing of a sweep, then write and show what it came to; `dry_run`: only say what it would be."""
+def run_sweep(file: Path, dry_run: bool, out: Path | None) -> None:
+    """Compute what is missing of a sweep, then write and show what it came to; `dry_run`: only say what it would be.
+
+    `out`: the folder, in place of the one that the file names.
+    """
     if read_told(file):
-        raise ValueError(
-            f"{file} is the folder of a sweep; to look on, recredit sweep --watch {file}; to compute, give its file."
-        )
+        raise ValueError(f"{file} is a folder of results; to look on, recredit watch {file}; to compute, give a sweep's file.")
     sweep = read_sweep(file)
-    where = resolve_executor(sweep.executor)
+    sweep = replace(sweep, out=out or sweep.out)
     if dry_run:
-        count = _cores(where)
-        console.out(plan(sweep, outlook(sweep, count), where, count, console.width))
-        return
-    with held(sweep.out, WRITTEN, console.out) as folder:
-        write_whole(folder / "sweep.toml", file.read_bytes())
+        count = _cores(sweep.executor)
+        console.out(plan(sweep, outlook(sweep, count), count, console.width))
         try:
-            _run(sweep, folder, where)
-        except Exception as error:
-            tell_end(folder, explanation(error))
-            raise
-        tell_end(folder)
+            check_ready(sweep.executor, sweep.out)
+        except ValueError as error:
+            console.out(f"It cannot begin on this machine: {error}")
+        return
+    check_ready(sweep.executor, sweep.out)
+    with working_in(sweep.out, WRITTEN) as folder:
+        write_whole(folder / "sweep.toml", file.read_bytes())
+        _run(sweep, folder)
 
 
-def _run(sweep: Sweep, folder: Path, where: Local | Slurm | PBS) -> None:
+def _run(sweep: Sweep, folder: Path) -> None:
     numbers: Sequence[int] = range(len(sweep.points))
-    with _executor(where, folder) as (executor, count):
+    with _executor(sweep.executor, folder) as (executor, count):
         if sweep.select:
             seeds = sweep.select.seeds
             _compute(f"Choosing along {sweep.select.axis}", sweep, folder, sweep.candidates, seeds, executor, count)
@@ -78,7 +79,7 @@ def _compute(
     console.out(f"{title}, in {folder}")
     labels = {sweep.points[number].run.text(): label(sweep, number) for number in reversed(numbers)}
     runs = {labels[text]: run for text, run in sweep.runs(numbers).items()}
-    compute_runs(executor, folder, runs, seeds, sweep.seeds_at_once, count, title)
+    compute_runs(executor, folder, title, runs, seeds, sweep.seeds_at_once, count)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recredit.cli.compute import compute_runs, console
+from recredit.cli.compute import compute_runs, console, working_in
 from recredit.report.fitting import show
-from recredit.report.tables import alignment_line, losses_table
-from recredit.runs.controller import held
+from recredit.report.tables import alignment_line, counted, losses_table
 from recredit.runs.files import write_dataset
 from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.local import LocalExecutor
@@ -22,8 +21,9 @@ def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str
     name, task = any_run.task["name"], any_run.build_task()
     built = {label: run.build() for label, run in asked.runs.items()}
     runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
-    with held(asked.out, ("run.nc", "loss.png"), console.out) as folder:
-        compute_runs(executor, folder, runs, range(asked.seeds), asked.seeds_at_once)
+    title = f"{', '.join(asked.runs)} on {name}: {counted(asked.seeds, 'seed')}, {any_run.steps:,} steps"
+    with working_in(asked.out, ("run.nc", "loss.png")) as folder:
+        compute_runs(executor, folder, title, runs, range(asked.seeds), asked.seeds_at_once)
         data = combined(folder, asked.runs, range(asked.seeds))
         write_dataset(folder / "run.nc", data)
         from recredit.report.figures import draw_runs

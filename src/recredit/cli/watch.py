@@ -1,4 +1,4 @@
-"""What `recredit sweep --watch` does."""
+"""What `recredit watch` does."""
 
 import time
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ LOOK = 0.5  # seconds between two looks
 STALE = 600  # seconds without a word from a worker after which that is told: it may compile for minutes
 
 
-def watch_sweep(folder: Path) -> None:
-    """Show how far the sweep of a folder is, in a terminal until it ends; say who computes, or that nobody does.
+def watch_folder(folder: Path) -> None:
+    """Show how far what is computed in a folder is, in a terminal until it ends; say who computes, or that nobody does.
 
-    Raises ValueError if a folder tells of no sweep.
+    Raises ValueError if a folder does not tell.
     """
     end_quietly()
     told = _first(folder)
@@ -43,9 +43,9 @@ def _first(folder: Path) -> Told:
     if told := read_told(folder):
         return told
     if folder.is_dir():
-        raise ValueError(f"no sweep has told in {folder} how far it is: none has begun there.")
+        raise ValueError(f"nobody has told in {folder} how far it is: no command has begun to compute there.")
     beside = [path.parent.name for path in folder.parent.glob("*/progress.json")]
-    what = "is a file, where --watch takes the folder of a sweep's results" if folder.exists() else "does not exist"
+    what = "is a file; what is watched is the folder of a command's results" if folder.exists() else "does not exist"
     raise ValueError(f"{folder} {what}.{nearest(folder.stem, beside)}")
 
 
@@ -88,4 +88,4 @@ def _state(told: Told, goes_on: bool) -> str:
         return f"It goes on: {who} sees to it, and said this at {at}."
     if told.ended is None:
         return f"Nobody computes there at the moment; {who} did until {at}. The same command goes on from there."
-    return f"The sweep ended at {at}: {told.ended}" if told.ended else f"The sweep ended at {at}."
+    return f"It ended at {at}: {told.ended}" if told.ended else f"It ended at {at}."

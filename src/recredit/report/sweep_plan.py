@@ -2,12 +2,13 @@
 
 import textwrap
 
+from recredit.report.tables import counted
 from recredit.runs.cluster import KIND, PBS, Local, Slurm
 from recredit.runs.sweep import Sweep
-from recredit.studies.outlook import Outlook, Phase
+from recredit.studies.outlook import PROGRAM, Outlook, Phase
 
 
-def plan(sweep: Sweep, outlook: Outlook, where: Local | Slurm | PBS, cores: int, width: int = 80) -> str:
+def plan(sweep: Sweep, outlook: Outlook, cores: int, width: int = 80) -> str:
     """A sweep's axes, and for each phase its runs, seeds, cells and steps, and what of it is finished; where the rest would be
     computed, on so many cores, and how long it would take."""
     lines = [f"{sweep.name}: {counted(len(sweep.points), 'point')}"]
@@ -20,10 +21,12 @@ def plan(sweep: Sweep, outlook: Outlook, where: Local | Slurm | PBS, cores: int,
         lines += [f"{number}. {phase.purpose}", *(f"   {line}" for line in _phase(phase))]
     name, size = outlook.largest
     lines.append(f"Largest learner: {name}, {_bytes(size)} a seed.")
-    wall = sum(phase.wall(cores) for phase in outlook.phases)
-    by = f"the {counted(outlook.judged_by, 'cell')} finished" if outlook.judged_by else "the learners' sizes alone"
-    lasting = f"{_time(wall)}, judged by {by}" if wall else "nothing is left to compute"
-    lines.append(f"In {sweep.out}, {_where(where, cores)}: {lasting}.")
+    wall = outlook.wall(cores)
+    sizes = f"a rough guess from the learners' sizes, and {PROGRAM} s to compile each job's program"
+    by = f"judged by the {counted(outlook.judged_by, 'cell')} finished" if outlook.judged_by else sizes
+    lasting = f"{_time(wall)}, {by}" if wall else "nothing is left to compute"
+    jobs = max(_open(phase) for phase in outlook.phases)
+    lines.append(f"In {sweep.out}, {_where(sweep.executor, cores, jobs)}: {lasting}.")
     return "\n".join(
         textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
         if len(line) > width
@@ -37,28 +40,30 @@ def _phase(phase: Phase) -> list[str]:
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     cells, left = sum(len(job.cells) for job in phase.jobs), sum(phase.jobs.values())
     steps = sum(job.steps for job in phase.jobs)
-    jobs = sum(1 for count in phase.jobs.values() if count)
     done = f"{cells - left:,} finished, " if left < cells else ""
-    rest = f"{left:,} to compute in {counted(jobs, 'job')}, {_time(sum(phase.seconds.values()))} of a core"
+    rest = f"{left:,} to compute in {counted(_open(phase), 'job')}, {_time(sum(phase.seconds.values()))} of a core"
     return [
         f"{counted(len(phase.runs), 'run')} on {which}: {counted(cells, 'cell')}, {steps:,} steps",
         f"{done}{rest}" if left else "all finished",
     ]
 
 
-def _where(where: Local | Slurm | PBS, cores: int) -> str:
+def _open(phase: Phase) -> int:
+    """How many of its jobs are not finished."""
+    return sum(1 for count in phase.jobs.values() if count)
+
+
+def _where(where: Local | Slurm | PBS, cores: int, jobs: int) -> str:
     if isinstance(where, Local):
         return f"on {counted(cores, 'core')} of this machine"
     kind = KIND[type(where)]
     queue = where.partition if isinstance(where, Slurm) else where.queue
     lent = f"{counted(where.gpus, 'GPU')} and {counted(where.cores, 'core')}" if where.gpus else counted(where.cores, "core")
-    nodes = f"at most {counted(where.nodes, 'node')} of {lent}, each for {where.walltime}"
-    return f"through {kind}{f' ({queue})' if queue else ''} on {nodes}"
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 point", "1,200 points"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    workers = where.gpus or where.cores
+    blocks = min(where.nodes, -(-jobs // workers))
+    at_most = f" ({where.nodes} at most)" if blocks < where.nodes else ""
+    each = f"each a node of {lent}, so {counted(workers, 'worker')}, for {where.walltime}"
+    return f"through {kind}{f' ({queue})' if queue else ''} in {counted(blocks, 'block')}{at_most}, {each}"
 
 
 def _time(seconds: float) -> str:

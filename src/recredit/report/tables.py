@@ -16,6 +16,11 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 point", "1,200 points"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def alignment_line(data: xr.Dataset, driver: str, observer: str, rules: tuple[AbstractRule, AbstractRule] | None = None) -> str:
     """How an observer's gradients lay to the driver's over a run, in words; `data` is of these two alone, (seed, step), and so
     are the `rules`, which say whether there could be anything to compare."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
@@ -17,8 +19,8 @@ from typing import Any
 
 from recredit.errors import brief, check_choice, check_count, check_optional_count
 from recredit.registry import Registry, complete, make
+from recredit.runs.environment import environment
 from recredit.runs.interchange import CANCEL, cancel
-from recredit.runs.local import FAST, SINGLE_THREAD
 
 HEARTBEAT, LOST = 5, 30  # seconds: between two signs of life, and without one until the other side counts as gone
 
@@ -99,7 +101,7 @@ def resolve_executor(table: Any) -> Local | Slurm | PBS:
     Raises ValueError, one sentence, for whatever does not fit.
     """
     if not isinstance(table, Mapping):
-        raise ValueError(f'the executor must be a table such as {{"kind": "local"}}, not {brief(table)}.')
+        raise ValueError(f'the executor must be a table, as in [executor] kind = "local", not {brief(table)}.')
     kind = table.get("kind", "local")
     check_choice("executor", kind, KINDS)
     settings = {key: value for key, value in table.items() if key != "kind"}
@@ -108,44 +110,63 @@ def resolve_executor(table: Any) -> Local | Slurm | PBS:
     return make(KINDS, complete("executor", KINDS, {"name": kind, **settings}))
 
 
+def check_ready(where: Local | Cluster, folder: Path) -> None:
+    """Raise ValueError unless this machine has what it takes to compute there, with the results in this folder."""
+    if isinstance(where, Local):
+        return
+    kind = KIND[type(where)]
+    for command in (SUBMIT[kind], CANCEL[kind]):
+        if not shutil.which(command):
+            raise ValueError(f"executor {kind} needs the command {command}, which this machine lacks; use a login node.")
+    if not importlib.util.find_spec("parsl"):
+        raise ValueError(f"executor {kind} needs Parsl: pip install 'recredit[cluster]'.")
+    path = str(folder.resolve())
+    if shlex.quote(path) != path:
+        raise ValueError(f"a folder that a cluster works in must have no spaces or signs in its path, not {brief(path)}.")
+
+
 @contextlib.contextmanager
 def cluster_executor(cluster: Slurm | PBS, folder: Path) -> Iterator[Executor]:
     """An executor whose workers compute on a cluster's nodes. `folder` is one that they share, with one executor at a time.
 
     What is submitted is a function of a module that the workers can import, and plain data. A future raises BrokenExecutor if
     its worker or block ended, however that came: cancelled, out of time, or dead; it may be submitted again. It raises
-    ValueError if blocks end before their workers come up, and the function's own errors as they are.
+    ValueError if blocks end before their workers come up, or if the process that links this one with them ends, and the
+    function's own errors as they are.
 
     Leaving ends what still runs, and the blocks. So does the end of this process, by SIGKILL too: within seconds from a process
     beside it, or LOST seconds after the machine itself is gone. Blocks that an earlier controller of the folder has left are
-    cancelled first. Raises ValueError if Parsl or the scheduler's commands are not installed, or the folder's path is none that
-    their scripts can name.
+    cancelled first. Raises what `check_ready` does.
     """
-    kind = KIND[type(cluster)]
-    for command in (SUBMIT[kind], CANCEL[kind]):
-        if not shutil.which(command):
-            raise ValueError(f"executor {kind} needs the command {command}, which this machine lacks; use a login node.")
-    folder = folder.resolve()
-    if shlex.quote(str(folder)) != str(folder):
-        raise ValueError(
-            f"a folder that a cluster works in must have no spaces or signs in its path, not {brief(str(folder))}."
-        )
-    try:
-        from parsl.concurrent import ParslPoolExecutor
-    except ImportError:
-        raise ValueError(f"executor {kind} needs Parsl: pip install 'recredit[cluster]'.") from None
+    check_ready(cluster, folder)
+    import parsl
+    from parsl.concurrent import ParslPoolExecutor
 
+    from recredit.runs.processor import call
+
+    class Pool(ParslPoolExecutor):
+        def submit(self, fn, /, *args):
+            return super().submit(call, fn, *args)
+
+    kind, folder = KIND[type(cluster)], folder.resolve()
     # The name tells this folder's blocks from all others; PBS takes 15 characters.
     identity = f"{folder} {folder.stat().st_ino} {os.getuid()}"
     name = f"recredit-{hashlib.sha256(identity.encode()).hexdigest()[:6]}"
     cancel(kind, name)
     scratch = folder / "blocks"  # Parsl's logs and scripts, and the keys that its messages are encrypted with
     shutil.rmtree(scratch, ignore_errors=True)
-    executor = ParslPoolExecutor(_config(cluster, kind, name, scratch))
+    config = _config(cluster, kind, name, scratch)
+    executor, (workers,) = Pool(config), config.executors
+    leaving = threading.Event()
+    threading.Thread(target=_fail_without_link, args=(workers, leaving), daemon=True).start()
     try:
         yield executor
     finally:
-        executor.shutdown(wait=False)
+        leaving.set()
+        if workers.interchange_proc.poll() is None:
+            executor.shutdown(wait=False)
+        else:  # Parsl might wait for ever for its answer
+            parsl.clear()
         cancel(kind, name)
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -168,7 +189,6 @@ def _config(cluster: Slurm | PBS, kind: str, name: str, scratch: Path) -> Any:
         interchange_launch_cmd=[*python, "recredit.runs.interchange", str(os.getpid()), kind, name],
         address="0.0.0.0",
         max_workers_per_node=cluster.cores,
-        cpu_affinity="block",
         available_accelerators=cluster.gpus,
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=LOST,
@@ -195,14 +215,15 @@ def _provider(cluster: Slurm | PBS, kind: str, name: str) -> Any:
     class PBSs(_Commands, PBSProProvider):
         pass
 
-    flags = shlex.quote(f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip())
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in environment().items()]
     prefix, naming = {"slurm": ("#SBATCH", f"--job-name={name}"), "pbs": ("#PBS", f"-N {name}")}[kind]
     common = {
         "account": cluster.account,
         "walltime": cluster.walltime,
+        "init_blocks": 0,
         "max_blocks": cluster.nodes,
         "scheduler_options": "\n".join(f"{prefix} {line}" for line in (naming, *cluster.options.splitlines())),
-        "worker_init": f"{cluster.environment}\nexport XLA_FLAGS={flags}\n",
+        "worker_init": "\n".join([cluster.environment, *exports, ""]),
     }
     if isinstance(cluster, PBS):
         wanted = {"mem": cluster.memory and f"{cluster.memory}gb", "ngpus": cluster.gpus}
@@ -229,6 +250,17 @@ class _Commands:
         return done.returncode, done.stdout, done.stderr
 
 
+def _fail_without_link(workers: Any, leaving: threading.Event) -> None:
+    """Have all work fail once the process between this one and the blocks has ended: Parsl would wait for ever."""
+    workers.interchange_proc.wait()
+    if not leaving.is_set():
+        workers.set_bad_state_and_fail_all(
+            ValueError(
+                "the process that links this one with the cluster's workers has ended; the same command goes on from there."
+            )
+        )
+
+
 def _failed(error: Exception, _: Any) -> float:
     """Parsl asks this what another attempt costs. More than there is; what this raises becomes the future's own error."""
     from parsl.executors.errors import BadStateException
@@ -237,6 +269,8 @@ def _failed(error: Exception, _: Any) -> float:
     if isinstance(error, ManagerLost | WorkerLost):
         raise BrokenExecutor(f"a worker on {error.hostname} ended before its work.")
     if isinstance(error, BadStateException):
+        if isinstance(why := getattr(error.executor, "executor_exception", None), ValueError):
+            raise why
         last = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise ValueError(f"no block comes up on the cluster; the last that was heard of one: {last}.")
     return 1

@@ -71,7 +71,7 @@ def flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     told: dict[str, Any] = {}
     for key, value in table.items():
         at = path if key == "name" and path else f"{path}.{key}" if path else key
-        told |= flat(value, at) if isinstance(value, Mapping) else {at: value}
+        told |= flat(value, at) if isinstance(value, dict) else {at: value}
     return told
 
 

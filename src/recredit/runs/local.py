@@ -17,13 +17,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from multiprocessing.connection import Connection
 from typing import Any
 
+from recredit.runs.environment import environment
 from recredit.runs.failures import ended
-from recredit.runs.identity import precision
 
-SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-# XLA on a processor unrolls short loops whole, and so does not vectorise them, and copies blocks of 16 numbers about: without
-# either, RTRL in blocks takes a fifth less time at n = 32. No option of jit reaches them; a version without them ignores them.
-FAST = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling,xla_cpu_disable_tiled_emitter"
 PATIENCE = 5  # seconds for a worker that is to end: it may write a checkpoint first
 SELDOM = 100_000  # new objects between two looks for cycles: at Python's 700, a fifth of importing and tracing goes into them
 FIRST = 2  # workers that are started before anything is asked of them
@@ -37,16 +33,15 @@ def cores() -> list[int]:
 class Worker:
     """A worker process, and the talk with it."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None):
-        """`module`: what it imports at once. `environment`: variables that it has and this process has not."""
-        flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
+    def __init__(self, module: str, variables: Mapping[str, str]):
+        """`module`: what it imports at once. `variables`: what its environment has other than this process's."""
         self.process = subprocess.Popen(
             # -P: what lies in the current folder is no module of ours
             [sys.executable, "-P", "-W", "ignore", "-m", "recredit.runs.worker", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"} | dict(environment or {}),
+            env={**os.environ, **variables},
             start_new_session=True,  # Ctrl-C is for this process, at whose end the workers end
         )
         assert self.process.stdin
@@ -99,11 +94,6 @@ class Worker:
             print(self.printed.popleft().decode(errors="replace"), end="", file=sys.stderr)
 
 
-def _precision() -> dict[str, str]:
-    """What has workers compute in the precision of this process, which looks for their cells, if JAX has been told of one."""
-    return {"JAX_ENABLE_X64": str(int(precision() == "float64"))} if "jax" in sys.modules else {}
-
-
 class LocalExecutor(Executor):
     """Calls shared out over worker processes, one a core at most, and on a GPU one in all.
 
@@ -114,7 +104,7 @@ class LocalExecutor(Executor):
     def __init__(self, module: str, most: int | None = None):
         """`module`: what the workers import at once. `most`: how many there may be (None: one a core)."""
         self.module = module
-        self.environment = _precision()
+        self.environment = environment()
         self.cores = min(most or len(cores()), len(cores()))
         self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
         self.lock = threading.Lock()

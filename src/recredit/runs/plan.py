@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from recredit.runs.identity import Cell
-from recredit.runs.settings import Run
+from recredit.runs.settings import Run, without_data
 from recredit.training.loop import learner_size
 from recredit.training.step import Trainer
 
@@ -79,13 +78,7 @@ def plan(
 
 def shape(run: str) -> str:
     """The text of a run, without its numbers that may be data."""
-    return json.dumps(_blank(json.loads(run)), sort_keys=True)
-
-
-def _blank(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _blank(each) for key, each in value.items()}
-    return [_blank(each) for each in value] if isinstance(value, list) else "" if isinstance(value, float) else value
+    return json.dumps(without_data(json.loads(run)), sort_keys=True)
 
 
 def learner_bytes(run: Run) -> int:

@@ -1,12 +1,16 @@
 """What a worker process computes on."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import filelock
 import jax
 import platformdirs
 
@@ -15,6 +19,23 @@ from recredit.runs.local import cores
 
 CACHED = 10**9  # bytes of compiled programs that are kept between processes, those longest unused forgotten first
 _held: list[int] = []  # of the locks of cores, for as long as this process lives
+
+
+@functools.cache
+def settle() -> str:
+    """Make this process a worker, on this machine or on a cluster's node: with a core of its own, and compiled programs kept.
+
+    Gives JAX's backend. Raises ValueError for a JAX without a device.
+    """
+    backend = take_core()
+    keep_programs()
+    return backend
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives in a worker that a cluster's software has started."""
+    settle()
+    return function(*arguments)
 
 
 def take_core() -> str:
@@ -45,9 +66,22 @@ def keep_programs() -> None:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
+            _mend(folder)
             jax.config.update("jax_compilation_cache_dir", str(folder))
             jax.config.update("jax_compilation_cache_max_size", CACHED)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+def _mend(folder: Path) -> None:
+    """Take away what a process was killed at writing, here or on another machine.
+
+    JAX never writes such a program again, and while its time is missing keeps no other either.
+    """
+    with contextlib.suppress(NotImplementedError), filelock.FileLock(folder / ".lockfile", timeout=1):  # JAX's own
+        names = set(os.listdir(folder))
+        for name in names:
+            if name.endswith("-cache") and f"{name.removesuffix('-cache')}-atime" not in names:
+                (folder / name).unlink()
 
 
 def _kind() -> str:

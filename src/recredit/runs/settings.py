@@ -87,7 +87,7 @@ class Run(pydantic.BaseModel):
 
         around = [self.network, self.task, self.streams]
         (arrays, period), *_ = [
-            known.once([table, self.sources.get(table["name"]), *around], lambda rule=rule: shapes(rule))
+            known.once(without_data([table, self.sources.get(table["name"]), *around]), lambda rule=rule: shapes(rule))
             for rule, table in rules
         ]
         known.once([self.optimizer, str(arrays), period], lambda: Optimizer(optimizer, arrays, period))
@@ -121,6 +121,15 @@ class Known:
         if text not in self._made:
             self._made[text] = make_it()
         return self._made[text]
+
+
+def without_data(value: Any) -> Any:
+    """Settings without the numbers that may be data: those that differ in them alone are traced to one program, as a rule."""
+    if isinstance(value, dict):
+        return {key: without_data(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_data(each) for each in value]
+    return "" if isinstance(value, float) and value not in (0, 1) else value
 
 
 def files_of(task: str) -> list[str]:

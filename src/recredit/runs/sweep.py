@@ -11,6 +11,7 @@ from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, neares
 from recredit.registry import RULE_NAMES, find_rule, settings_of
 from recredit.runs import request
 from recredit.runs.axes import Label, Rows, Values, axis, expand, paths_of, read_axes, read_only, refuse_lists, rule_of, told
+from recredit.runs.cluster import PBS, Local, Slurm, resolve_executor
 from recredit.runs.settings import Known, Run
 from recredit.tasks import TASKS
 
@@ -62,8 +63,8 @@ class Sweep:
     """Number of seeds that a worker vectorises together; None: as many as fit the cache."""
     out: Path
     """The folder for the results."""
-    executor: dict[str, Any]
-    """The table [executor] as it is written."""
+    executor: Local | Slurm | PBS
+    """Where to compute."""
     groups: tuple[tuple[int, ...], ...] = field(init=False)
     """The numbers of the points, in groups that differ along the selected axis alone: one of each is reported."""
 
@@ -110,9 +111,8 @@ def read_sweep(file: Path) -> Sweep:
     for part in table:
         if part not in PARTS:
             raise ValueError(f'a sweep has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
+    executor = resolve_executor(table.pop("executor", {}))
     table = {part: request.seen_from(folder, given) if part != "out" else given for part, given in table.items()}
-    if not isinstance(executor := table.pop("executor", {}), Mapping):
-        raise ValueError(f'the executor must be a table, as in [executor] kind = "local", not {brief(executor)}.')
     seeds, at_once, out = request.seeds_and_out(table)
     axes = _axes(table)
     if not isinstance(given := table.pop("only", []), list):
@@ -127,7 +127,7 @@ def read_sweep(file: Path) -> Sweep:
     points = tuple(_points(_base(table), values, shown, folder))
     labels = {path: list(dict.fromkeys(p.coordinates[path] for p in points if path in p.coordinates)) for path in shown}
     out = folder / out if out else Path("results") / file.stem
-    sweep = Sweep(file.stem, points, labels, range(seeds), select, at_once, out, dict(executor))
+    sweep = Sweep(file.stem, points, labels, range(seeds), select, at_once, out, executor)
     _check_cells(len(sweep.groups) * seeds)
     if select and not sweep.candidates:
         raise ValueError(f"select's axis {select.axis} has one value wherever it is, so there is nothing to choose.")

@@ -39,14 +39,10 @@ def main() -> None:
         answers.send((answer, error))
 
     try:
-        from recredit.runs.processor import (  # here, so that a JAX that cannot be imported is said as well
-            keep_programs,
-            take_core,
-        )
+        from recredit.runs.processor import settle  # here, so that a JAX that cannot be imported is said as well
 
         importlib.import_module(sys.argv[1])  # which may choose what JAX computes on
-        say(take_core())
-        keep_programs()
+        say(settle())
     except BaseException as error:
         say(None, ValueError(explanation(error)))
         return

@@ -14,6 +14,9 @@ from recredit.runs.settings import Run
 from recredit.runs.sweep import Sweep
 from recredit.studies.sweeps import final_losses, label
 
+PROGRAM = 5  # seconds until a job's program is traced and compiled: 6 were seen on a busy core, 2 where it was kept
+START = 4  # seconds until workers have begun, and for what is written at the end
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -29,8 +32,8 @@ class Phase:
     """Roughly what those missing take a core."""
 
     def wall(self, cores: int) -> float:
-        """Roughly how many seconds it takes on so many cores."""
-        return max(sum(self.seconds.values()) / cores, *self.seconds.values())
+        """Roughly how many seconds its jobs take on so many cores."""
+        return max([sum(self.seconds.values()) / cores, *self.seconds.values()])
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Outlook:
     """The number of finished cells that say how long others take; 0: the size of learners alone does."""
     largest: tuple[str, int]
     """What has the largest learner, and its bytes, of one seed."""
+
+    def wall(self, cores: int) -> float:
+        """Roughly how many seconds it takes on so many cores; 0: nothing is left to compute."""
+        jobs = sum(phase.wall(cores) for phase in self.phases)
+        return jobs + START if jobs else 0
 
 
 def outlook(sweep: Sweep, cores: int) -> Outlook:
@@ -64,17 +72,29 @@ def outlook(sweep: Sweep, cores: int) -> Outlook:
         runs = {labels[text]: run for text, run in sweep.runs(numbers).items()}
         missing = {name: [seed for seed in seeds if Cell(run, seed).file not in found] for name, run in runs.items()}
         planned.append((purpose, runs, seeds, plan(sweep.out, runs, seeds, missing, cores, sweep.seeds_at_once)))
-    rough = {shape(job.cells[0].run.text()): job.seconds / len(job.cells) for *_, jobs in planned for job in jobs}
+    rough = {_shape(job): _guess(job, len(job.cells)) / len(job.cells) for *_, jobs in planned for job in jobs}
     known = {each: sum(taken[each]) / len(taken[each]) for each in rough if each in taken}
     slower = sum(known.values()) / sum(rough[each] for each in known) if known else 1  # than the rough guess, this machine
-    each = {name: known.get(name, slower * seconds) for name, seconds in rough.items()}
+
+    def seconds(job: Job, left: int) -> float:
+        return left * known[_shape(job)] if _shape(job) in known else slower * _guess(job, left)
+
     phases = [
-        Phase(purpose, runs, seeds, jobs, {job: left * each[shape(job.cells[0].run.text())] for job, left in jobs.items()})
+        Phase(purpose, runs, seeds, jobs, {job: seconds(job, left) for job, left in jobs.items()})
         for purpose, runs, seeds, jobs in planned
     ]
     alike = {shape(run.text()): run for phase in phases for run in phase.runs.values()}.values()
     sizes = {f"{run.rule['name']} on {run.task['name']}, n = {run.network['n']}": learner_bytes(run) for run in alike}
     return Outlook(tuple(phases), sum(len(taken[each]) for each in known), max(sizes.items(), key=lambda item: item[1]))
+
+
+def _shape(job: Job) -> str:
+    return shape(job.cells[0].run.text())
+
+
+def _guess(job: Job, left: int) -> float:
+    """Roughly how many seconds a core takes for so many of a job's cells, as nothing but their size says."""
+    return left * job.seconds / len(job.cells) + PROGRAM if left else 0
 
 
 def _found(sweep: Sweep) -> tuple[set[str], Mapping[str, list[float]]]:

@@ -39,7 +39,7 @@ def train(
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
 
-    On a processor, small networks train faster, some rules by a quarter, with `recredit.runs.local.FAST` in XLA_FLAGS
+    On a processor, small networks train faster, some rules by a quarter, with `recredit.runs.environment.FAST` in XLA_FLAGS
     before JAX starts, as the command line's workers have it.
 
     `rule`, `task`: a name, "dni"; a table of a name and settings, {"name": "dni", "jacobian": "learned"}; or the object itself.
