@@ -22,6 +22,15 @@ def held_by(pid):
     return resident, len([*(process / "fd").iterdir()]), len((process / "maps").read_text().splitlines())
 
 
+def rounds(jobs):
+    """What one worker holds after each job."""
+    with local_executor("recredit.runs.work", 1) as executor:
+        for job in jobs:
+            executor.submit(work, job).result()
+            (worker,) = executor.workers
+            yield held_by(worker.process.pid)
+
+
 def jobs(folder, count, cells):
     """Jobs of so many cells each, five in a row of one kind, then of another; each has rates and seeds of its own."""
     for number in range(count):
@@ -35,12 +44,19 @@ def jobs(folder, count, cells):
 
 @pytest.mark.slow
 def test_a_thousand_tiny_cells_leave_nothing_behind_in_their_worker(tmp_path):
-    folder, told = writable_folder(tmp_path), []
-    with local_executor("recredit.runs.work", 1) as executor:
-        for job in jobs(folder, 100, 10):
-            executor.submit(work, job).result()
-            (worker,) = executor.workers
-            told.append(held_by(worker.process.pid))
+    folder = writable_folder(tmp_path)
+    told = [*rounds(jobs(folder, 100, 10))]
     assert len([*(folder / "cells").iterdir()]) == 1000
     middle, end = np.array(told)[40:60].max(0), np.array(told)[80:].max(0)  # a round of the kinds each
     assert (end <= middle * [1.1, 1, 1.05]).all(), (middle, end)
+
+
+@pytest.mark.slow
+def test_programs_of_ever_new_kinds_leave_little_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where there is none yet: each is compiled
+    folder, kinds = writable_folder(tmp_path), []
+    for n in range(4, 44):
+        run = Run.create({"rule": ["rflo", "uoro"][n % 2], "task": "add", "steps": 30, "network": {"n": n}})
+        kinds.append(Job(folder, (Cell(run, 0),), ("a",), 1.0))
+    told = np.array([*rounds(kinds)])
+    assert (told[30:].max(0) <= told[5:15].max(0) * [1.1, 1, 1.2]).all(), told

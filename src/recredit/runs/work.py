@@ -1,5 +1,8 @@
 """What a worker does: train the cells of a job, and put them in their folder."""
 
+import contextlib
+import ctypes
+import gc
 import json
 import time
 from collections import defaultdict
@@ -58,8 +61,13 @@ def work(job: Job) -> None:
 
 def _forget_others(keys: set[Hashable]) -> None:
     """Forget all compiled programs, tens of MB each, unless some are of the last job's kind."""
-    if _kept.isdisjoint(keys):
+    if _kept and _kept.isdisjoint(keys):
         jax.clear_caches()
+        gc.collect()  # their traces are full of cycles
+        with contextlib.suppress(
+            OSError, TypeError, AttributeError
+        ):  # another C library than glibc, which keeps what is freed:
+            ctypes.CDLL(None).malloc_trim(0)  # hundreds of MB after some compilations
     _kept.clear()
     _kept.update(keys)
 
