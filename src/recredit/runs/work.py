@@ -64,12 +64,15 @@ def _forget_others(keys: set[Hashable]) -> None:
     if _kept and _kept.isdisjoint(keys):
         jax.clear_caches()
         gc.collect()  # their traces are full of cycles
-        with contextlib.suppress(
-            OSError, TypeError, AttributeError
-        ):  # another C library than glibc, which keeps what is freed:
-            ctypes.CDLL(None).malloc_trim(0)  # hundreds of MB after some compilations
+        _give_back()
     _kept.clear()
     _kept.update(keys)
+
+
+def _give_back() -> None:
+    """Have glibc give freed memory back, of which it keeps hundreds of MB after some compilations."""
+    with contextlib.suppress(OSError, TypeError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _trainers(job: Job) -> Trainers:
