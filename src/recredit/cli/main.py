@@ -15,8 +15,6 @@ from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM, local_executor
-
-# Spelled here too, since their modules import JAX.
 from recredit.studies.variants import Format, Scale, Variant
 
 app = App(
@@ -122,7 +120,7 @@ def train(
     """
     check_xla_flags()
     counts = {"steps": steps, "bin": bin, "streams": streams, "seeds": seeds, "seeds_at_once": seeds_at_once}
-    with local_executor("recredit.runs.work") as executor:
+    with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
 
         run_train(executor, config, {"rule": rule, "task": task, "observers": observe, "out": out} | counts, set)

@@ -22,7 +22,6 @@ from recredit.runs.failures import ended
 
 PATIENCE = 5  # seconds for a worker that is to end: it may write a checkpoint first
 SELDOM = 100_000  # new objects between two looks for cycles: at Python's 700, a fifth of importing and tracing goes into them
-FIRST = 2  # workers that are started before anything is asked of them
 
 
 def cores() -> list[int]:
@@ -101,9 +100,10 @@ class LocalExecutor(Executor):
     at raises BrokenExecutor.
     """
 
-    def __init__(self, module: str, most: int | None = None):
-        """`module`: what the workers import at once. `most`: how many there may be (None: one a core)."""
-        self.module = module
+    def __init__(self, module: str, most: int | None = None, first: int = 2):
+        """`module`: what the workers import at once. `most`: how many there may be (None: one a core). `first`: how many are
+        started before anything is asked of them."""
+        self.module, self.first = module, first
         self.environment = environment()
         self.cores = min(most or len(cores()), len(cores()))
         self.waiting: queue.SimpleQueue[tuple[Future, Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
@@ -114,7 +114,7 @@ class LocalExecutor(Executor):
         self.broken: BaseException | None = None  # why no worker starts
         self.workers: set[Worker] = set()
         self.threads: list[threading.Thread] = []
-        self._hire(FIRST)
+        self._hire(first)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Have a function of a module called. Its future raises ValueError, the sentence of what went wrong."""
@@ -164,7 +164,7 @@ class LocalExecutor(Executor):
             self.workers.add(worker)
         if worker.greet() == "cpu":
             self.most = self.cores
-            self._hire(max(FIRST, self.open))
+            self._hire(max(self.first, self.open))
         return worker
 
     def _serve(self) -> None:
@@ -193,9 +193,9 @@ class LocalExecutor(Executor):
 
 
 @contextlib.contextmanager
-def local_executor(module: str, most: int | None = None) -> Iterator[LocalExecutor]:
+def local_executor(module: str, most: int | None = None, first: int = 2) -> Iterator[LocalExecutor]:
     """A `LocalExecutor` whose workers end at the end, whatever they are at."""
-    executor = LocalExecutor(module, most)
+    executor = LocalExecutor(module, most, first)
     try:
         yield executor
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 import filelock
 import jax
+import jax.numpy as jnp
 import platformdirs
 
 from recredit.runs.failures import no_device
@@ -82,6 +83,11 @@ def _mend(folder: Path) -> None:
         for name in names:
             if name.endswith("-cache") and f"{name.removesuffix('-cache')}-atime" not in names:
                 (folder / name).unlink()
+
+
+def warm_up() -> None:
+    """Have JAX import what it needs to compile, SciPy among it, before the first call comes: some 0.2 s."""
+    jax.jit(jnp.linalg.qr).lower(jnp.eye(2))
 
 
 def _kind() -> str:

@@ -39,10 +39,11 @@ def main() -> None:
         answers.send((answer, error))
 
     try:
-        from recredit.runs.processor import settle  # here, so that a JAX that cannot be imported is said as well
+        from recredit.runs import processor  # here, so that a JAX that cannot be imported is said as well
 
         importlib.import_module(sys.argv[1])  # which may choose what JAX computes on
-        say(settle())
+        say(processor.settle())
+        processor.warm_up()
     except BaseException as error:
         say(None, ValueError(explanation(error)))
         return

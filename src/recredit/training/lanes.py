@@ -94,9 +94,9 @@ def fast_start(
     trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = ()
 ) -> tuple[Learner, Float[Array, " lanes"]]:
     """What `start` gives, by two compiled programs, the first of which all rules share."""
-    make, given = program_of(unequipped, trainer.without_rules(), seeds, steps, jit=_quick_jit())
+    make, given = program_of(unequipped, trainer.without_rules(), seeds, steps)
     learners, losses = make(*given)
-    equip, given = program_of(equipped, trainer, learners, seeds, differing, jit=_quick_jit())
+    equip, given = program_of(equipped, trainer, learners, seeds, differing)
     return equip(*given), losses
 
 
@@ -116,13 +116,6 @@ def fast_segment(
 ) -> tuple[Any, tuple[Any, ...]]:
     """The compiled `segment`, and its arguments; it uses up the learners."""
     return program_of(segment, trainer, learners, jnp.array(first), length, differing, jit=_fast_jit())
-
-
-@functools.cache
-def _quick_jit() -> Callable[..., Any]:
-    # What runs once: compiled in a third of the time, with the same weights.
-    quick = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-    return functools.partial(jax.jit, compiler_options=quick if jax.default_backend() == "cpu" else {})
 
 
 @functools.cache

@@ -131,11 +131,11 @@ def train_together(
 
 def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> None:
     """Raise ValueError unless the task's data can be learned from, and the driving rule kept to its period."""
-    if not np.all(measured.finite_data):
+    if not np.asarray(measured.finite_data).all():
         raise ValueError(f"the task gave data that are not finite between steps {first} and {end}.")
-    if not np.all(measured.has_loss):
+    if not np.asarray(measured.has_loss).all():
         raise ValueError(f"the task gave labels below 0 between steps {first} and {end}; a softmax head's are at least 0.")
-    if np.any(measured.lost_gradient):
+    if np.asarray(measured.lost_gradient).any():
         raise ValueError(
             f"{rule} told a gradient between steps {first} and {end} at a step for which its period, {period}, has none."
         )

@@ -115,16 +115,16 @@ def check_untraced(given: Any) -> None:
         )
 
 
-def program_of(function: Callable[..., Any], *args: Any, jit: Callable[..., Any] = jax.jit) -> tuple[Any, tuple[Any, ...]]:
-    """`function` compiled by `jit` for such arguments, and the arrays among them: program(*arrays) is function(*args).
+def program_of(function: Callable[..., Any], *args: Any, jit: Callable[..., Any] | None = None) -> tuple[Any, tuple[Any, ...]]:
+    """`function` compiled for such arguments, and the arrays among them: program(*arrays) is function(*args).
 
-    Whatever is no array is part of the program.
+    Whatever is no array is part of the program. `jit`: how it is compiled; None: quickly, for what runs once.
     """
     arrays, rest = eqx.partition(args, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
     check_untraced(arrays)
     leaves, structure = jax.tree.flatten(rest)
     kinds = (*map(type, leaves), *map(jax.typeof, jax.tree.leaves(arrays)))  # types, since 1 == 1.0 == True
-    return _compiled(function, structure, tuple(leaves), kinds, jit), arrays
+    return _compiled(function, structure, tuple(leaves), kinds, jit or _quick_jit()), arrays
 
 
 @functools.lru_cache(maxsize=COMPILED)
@@ -133,3 +133,10 @@ def _compiled(
 ) -> Any:
     rest = jax.tree.unflatten(structure, leaves)
     return jit(lambda *arrays: function(*eqx.combine(arrays, rest)))
+
+
+@functools.cache
+def _quick_jit() -> Callable[..., Any]:
+    # Drawing a network is so compiled in a third of the time, to the same weights.
+    quick = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+    return functools.partial(jax.jit, compiler_options=quick if jax.default_backend() == "cpu" else {})
