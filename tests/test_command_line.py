@@ -334,7 +334,7 @@ def test_several_rules_one_of_them_ones_own_are_paired_in_one_table_figure_and_f
 
 
 def test_a_small_fig1_does_not_overwrite_the_scale_s_own(monkeypatch):
-    def stop(_, folder, *more):
+    def stop(_, folder, *__, **___):
         raise ValueError(f"{folder}.")
 
     monkeypatch.setattr("recredit.cli.fig1.compute_runs", stop)

@@ -107,6 +107,14 @@ def test_recredit_is_imported_and_shown_without_jax():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+@pytest.mark.parametrize("command", ["train", "fig1", "sweep", "catalogue"])
+def test_what_only_ends_a_command_is_not_imported_at_its_beginning(command):
+    late = "xarray", "pandas", "matplotlib", "scipy.stats", "parsl"
+    script = f"import sys, recredit.cli.main, recredit.cli.{command}; print([name for name in {late} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[]"
+
+
 def undocumented(kind):
     """The fields of a class that it declares without a docstring under them."""
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body

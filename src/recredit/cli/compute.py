@@ -28,11 +28,12 @@ def compute_runs(
     seeds: Sequence[int],
     seeds_at_once: int | None,
     count: int | None = None,
+    then: Iterable[str] = ("recredit.report.figures",),
 ) -> None:
     """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
-    title. `count`: the executor's cores; None: this machine's."""
-    # matplotlib takes half a second to import: not before a refusal, and while workers compute.
-    threading.Thread(target=importlib.import_module, args=("recredit.report.figures",), daemon=True).start()
+    title. `count`: the executor's cores; None: this machine's. `then`: modules that are needed afterwards; they are imported
+    while the workers compute."""
+    threading.Thread(target=lambda: [*map(importlib.import_module, then)], daemon=True).start()
     with Live(console) as live, published(folder, title, live.standing):
         compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once)
 

@@ -11,7 +11,7 @@ from recredit.report.tables import claims_table, losses_table
 from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor
-from recredit.studies import claims, fig1
+from recredit.studies import fig1
 from recredit.studies.variants import Scale, Variant
 
 WRITTEN = ("fig1.png", "fig1.svg", "curves.nc", "claims.json")
@@ -36,13 +36,15 @@ def run_fig1(
     title = f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps"
     with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder:
         console.out(f"{title}, in {folder}")
-        compute_runs(executor, folder, title, cells, chosen, seeds_at_once)
+        then = "recredit.report.figures", "recredit.studies.claims"  # matplotlib and SciPy's statistics take a second to import
+        compute_runs(executor, folder, title, cells, chosen, seeds_at_once, then=then)
+        from recredit.report.figures import draw_fig1
+        from recredit.studies.claims import judge
+
         data = fig1.curves(folder, variant, cells, chosen)
-        judged = claims.judge(final_loss(data))
+        judged = judge(final_loss(data))
         write_dataset(folder / "curves.nc", data)
         write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
-        from recredit.report.figures import draw_fig1
-
         draw_fig1(data, folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))

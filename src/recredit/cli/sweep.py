@@ -9,7 +9,6 @@ from pathlib import Path
 from recredit.cli.compute import compute_runs, console, working_in
 from recredit.report.fitting import show
 from recredit.report.sweep_plan import plan
-from recredit.report.sweeps import draw_selection, sweep_table
 from recredit.report.tables import counted
 from recredit.runs.choice import choose
 from recredit.runs.cluster import PBS, Local, Slurm, check_ready, cluster_executor
@@ -52,6 +51,8 @@ def _run(sweep: Sweep, folder: Path) -> None:
         if sweep.select:
             seeds = sweep.select.seeds
             _compute(f"Choosing along {sweep.select.axis}", sweep, folder, sweep.candidates, seeds, executor, count)
+            from recredit.report.sweeps import draw_selection
+
             final = final_losses(sweep, folder, sweep.candidates, seeds)
             choice = choose(sweep, final)
             numbers = choice.points
@@ -60,6 +61,8 @@ def _run(sweep: Sweep, folder: Path) -> None:
             for note in choice.notes:
                 console.out(note)
         _compute(sweep.name, sweep, folder, numbers, sweep.seeds, executor, count)
+    from recredit.report.sweeps import sweep_table
+
     data = reported(sweep, folder, numbers)
     write_dataset(folder / "sweep.nc", data)
     show(console, sweep_table(data.final_loss, list(sweep.axes)))

@@ -1,15 +1,19 @@
 """The tables at the end of a run."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
 from recredit.rule import AbstractRule
 from recredit.runs.final_loss import DIVERGED_MEANS
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def _number(value: float | None) -> str:

@@ -1,13 +1,18 @@
 """The choice that a sweep declares: of each group of points that differ along one axis, the one with the least loss."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from recredit.runs.axes import told
 from recredit.runs.sweep import Select, Sweep
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """What a cell holds: netCDF of one seed, written and read quickly beside the other seeds of its run."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import xarray as xr
 
 from recredit.runs.record import DamagedError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DIMS = {
     "loss": ("seed", "step"),
@@ -50,12 +54,14 @@ class Seeds:
     """
 
     def __init__(self) -> None:
-        self.first = xr.Dataset()
+        self.first: xr.Dataset
         self.parts: list[dict[str, np.ndarray]] = []
         self.records: list[Mapping[str, Any]] = []
 
     def add(self, record: Mapping[str, Any], netcdf: bytes) -> None:
         """Add a cell. Raises DamagedError for what no library reads, or has not the variables and sizes that its run says."""
+        import xarray as xr
+
         seed, run = record["identity"]["seed"], record["identity"]["run"]
         try:
             if not self.parts:
@@ -79,6 +85,8 @@ class Seeds:
 
     def dataset(self) -> xr.Dataset:
         """All that were added, along `seed`; if they were made with several versions or devices, the attributes list them."""
+        import xarray as xr
+
         arrays = {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
         variables = {
             name: xr.Variable(variable.dims, arrays.get(str(name), variable.values), variable.attrs)
@@ -98,7 +106,7 @@ def _check(data: xr.Dataset, run: Mapping[str, Any]) -> None:
     for name, values in {"step": ends, "unit": list(range(run["network"]["n"]))}.items():
         if data[name].values.tolist() != values:
             raise DamagedError(f"its {name} is not what its run says")
-    if sorted(run["observers"]) != sorted(data.coords.get("observer", xr.DataArray([])).values.tolist()):
+    if sorted(run["observers"]) != sorted(data.observer.values.tolist() if "observer" in data.coords else []):
         raise DamagedError("its observers are not those of its run")
 
 

@@ -1,16 +1,20 @@
 """Files written whole or not at all, and still there after a power cut; netCDF through xarray."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from recredit.errors import real_file
 from recredit.runs.ending import WRITING
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LEFT_BEHIND = ".recredit-"
 """What the name of a file begins with that is not yet whole."""
@@ -121,10 +125,11 @@ def write_dataset(path: Path, data: xr.Dataset) -> None:
 
 def read_dataset(path: str | Path) -> xr.Dataset:
     """Read a dataset into memory. Raises ValueError if the file is missing or is not netCDF."""
+    import xarray as xr
+
     try:
-        with xr.open_dataset(
-            real_file(Path(path)).absolute(), engine="h5netcdf"
-        ) as data:  # a relative one may look like an address
+        file = real_file(Path(path)).absolute()  # a relative one may look like an address
+        with xr.open_dataset(file, engine="h5netcdf") as data:
             return data.load()
     except Exception as error:
         raise ValueError(f"{path} cannot be read as netCDF: {error}") from None

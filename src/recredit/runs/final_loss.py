@@ -1,13 +1,17 @@
 """What a run came to: the unit in which a task's loss is shown, the loss at the end, and when a run has diverged."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from recredit.tasks import AbstractTask
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DIVERGED = 10  # times the untrained network's loss and the task's known levels: beyond it a loss counts as divergence
 DIVERGED_MEANS = (

@@ -5,6 +5,8 @@ DIR/damaged/                what lay in a cell's place and was not that cell, wh
 DIR/lock                    who computes in the folder
 """
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import json
@@ -12,9 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from recredit.runs.contents import Seeds, encoded
 from recredit.runs.files import make_folder, unwritten, write_whole
@@ -22,6 +22,9 @@ from recredit.runs.final_loss import diverged, final_loss, shown
 from recredit.runs.identity import Cell, difference, precision, program, versions
 from recredit.runs.record import DamagedError, entries, read_netcdf, read_record, sealed
 from recredit.runs.settings import Run
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Say = Callable[[str], object]
 

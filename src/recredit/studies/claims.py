@@ -1,14 +1,18 @@
 """The paper's empirical sentences about Fig. 1, each as paired comparisons over seeds: computed, never asserted."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
-import xarray as xr
 
 from recredit.runs.final_loss import summary
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 EXACT, APPROXIMATE = ("BPTT", "RTRL"), ("RFLO", "DNI", "DNI(b)")
 Losses = dict[str, np.ndarray]

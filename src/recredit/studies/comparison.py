@@ -1,17 +1,23 @@
 """Several rules on one task, as one dataset."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 def combined(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -> xr.Dataset:
     """The finished runs in a folder, with these seeds: every variable has the dimension `rule` first, by the runs' labels."""
+    import xarray as xr
+
     parts: list[xr.Dataset] = []
     for label, run in runs.items():
         parts.append(read_cells(folder, run, seeds).expand_dims(rule=[label]))

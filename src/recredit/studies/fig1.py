@@ -5,12 +5,12 @@
 rate at alpha = 0.5), random feedback in DNI(b), A's frozen copy refreshed every 5 steps, lags 2 and 4.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from recredit.runs.final_loss import loss_levels, loss_unit, shown
 from recredit.runs.settings import Run
@@ -18,6 +18,9 @@ from recredit.runs.store import read_cells
 from recredit.studies.variants import Variant
 from recredit.tasks import AbstractTask, Add
 from recredit.training.described import MEANING, describe_variables
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SCALES: dict[str, dict[str, int]] = {"paper": {"seeds": 20, "steps": 1_000_000}, "quick": {"seeds": 4, "steps": 50_000}}
 
@@ -51,6 +54,8 @@ def curves(folder: Path, variant: Variant, cells: dict[str, Run], seeds: Sequenc
     `loss` is averaged in bins: the cross-entropy of Add, and half the mean squared error of Mimic (over outputs, where the
     rules descend the sum).
     """
+    import xarray as xr
+
     parts, made_with, tasks = [], {}, {}
     for cell, run in cells.items():
         data = read_cells(folder, run, seeds)

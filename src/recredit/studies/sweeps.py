@@ -1,17 +1,22 @@
 """What a sweep came to: the loss at the end of each point, the points that were chosen, the curves of those reported."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from recredit.runs.final_loss import shown
 from recredit.runs.identity import Cell, versions
 from recredit.runs.record import read_record
 from recredit.runs.store import read_cells
 from recredit.runs.sweep import Sweep
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def label(sweep: Sweep, number: int) -> str:
@@ -38,6 +43,8 @@ def final_losses(sweep: Sweep, folder: Path, numbers: Sequence[int], seeds: Sequ
                 raise ValueError(f"{file} cannot be read ({error}); the same command computes it again.") from None
         found[text] = [np.nan if record["final_loss"] is None else record["final_loss"] for record in records]
     losses = [found[sweep.points[number].run.text()] for number in numbers]
+    import xarray as xr
+
     data = xr.DataArray(
         losses, dims=("point", "seed"), coords={**sweep.coordinates(numbers), "seed": list(seeds)}, name="final_loss"
     )

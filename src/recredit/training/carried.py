@@ -1,18 +1,22 @@
 """What is carried from one compiled call to the next: all that a checkpoint has to hold, as arrays by name."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from recredit.contract import kind_of, names_of
 from recredit.errors import nearest
 from recredit.training.measured import Measured
 from recredit.training.step import Learner, weights
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SUMS = ("cosine", "driver_norm", "observer_norm", "compared", "not_finite")
 Arrays = dict[str, np.ndarray]
@@ -40,7 +44,7 @@ class Carried:
     """Sums over each bin: "loss" (lane, bin), the rest (lane, observer, bin)."""
 
     @classmethod
-    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int) -> "Carried":
+    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int) -> Carried:
         """Before the first step."""
         lanes = len(loss_at_start)
         sums = {"loss": np.zeros((lanes, bins))} | {name: np.zeros((lanes, observers, bins)) for name in SUMS}
@@ -60,7 +64,7 @@ class Carried:
         self.learners, self.step = learners, self.step + length
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], start: Any, observers: int, steps: int, bin: int, most: int) -> "Carried":
+    def of(cls, arrays: Mapping[str, np.ndarray], start: Any, observers: int, steps: int, bin: int, most: int) -> Carried:
         """What `arrays()` gave. `start`: the shapes of the learners and of their losses at the start.
 
         Raises UnfitError, one sentence, unless names, shapes and types are those of such learners, and the step is one at which
@@ -108,6 +112,8 @@ class Carried:
 
     def dataset(self, seeds: np.ndarray, steps: int, bin: int) -> xr.Dataset:
         """What was measured of each lane, and its final weights; nothing (nan, or a count of 0) after it has diverged."""
+        import xarray as xr
+
         first = np.arange(0, steps, bin)
         ends = np.minimum(first + bin, steps)
         lost = self.diverged_at >= 0

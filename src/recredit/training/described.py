@@ -1,13 +1,18 @@
 """What a run's dataset says of itself: the meaning and unit of each variable, the names of the rows and columns of W."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from recredit.network.leaky import Head
 from recredit.training.untrained import AT_START
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LOSS = {"softmax": ("cross-entropy", "nat"), "linear": ("half the summed squared error", "1")}
 PAIRED = "both of the step, or summed over the steps, that they belong to"

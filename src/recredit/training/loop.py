@@ -1,11 +1,12 @@
 """Online training: scan over time, vmap over seeds."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 import optax
-import xarray as xr
 from jaxtyping import Array
 
 from recredit.errors import brief, check_count, check_seeds
@@ -17,6 +18,9 @@ from recredit.training.pack import Member, labelled, outermost, train_together
 from recredit.training.programs import check_untraced
 from recredit.training.sizes import check_memory, chunk_lengths, fitting_seeds, learner_size, passing_size, segment_steps
 from recredit.training.step import Trainer
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Progress = Callable[[int], None]
 Named = str | Mapping[str, Any]  # a name, or a table {name, settings...}
@@ -105,6 +109,8 @@ def train(
 
         parts.append(train_together(players, [Member(trainer, group.tolist())], steps, bin, None, tell))
         before += len(group)
+    import xarray as xr
+
     return labelled(xr.concat(parts, "seed"), list(watching), task.head)
 
 

@@ -1,16 +1,18 @@
 """Train a pack: learners vectorised together that share one compiled program, from the beginning or from a checkpoint."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from recredit.contract import check_finite, names_of
 from recredit.network.leaky import Head
@@ -23,6 +25,9 @@ from recredit.training.programs import check_untraced
 from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size, segment_at, segment_steps
 from recredit.training.step import Trainer
 from recredit.training.untrained import AT_START
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 AtEnd = Callable[[int, Callable[[], Arrays]], object]
 """Called at the end of each compiled call with the steps done, and a function that gives all that is carried, a copy."""
