@@ -1,11 +1,14 @@
-"""A sweep on a real SLURM of one node: its blocks are cancelled, its controller is killed, and every cell comes to be, once."""
+"""A sweep on a real SLURM of one node: its blocks are cancelled, its controller and the link to its workers are killed, and
+every cell comes to be, once."""
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from test_kills import SWEEP, begun, cells, descendants, gone, read_sweep, undisturbed
+from test_kills import SWEEP, alive, begun, cells, descendants, gone, read_sweep, undisturbed
 
 pytestmark = pytest.mark.slow
 ON_SLURM = """
@@ -33,7 +36,12 @@ def blocks():
     return subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_a_cancelled_block_and_a_killed_controller_lose_nothing(slurm):
+def link(process):
+    """The process beside a controller, through which it reaches its blocks, if it has begun; in a list."""
+    return [pid for pid in alive(descendants(process.pid)) if b"interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_a_cancelled_block_a_killed_link_and_a_killed_controller_lose_nothing(slurm):
     text = SWEEP.format(steps=1_500_000, seeds=6, n=16)
     Path("local.toml").write_text(text)
     Path("slurm.toml").write_text(text + ON_SLURM)
@@ -50,6 +58,18 @@ def test_a_cancelled_block_and_a_killed_controller_lose_nothing(slurm):
     process.wait()
     gone(others)
     assert cancelled
+
+    process = begun("slurm.toml")
+    until(process, lambda: link(process) and blocks() and [*Path("out").glob("running/*")])
+    others = descendants(process.pid)
+    os.kill(*link(process), signal.SIGKILL)
+    assert process.wait(60) == 2
+    last = Path("log").read_text().splitlines()[-1]
+    assert last.startswith(
+        "recredit: the process that links this one with the cluster's workers has ended; the same command goes"
+    )
+    assert not blocks()
+    gone(others)
 
     process = begun("slurm.toml")
     assert process.wait() == 0, Path("log").read_text()

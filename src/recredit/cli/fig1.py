@@ -7,7 +7,7 @@ from pathlib import Path
 from recredit.cli.compute import compute_runs, console, working_in
 from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.fitting import show
-from recredit.report.tables import claims_table, losses_table
+from recredit.report.tables import claims_table, counted, losses_table
 from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor
@@ -33,7 +33,7 @@ def run_fig1(
     check_count("the number of steps", size["steps"])
     check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
-    title = f"Fig. 1, {variant} variant: {size['seeds']} seeds, {size['steps']:,} steps"
+    title = f"Fig. 1, {variant} variant: {counted(size['seeds'], 'seed')}, {size['steps']:,} steps"
     with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder:
         console.out(f"{title}, in {folder}")
         then = "recredit.report.figures", "recredit.studies.claims"  # matplotlib and SciPy's statistics take a second to import

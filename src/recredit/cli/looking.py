@@ -9,7 +9,7 @@ from recredit.studies.variants import ListFormat
 
 
 def watch(folder: FilePath, /) -> None:
-    """Watch how far another command is, which computes in a folder.
+    """Watch from another terminal how far a command is that computes.
 
     For example: recredit watch results/fig1-written
 
