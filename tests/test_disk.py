@@ -72,7 +72,7 @@ def disk(tmp_path, monkeypatch):
     """A small disk, in a folder of the test's own with a sweep's file; what is computed is computed in this process."""
     monkeypatch.chdir(tmp_path)
     Path("my.toml").write_text(SWEEP)
-    here = lambda *_: ThreadPoolExecutor(1)  # noqa: E731
+    here = lambda *_, **__: ThreadPoolExecutor(1)  # noqa: E731
     monkeypatch.setattr("recredit.cli.main.local_executor", here)
     monkeypatch.setattr("recredit.cli.sweep.local_executor", here)
     with mounted(tmp_path / "disk", "size=2m,nr_inodes=100") as place:
