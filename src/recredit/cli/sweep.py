@@ -17,9 +17,9 @@ from recredit.runs.local import cores, local_executor
 from recredit.runs.standing import read_told
 from recredit.runs.sweep import Sweep, read_sweep
 from recredit.studies.outlook import outlook
-from recredit.studies.sweeps import final_losses, label, reported
+from recredit.studies.sweeps import label, reported, selection
 
-WRITTEN = ("sweep.toml", "sweep.nc", "selection.nc", "selection.png")
+WRITTEN = ("sweep.toml", "sweep.nc", "sweep.png", "selection.nc", "selection.png")
 
 
 def run_sweep(file: Path, dry_run: bool, out: Path | None) -> None:
@@ -51,22 +51,27 @@ def _run(sweep: Sweep, folder: Path) -> None:
         if sweep.select:
             seeds = sweep.select.seeds
             _compute(f"Choosing along {sweep.select.axis}", sweep, folder, sweep.candidates, seeds, executor, count)
-            from recredit.report.sweeps import draw_selection
+            from recredit.report.sweep_figures import draw_selection
 
-            final = final_losses(sweep, folder, sweep.candidates, seeds)
-            choice = choose(sweep, final)
+            candidates = selection(sweep, folder)
+            choice = choose(sweep, candidates.final_loss)
             numbers = choice.points
-            write_dataset(folder / "selection.nc", final.to_dataset())
-            draw_selection(final, sweep.select.axis, numbers, folder / "selection.png")
+            write_dataset(folder / "selection.nc", candidates)
+            draw_selection(sweep, candidates, numbers, folder / "selection.png")
             for note in choice.notes:
                 console.out(note)
         _compute(sweep.name, sweep, folder, numbers, sweep.seeds, executor, count)
+    from recredit.report.sweep_figures import draw_curves
     from recredit.report.sweeps import sweep_table
 
     data = reported(sweep, folder, numbers)
     write_dataset(folder / "sweep.nc", data)
     show(console, sweep_table(data.final_loss, list(sweep.axes)))
-    console.out(f"Wrote {folder / 'sweep.nc'}{' and selection.png' if sweep.select else ''}.")
+    figures = ["selection.png"] if sweep.select else []
+    if "loss" in data:
+        draw_curves(sweep, data, folder / "sweep.png")
+        figures.append("sweep.png")
+    console.out(f"Wrote {', '.join([str(folder / 'sweep.nc'), *figures])}.")
 
 
 def _compute(

@@ -48,7 +48,7 @@ def _draw_line(axes: Axes, values: xr.DataArray, look: Look, label: str) -> None
     axes.plot(middle, mean, **look, linewidth=1.6, label=label)
 
 
-def _draw_losses(axes: Axes, loss: xr.DataArray, lost: xr.DataArray, floors: dict[str, float], looks: Iterable[Look]) -> None:
+def draw_losses(axes: Axes, loss: xr.DataArray, lost: xr.DataArray, floors: dict[str, float], looks: Iterable[Look]) -> None:
     """The loss of each rule (rule, seed, step) over the seeds that are not `lost`, and the known levels as lines."""
     loss, lost = loss.transpose("rule", "seed", "step"), lost.transpose("rule", "seed")
     for values, gone, look in zip(loss, lost.values, looks, strict=False):
@@ -68,10 +68,10 @@ def _draw_losses(axes: Axes, loss: xr.DataArray, lost: xr.DataArray, floors: dic
     heights = [float(drawn.min()), float(drawn.max()), *floors.values()]
     if max(heights) > 5 * min(heights) > 0:
         axes.set_yscale("log")
-    _draw_levels(axes, floors)
+    draw_levels(axes, floors)
 
 
-def _draw_levels(axes: Axes, floors: dict[str, float]) -> None:
+def draw_levels(axes: Axes, floors: dict[str, float]) -> None:
     """Known levels as dotted lines, named at the right; names that would lie on each other are moved apart."""
     for level in floors.values():
         axes.axhline(level, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
@@ -98,7 +98,7 @@ def _thousands(steps: float, _: int) -> str:
     return f"{steps:g}"
 
 
-def _what_is_drawn(data: xr.Dataset) -> list[str]:
+def what_is_drawn(data: xr.Dataset) -> list[str]:
     """What a line and its shade are, for legend or caption."""
     seeds, sizes = data.sizes["seed"], bin_steps(data.step)
     return [
@@ -115,17 +115,18 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
     panels = figure.subplots(1, data.sizes["task"])
     for letter, axes, task in zip(LETTERS, np.atleast_1d(panels), data.task.values, strict=False):
         of_task = data.sel(task=task)
-        _draw_losses(axes, of_task.loss, diverged(of_task, floors[task].values()), floors[task], LOOKS)
+        draw_losses(axes, of_task.loss, diverged(of_task, floors[task].values()), floors[task], LOOKS)
         axes.set_ylabel(str(data.unit.sel(task=task).values))
         axes.set_title(f"{letter})  {titles[task]}", loc="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
-    title = ",\n".join([f"{data.attrs['variant']} variant", *_what_is_drawn(data)])
+    title = ",\n".join([f"{data.attrs['variant']} variant", *what_is_drawn(data)])
     figure.legend(handles, labels, loc="outside right center", frameon=False, title=title, title_fontsize=8, alignment="left")
     for kind in ("png", "svg"):
-        _save(figure, folder / f"fig1.{kind}")
+        save(figure, folder / f"fig1.{kind}")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, in the format that its name ends in."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:], dpi=200)
     write_whole(path, content.getvalue())
@@ -143,24 +144,25 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     figure = Figure(layout="constrained")
     panels = figure.subplots(2 if aligned else 1, 1, squeeze=False)[:, 0]
     lost = diverged(data, task.floors().values())
-    _draw_losses(panels[0], shown(data.loss, task), lost, loss_levels(task), itertools.cycle(CHOSEN))
+    draw_losses(panels[0], shown(data.loss, task), lost, loss_levels(task), itertools.cycle(CHOSEN))
     panels[0].set_ylabel(loss_unit(task))
     if aligned:
         _draw_alignment(panels[1], data.cosine, lost)
-    lines = sum(_draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
+    lines = sum(draw_legend(axes) for axes in panels) + title.count("\n") + caption.count("\n")
     figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * lines)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="0.3")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _draw_legend(axes: Axes) -> int:
+def draw_legend(axes: Axes, title: str | None = None) -> int:
     """A legend above the panel, in as many columns as its names leave room for; the number of its lines."""
     handles, names = axes.get_legend_handles_labels()
     names = [textwrap.fill(name, 80) for name in names]
     columns = max(1, min(4, 95 // (max(len(name) for name in names) + 8)))
-    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9)
-    return -(-len(names) // columns) + sum(name.count("\n") for name in names)
+    look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False, "fontsize": 9}
+    axes.legend(handles, names, ncols=columns, title=title, alignment="left", **look)
+    return -(-len(names) // columns) + sum(name.count("\n") for name in names) + (title is not None)
 
 
 def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
@@ -169,7 +171,7 @@ def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
     rules = [name + _settings(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
     streams = [f"{run.streams} streams"] if run.streams > 1 else []
     settings = [*rules, f"network {_settings(run.network)}", *streams, f"optimizer {_settings(run.optimizer)}"]
-    return f"{', '.join(_what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
+    return f"{', '.join(what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
 def _draw_alignment(axes: Axes, cosine: xr.DataArray, lost: xr.DataArray) -> None:
@@ -220,4 +222,4 @@ def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
         figure.legend(loc="outside right upper", frameon=False, title="matrix (slope)", alignment="left", fontsize=8)
     else:
         axes.text(0.5, 0.5, "no matrix in any state", transform=axes.transAxes, ha="center")
-    _save(figure, path)
+    save(figure, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def label(sweep: Sweep, number: int) -> str:
-    """What a point is called: "add rflo learning_rate=0.001"."""
+def label(sweep: Sweep, number: int, without: Collection[str] = ()) -> str:
+    """What a point is called: "add rflo learning_rate=0.001"; `without`: axes that are told elsewhere."""
     words = []
     for path, value in sweep.points[number].coordinates.items():
-        words.append(str(value) if path in ("task", "rule") else f"{path.rsplit('.', 1)[-1]}={value}")
+        if path not in without:
+            words.append(str(value) if path in ("task", "rule") else f"{path.rsplit('.', 1)[-1]}={value}")
     return " ".join(words) or sweep.name
 
 
@@ -50,6 +51,26 @@ def final_losses(sweep: Sweep, folder: Path, numbers: Sequence[int], seeds: Sequ
         losses, dims=("point", "seed"), coords={**sweep.coordinates(numbers), "seed": list(seeds)}, name="final_loss"
     )
     data.attrs = {"long_name": "loss at the end of a run; nan: it diverged"}
+    return data
+
+
+def selection(sweep: Sweep, folder: Path) -> xr.Dataset:
+    """What decides: `final_loss` (point, seed) of the candidates, and `untrained` (point), the loss of the untrained network.
+
+    The latter is the mean over seeds; nan where the first steps have no label.
+    """
+    assert sweep.select
+    data = final_losses(sweep, folder, sweep.candidates, sweep.select.seeds).to_dataset()
+    starts: dict[str, float] = {}  # the same for all points of the same task and network
+    column = []
+    for number in sweep.candidates:
+        run = sweep.points[number].run
+        key = json.dumps([run.task, run.network])
+        if key not in starts:
+            start = read_cells(folder, run, sweep.select.seeds).loss_at_start.mean().item()
+            starts[key] = shown(start, run.build_task()) or np.nan
+        column.append(starts[key])
+    data["untrained"] = ("point", column, {"long_name": "loss of the untrained network, mean over seeds and the first steps"})
     return data
 
 
