@@ -155,6 +155,17 @@ def test_the_page_of_reproduced_runs_says_what_their_files_say():
     assert not any(said[v]["diverged"] for v in said)
 
 
+def test_the_page_of_the_fair_figure_says_what_its_files_say(capsys):
+    folder = ROOT / "reproduce" / "fair-fig1"
+    found = runpy.run_path(str(folder / "tables.py"))
+    page = (folder / "README.md").read_text()
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 1 + 12 + 6 + 8 + 13 + 2
+    assert [row for row in rows if row not in page] == []
+    assert found["judged"] == json.loads((folder / "claims.json").read_text())
+    assert not found["judged"]["diverged"]
+
+
 def test_the_page_on_trust_counts_the_rules_that_the_audit_is_tried_on():
     page = (ROOT / "docs/how_far_to_trust_the_audit.md").read_text()
     counts = [len(audit_rules.CASES), len(respelled.PAIRS), len(audit_kinds.CASES), len(ALL), len(audit_fresh.CASES)]
