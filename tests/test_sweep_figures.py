@@ -97,7 +97,14 @@ def test_each_point_is_drawn_or_marked_at_the_edge(swept, kept, tmp_path):
     assert marks(mimic, "x") == [(1e-2, blue)]
     assert mimic.get_ylim()[0] < 2e-4 < 0.55 < mimic.get_ylim()[1]
     assert (add.get_xscale(), add.get_yscale(), mimic.get_yscale()) == ("log", "linear", "log")
-    for what in ("rflo", "dni", "chosen", "a seed diverged", "above the untrained network", "mean ± s.e.m. of seeds 3 to 4"):
+    for what in (
+        "rflo",
+        "dni",
+        "chosen",
+        "a seed diverged",
+        "above the untrained network",
+        "mean ± s.e.m. of the selection seeds 3 to 4",
+    ):
         assert what in said
     for what in ("cross-entropy (nats)", "½ mean squared error", "learning rate", "nothing learned", "add", "mimic"):
         assert what in said

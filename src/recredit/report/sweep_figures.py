@@ -85,8 +85,8 @@ def draw_selection(sweep: Sweep, data: xr.Dataset, chosen: Sequence[int], path: 
     width = 4.2 * columns + 1.8
     figure.set_size_inches(width, max((3.8 + 0.1 * head) * rows, 0.2 * len(keys) + 0.6))
     seeds = sweep.select.seeds
-    who = f"mean ± s.e.m. of seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    caption = f"Final loss, of the last tenth of the run: {who}, which decide and are not reported.{left_out}"
+    who = f"mean ± s.e.m. of the selection seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"selection seed {seeds[0]}"
+    caption = f"Final loss, of the last tenth of the run: {who}.{left_out}"
     figure.supxlabel(textwrap.fill(caption, int(16 * width)), x=0.01, ha="left", fontsize=8, color="0.3")
     save(figure, path)
 
