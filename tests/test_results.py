@@ -100,14 +100,15 @@ def test_cells_of_another_version_have_lines_of_their_own(capfd, folder, monkeyp
     assert f"Other version, 3: jax {identity.program()['jax']}, now 99." in told
 
 
-@pytest.mark.parametrize("content", ["nothing", "folder", "empty"])
+@pytest.mark.parametrize("content", ["nothing", "folder", "file", "empty"])
 def test_a_folder_without_results_is_told_of(capfd, tmp_path, content):
     if content == "empty":
         (tmp_path / "cells").mkdir()
         assert results(capfd, tmp_path) == "0 cells.\n"
     else:
-        told = refused(capfd, tmp_path if content == "folder" else tmp_path / "none")
-        assert ("holds no results" if content == "folder" else "does not exist") in told
+        (tmp_path / "file").touch()
+        told = refused(capfd, {"folder": tmp_path, "file": tmp_path / "file", "nothing": tmp_path / "none"}[content])
+        assert {"folder": "it has no folder cells", "file": "it is a file", "nothing": "does not exist"}[content] in told
 
 
 def test_a_list_needs_no_jax_and_no_hdf5():
@@ -156,9 +157,19 @@ def test_what_cannot_be_exported_is_refused_in_a_sentence(capfd, folder, tmp_pat
     assert 'must end in .nc, .parquet, .csv: that says what to write. Did you mean ".parquet"?' in told
     assert "no cell fits" in refused(capfd, "export", folder, tmp_path / "all.nc", "--where", "seed=17")
     assert "cannot write to the folder" in refused(capfd, "export", folder, tmp_path / "none" / "all.nc")
+    cell = path_of(folder, 1, OTHER)
+    whole = cell.read_bytes()
+    assert "would lie among the cells of" in refused(capfd, "export", folder, cell)
+    assert cell.read_bytes() == whole
     monkeypatch.setattr("recredit.studies.export.find_spec", lambda _: None)
     assert 'pip install "recredit[parquet]"' in refused(capfd, "export", folder, tmp_path / "all.parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_source_of_a_rule_differs_only_between_runs_of_that_rule():
+    own, others = {"rule": "Mine", "sources.Mine": "0a"}, {"rule": "rflo"}
+    assert listing.differing([own, others]) == []
+    assert listing.differing([own, others, {**own, "sources.Mine": "1b"}]) == ["sources.Mine"]
 
 
 def test_numbers_that_follow_each_other_are_drawn_together():

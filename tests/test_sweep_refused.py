@@ -71,6 +71,10 @@ REFUSED = [
     ('executor = {kind = "pbs", walltime = "1:00:00"}', "executor pbs needs the setting cores."),
     ('select.axis = "bin"', 'select\'s axis "bin" is unknown; allowed: rule, task.'),
     (
+        'zip.network.n = [4, 8]\nzip.task.t1 = [1, 2]\nselect.axis = "network.n"',
+        "select cannot choose along network.n: task.t1 varies along it, and losses on two tasks do not compare.",
+    ),
+    (
         'grid.bin = [4]\nselect.axis = "bin"',
         "select's axis bin has one value wherever it is, so there is nothing to choose.",
     ),

@@ -31,6 +31,7 @@ results = App(name="results", help="List the results in a folder, or export them
 @results.default
 def list_(
     folder: FilePath,
+    /,
     *,
     where: Annotated[tuple[str, ...], Many] = (),
     each: Annotated[bool, Parameter(negative=())] = False,
@@ -58,7 +59,7 @@ def list_(
 
 
 @results.command
-def export(folder: FilePath, file: FilePath, *, where: Annotated[tuple[str, ...], Many] = ()) -> None:
+def export(folder: FilePath, file: FilePath, /, *, where: Annotated[tuple[str, ...], Many] = ()) -> None:
     """Export the results in a folder to one file.
 
     Parameters

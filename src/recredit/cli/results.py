@@ -43,6 +43,8 @@ def export_results(folder: Path, file: Path, where: Sequence[str]) -> None:
     from recredit.studies.export import export  # here, since it takes a second, which a list needs not
 
     cells = listed(folder, where)
+    if file.parent.resolve() == (folder / "cells").resolve():
+        raise ValueError(f"{file} would lie among the cells of {folder}, perhaps in the place of one; choose another folder.")
     count = export(cells, file, console.out)
     for sentence in remarks(cells):
         console.out(sentence)

@@ -46,18 +46,13 @@ def _row(run: dict[str, Any], seeds: Sequence[Listed], keys: Sequence[str]) -> d
     return {
         "rule": run["rule"],
         "task": run["task"],
-        "settings": "\n".join(f"{short[key]}={_brief(run[key])}" for key in keys if key in run),
+        "settings": "\n".join(f"{short[key]}={run[key]}" for key in keys if key in run),
         "seeds": spans([cell.settings["seed"] for cell in seeds]),
         "state": ", ".join(state) or "done",
         "final loss": f"{sum(losses) / len(losses):.4g}" if losses else "–",
         "ended": max(cell.record["ended"] for cell in seeds)[:10],
         "host": ", ".join(dict.fromkeys(cell.record["host"] for cell in seeds)),
     }
-
-
-def _brief(value: Any) -> str:
-    text = str(value)
-    return text[:8] if len(text) == 64 else text  # a digest
 
 
 def spans(numbers: Sequence[int]) -> str:

@@ -35,10 +35,10 @@ def listed(folder: Path, where: Sequence[str] = ()) -> list[Listed]:
     Raises ValueError for a folder without cells, for what is no setting, and for a path that none of the cells has.
     """
     if not (folder / "cells").is_dir():
-        what = (
-            f"{folder} holds no results: it has no folder cells" if folder.is_dir() else f"the folder {folder} does not exist"
-        )
-        raise ValueError(f"{what}.")
+        if not folder.exists():
+            raise ValueError(f"the folder {folder} does not exist.")
+        why = "it has no folder cells" if folder.is_dir() else "it is a file; what is listed is the folder of a command's results"
+        raise ValueError(f"{folder} holds no results: {why}.")
     wanted: dict[str, list[Any]] = {}
     for keys, value in (parse(each, like="rule=rflo") for each in where):
         wanted.setdefault(".".join(keys), []).append(value)
@@ -95,7 +95,8 @@ def differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     for key in dict.fromkeys(key for run in runs for key in run):
         above = [key[:i] for i, character in enumerate(key) if character == "."]
         values: dict[tuple[Any, ...], set[str]] = {}
-        for run in runs:  # a setting of one rule is compared among the runs of that rule
+        having = [run for run in runs if key in run] if key.startswith("sources.") else runs  # the others have not that rule
+        for run in having:  # a setting of one rule is compared among the runs of that rule
             values.setdefault(tuple(run.get(path) for path in above), set()).add(str(run.get(key, "")))
         if key not in ("rule", "task") and any(len(each) > 1 for each in values.values()):
             found.append(key)
