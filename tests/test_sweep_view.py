@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -362,6 +363,20 @@ def test_in_a_terminal_the_view_follows_until_the_end(folder, monkeypatch):
     assert not steps
     assert out.index("fair: 2 points") < out.index("the second: 1 point") < out.index("It ended at")
     assert re.search(r"a +━+ 100%", out)
+
+
+@pytest.mark.parametrize("changes", [{"at": -1e300}, {"at": 1e18}, {"at": math.nan}, {"pid": -1}])
+def test_a_moment_or_a_process_that_cannot_be_is_damage(folder, changes):
+    told(folder)
+    table = json.loads((folder / "progress.json").read_text())
+    (folder / "progress.json").write_text(json.dumps(table | changes))
+    with pytest.raises(ValueError, match="nobody has told in"):
+        watch.watch_folder(folder)
+
+
+def test_what_would_steer_a_terminal_is_not_printed(folder, capsys):
+    told(folder, title="\x1b[31mred\nline", host="\x1b]0;x\x07")
+    assert "\x1b" not in "".join(watched(capsys, folder))
 
 
 def test_nothing_is_told_before_there_is_something_and_damage_is_no_end(folder):

@@ -9,11 +9,12 @@ import socket
 import time
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
 
 from recredit.errors import real_file
 from recredit.runs.files import make_folder, write_whole
 from recredit.runs.plan import Job
+from recredit.runs.standing import Moment, Words
 
 PAUSE = 0.5  # seconds between two reports of a job, at least
 
@@ -21,21 +22,21 @@ PAUSE = 0.5  # seconds between two reports of a job, at least
 class Progress(BaseModel):
     """What a job says of itself."""
 
-    labels: list[str]
+    labels: list[Words]
     """What its runs are called."""
-    cells: int
+    cells: NonNegativeInt
     """How many cells it has."""
-    steps: int
+    steps: NonNegativeInt
     """Network steps that are done, all its cells together."""
-    of: int
+    of: NonNegativeInt
     """How many there are."""
-    host: str
+    host: Words
     """Where it is computed."""
-    pid: int
+    pid: PositiveInt
     """The process that computes it, there."""
-    since: float
+    since: Moment
     """When it began, in seconds since 1970."""
-    at: float
+    at: Moment
     """When this was written."""
 
 

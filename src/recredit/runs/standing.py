@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from recredit.errors import real_file
 from recredit.runs.files import write_whole
@@ -19,13 +20,20 @@ from recredit.runs.files import write_whole
 PAUSE = 1  # seconds between two words of who computes
 SILENT = 60  # seconds without a word after which nobody is believed to compute
 
+Moment = Annotated[float, Field(ge=0, le=1e11)]
+"""Seconds since 1970, of a year that a calendar knows."""
+Words = Annotated[
+    str, AfterValidator(lambda text: "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+]
+"""What is printed as it was read: without what would steer a terminal."""
+
 
 class Row(BaseModel):
     """One run, or all."""
 
     model_config = ConfigDict(frozen=True)
 
-    label: str
+    label: Words
     """What it is called."""
     part: float
     """What is done of it, of 1."""
@@ -40,15 +48,15 @@ class Standing(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    cells: int
+    cells: NonNegativeInt
     """How many there are."""
-    done: int
+    done: NonNegativeInt
     """How many of them are finished."""
-    diverged: int
+    diverged: NonNegativeInt
     """How many of those finished have diverged."""
-    failed: int
+    failed: NonNegativeInt
     """How many cannot be computed."""
-    running: int
+    running: NonNegativeInt
     """How many are being computed."""
     cells_rate: float
     """Cells a second."""
@@ -56,7 +64,7 @@ class Standing(BaseModel):
     """All together."""
     rows: tuple[Row, ...]
     """Of each run that was not finished at the start; empty if they are too many to be shown."""
-    said: tuple[str, ...]
+    said: tuple[Words, ...]
     """What went wrong, a sentence each."""
 
 
@@ -65,15 +73,15 @@ class Told(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    title: str
+    title: Words
     """What is computed."""
-    host: str
+    host: Words
     """Where it is computed."""
-    pid: int
+    pid: PositiveInt
     """The process that sees to it, there."""
-    at: float
+    at: Moment
     """When this was written, in seconds since 1970."""
-    ended: str | None
+    ended: Words | None
     """None: it goes on; "": it has come to its end; else the sentence that ended it."""
     standing: Standing
 

@@ -172,7 +172,9 @@ def _select(given: Any, axes: list[Rows], seeds: int) -> Select | None:
     count = check_count("select's number of seeds", given.get("seeds", 5), most=MOST_SEEDS)
     along = {other for rows in axes if path in rows[0] for other in rows[0]}
     if tasks := [other for other in sorted(along) if other.split(".")[0] == "task"]:
-        raise ValueError(f"select cannot choose along {path}: {tasks[0]} varies along it, and losses on two tasks do not compare.")
+        raise ValueError(
+            f"select cannot choose along {path}: {tasks[0]} varies along it, and losses on two tasks do not compare."
+        )
     return Select(path, frozenset(along), range(seeds, seeds + count), by)
 
 
