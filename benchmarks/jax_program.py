@@ -25,7 +25,7 @@ FEW = 100  # steps of the program whose memory is told
 class Program:
     def __init__(self, name: str, rule: AbstractRule, label: str, n: int, seeds: int):
         trainer = Trainer((rule,), Add(), Network(n=n), optax.sgd(costs.RATE))
-        groups = -(-seeds // sizes.fitting_seeds(sizes.learner_size(trainer)))
+        groups = -(-seeds // sizes.fitting_seeds(trainer.size))
         self.seeds = -(-seeds // groups)
         whole = costs.block(n) if name == "rtrl_block" else 1
         self.steps = costs.steps(self.seeds * (OVERHEAD + costs.seconds(name, n)), whole)

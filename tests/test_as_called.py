@@ -16,7 +16,7 @@ from recredit.tasks import AbstractTask
 from recredit.training import loop, sizes
 from recredit.training.loop import train
 from recredit.training.programs import TracedFunction
-from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size
+from recredit.training.sizes import check_memory, chunk_lengths, passing_size
 from recredit.training.step import Trainer
 
 go = partial(train, network=Network(n=3), optimizer=optax.sgd(0.1), seeds=2, steps=8, bin=8)
@@ -191,7 +191,7 @@ def test_the_gradients_and_the_data_of_all_streams_count_as_memory(monkeypatch):
         ValueError, match=r"this run needs .* GB where this machine has .*: lower network.n, streams or seeds_at"
     ):
         go(Plain(), Streamed(), observers=[RFLO()], streams=1000)
-    assert asked == [2 * (passing_size(many, 8) + learner_size(many))]
+    assert asked == [2 * (passing_size(many, 8) + many.size)]
 
 
 class Streamed(Ones):

@@ -17,6 +17,7 @@ from recredit.runs.request import request
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
 from recredit.runs.work import work
+from recredit.training.step import Trainer
 
 ADD = 'task = "add"\nsteps = 200\n'
 OWN = """
@@ -372,3 +373,12 @@ def test_many_rules_have_a_folder_with_a_short_name():
     assert long.name.startswith("add-12-rules-")
     assert long != other
     assert len(long.name) < 30
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "sgd"}, {"name": "adam"}])
+def test_a_run_knows_the_bytes_of_its_learner(optimizer):
+    table = {"rule": "rflo", "task": {"name": "mimic"}, "network": {"n": 5}, "steps": 200, "streams": 2}
+    run = Run.create(table | {"optimizer": optimizer, "observers": {"dni": "dni"}})
+    rule, network, optimizer, observers = run.build()
+    trainer = Trainer((rule, *observers.values()), run.build_task(), network, optimizer, run.streams)
+    assert run.learner_bytes() == Run(**run.model_dump()).learner_bytes() == trainer.size > 0

@@ -19,7 +19,7 @@ from recredit.training import sizes
 from recredit.training import step as one_step
 from recredit.training.loop import train
 from recredit.training.precompute import split
-from recredit.training.sizes import fitting_seeds, learner_size
+from recredit.training.sizes import fitting_seeds
 from recredit.training.step import Trainer
 
 pytestmark = pytest.mark.equations
@@ -113,7 +113,7 @@ def test_seeds_in_groups_are_the_seeds_together(rule, at_once):
 
 def test_seeds_at_once_follow_from_the_size_of_what_a_seed_carries(monkeypatch):
     def fitting(rule, n):
-        return fitting_seeds(learner_size(Trainer((rule,), ADD, Network(n=n), SGD)))
+        return fitting_seeds(Trainer((rule,), ADD, Network(n=n), SGD).size)
 
     assert fitting(RFLO(), 16) > fitting(RFLO(), 64) > fitting(RTRLBlock(), 64) >= 1
     assert fitting(RTRLBlock(), 200) == 1

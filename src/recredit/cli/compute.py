@@ -33,9 +33,15 @@ def compute_runs(
     """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
     title. `count`: the executor's cores; None: this machine's. `then`: modules that are needed afterwards; they are imported
     while the workers compute."""
-    threading.Thread(target=lambda: [*map(importlib.import_module, then)], daemon=True).start()
     with Live(console) as live, published(folder, title, live.standing):
+        threading.Thread(target=_import, args=(then, live.expected), daemon=True).start()
         compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once)
+
+
+def _import(modules: Iterable[str], begin: threading.Event) -> None:
+    begin.wait()
+    for module in modules:
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager

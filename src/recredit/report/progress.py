@@ -62,6 +62,8 @@ class Live:
         self.tenth = 0  # that has been told
         self.paces: dict[str, Pace] = defaultdict(Pace)
         self.final: dict[str, Row] = {}  # of what is done, as it was then: its rate falls no more
+        self.expected = threading.Event()
+        """Set as soon as the jobs are known."""
         self.display = live.Live(get_renderable=self._picture, console=console)
 
     def __enter__(self) -> "Live":
@@ -96,6 +98,7 @@ class Live:
             labels = list(dict.fromkeys(label for job, left in jobs.items() if left for label in self.shares[job]))
             room = min(ROWS, self.console.height - 4) if self.console.is_terminal else ROWS
             self.rows = labels if len(labels) <= room else []
+        self.expected.set()
 
     def advance(self, job: Job, steps: int) -> None:
         """A job is being computed, and so many network steps are done, all its cells together."""

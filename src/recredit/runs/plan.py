@@ -11,8 +11,6 @@ from pathlib import Path
 
 from recredit.runs.identity import Cell
 from recredit.runs.settings import Run, without_data
-from recredit.training.loop import learner_size
-from recredit.training.step import Trainer
 
 BYTES = 25e9  # of learners that a core goes through in a second, roughly: at n = 32, 5.5 µs for a step of RTRL, 0.5 of RFLO
 SHORTEST = 1  # seconds of training in a job, at least: to start it takes as long
@@ -81,13 +79,6 @@ def shape(run: str) -> str:
     return json.dumps(without_data(json.loads(run)), sort_keys=True)
 
 
-def learner_bytes(run: Run) -> int:
-    """Bytes of one seed's learner."""
-    rule, network, optimizer, observers = run.build()
-    trainer = Trainer((rule, *observers.values()), run.build_task(), network, optimizer, run.streams, run.steps)
-    return learner_size(trainer)
-
-
 def _seconds(run: Run) -> float:
     """Roughly how long one seed of a run takes a core."""
-    return run.steps * learner_bytes(run) / BYTES
+    return run.steps * run.learner_bytes() / BYTES

@@ -20,7 +20,7 @@ from recredit.tasks import TASKS, AbstractTask
 from recredit.tasks.task import File
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
-from recredit.training.step import Trainer, check_length, weights
+from recredit.training.step import Trainer, bytes_of, check_length, weights
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ class Run(pydantic.BaseModel):
     """The digest of the source of each rule that is the user's own, by the rule's name."""
     files: dict[str, str]
     """Where that source lies, by the rule's name: absolute paths."""
+    _learner_bytes: int | None = None
 
     @classmethod
     def create(cls, table: Mapping[str, Any], known: "Known | None" = None) -> "Run":
@@ -78,19 +79,27 @@ class Run(pydantic.BaseModel):
     def _check(self, task: AbstractTask, known: "Known") -> None:
         """Raise ValueError unless the parts fit together: rules with network, task and streams, the optimiser with weights."""
         rule, network, optimizer, observers = self.build()
-        rules = [(rule, self.rule), *zip(observers.values(), self.observers.values(), strict=True)]
-        check_length([rule for rule, _ in rules], task, self.steps, self.streams)
+        rules = rule, *observers.values()
+        check_length(rules, task, self.steps, self.streams)
 
-        def shapes(rule: AbstractRule) -> Any:  # of the weights, where the rule learns them
-            trainer = Trainer((rule,), task, network, optax.sgd(0.0), self.streams)
-            return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period
+        def traced() -> tuple[Any, int, int]:
+            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams)
+            return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period, trainer.size
 
-        around = [self.network, self.task, self.streams]
-        (arrays, period), *_ = [
-            known.once(without_data([table, self.sources.get(table["name"]), *around]), lambda rule=rule: shapes(rule))
-            for rule, table in rules
-        ]
-        known.once([self.optimizer, str(arrays), period], lambda: Optimizer(optimizer, arrays, period))
+        def tried() -> int:
+            begun = Optimizer(optimizer, arrays, period)
+            return bytes_of(jax.eval_shape(begun.init, arrays, random_key(0)))
+
+        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams
+        arrays, period, size = known.once(without_data([*parts]), traced)
+        self._learner_bytes = size + known.once([self.optimizer, str(arrays), period], tried)
+
+    def learner_bytes(self) -> int:
+        """Bytes of one seed's learner."""
+        if self._learner_bytes is None:
+            self._check(self.build_task(), Known())
+        assert self._learner_bytes is not None
+        return self._learner_bytes
 
     def build_task(self) -> AbstractTask:
         """The task of this run."""

@@ -14,9 +14,11 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from recredit.runs.contents import Seeds, encoded
+import numpy as np
+
+from recredit.runs.contents import Seeds, encoded, loss_in
 from recredit.runs.files import make_folder, unwritten, write_whole
 from recredit.runs.final_loss import diverged, final_loss, shown
 from recredit.runs.identity import Cell, difference, precision, program, versions
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Say = Callable[[str], object]
+T = TypeVar("T")
 
 
 def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Say) -> dict[str, list[int]]:
@@ -103,10 +106,22 @@ def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:
     Raises ValueError if one is gone meanwhile, or is damaged, and is then set aside.
     """
     together = Seeds()
+    _read(folder, run, seeds, together.add)
+    return together.dataset()
+
+
+def read_losses(folder: Path, run: Run, seeds: Sequence[int]) -> np.ndarray:
+    """The loss (seed, bin) of these seeds of a run, as `read_cells` has it, but sooner. Raises as it does."""
+    return np.array(_read(folder, run, seeds, loss_in))
+
+
+def _read(folder: Path, run: Run, seeds: Sequence[int], use: Callable[[Mapping[str, Any], bytes], T]) -> list[T]:
+    """What `use` gives for the record and the netCDF of each of these cells."""
+    found: list[T] = []
     for cell in (Cell(run, seed) for seed in seeds):
         path = folder / "cells" / cell.file
         try:
-            together.add(*read_netcdf(path))
+            found.append(use(*read_netcdf(path)))
         except FileNotFoundError:
             raise ValueError(
                 f"{path.parent} has changed meanwhile: seed {cell.seed} is gone; the same command computes it again."
@@ -116,7 +131,7 @@ def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:
             raise ValueError(
                 f"{path} is damaged: {error}; it is now in {folder / 'damaged'}, and the same command computes it again."
             ) from None
-    return together.dataset()
+    return found
 
 
 def _set_aside(folder: Path, name: str) -> None:

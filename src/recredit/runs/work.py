@@ -22,14 +22,15 @@ from recredit.runs.store import write_cells
 from recredit.training.carried import UnfitError
 from recredit.training.lanes import pack_key
 from recredit.training.pack import Member, train_pack
-from recredit.training.sizes import learner_size, pack_lanes
+from recredit.training.sizes import pack_lanes
 from recredit.training.step import Trainer
 
+KINDS = 4  # of programs that a worker keeps: those of rules on one task share a part
 Trainers = dict[str, tuple[Trainer, list[str]]]
 """Of each run, by its text: its trainer, and what its observers are called."""
 
 
-_kept: set[Hashable] = set()  # the programs of the last job
+_kept: set[Hashable] = set()  # the kinds of the programs that are kept
 
 
 def now() -> str:
@@ -60,12 +61,12 @@ def work(job: Job) -> None:
 
 
 def _forget_others(keys: set[Hashable]) -> None:
-    """Forget all compiled programs, tens of MB each, unless some are of the last job's kind."""
-    if _kept and _kept.isdisjoint(keys):
+    """Forget all compiled programs, tens of MB each, if they would be of too many kinds."""
+    if _kept and len(_kept | keys) > KINDS:
         jax.clear_caches()
         gc.collect()  # their traces are full of cycles
         _give_back()
-    _kept.clear()
+        _kept.clear()
     _kept.update(keys)
 
 
@@ -93,7 +94,7 @@ def _packs(job: Job, trainers: Trainers) -> Iterator[list[Cell]]:
         groups[pack_key(trainers[cell.run.text()][0])].append(cell)
     for cells in groups.values():
         trainer, _ = trainers[cells[0].run.text()]
-        most = job.seeds_at_once or pack_lanes(learner_size(trainer), len(cells))
+        most = job.seeds_at_once or pack_lanes(trainer.size, len(cells))
         for part in np.array_split(np.arange(len(cells)), -(-len(cells) // most)):
             yield [cells[k] for k in part]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from recredit.runs.choice import choose
 from recredit.runs.identity import Cell
-from recredit.runs.plan import Job, learner_bytes, plan, shape
+from recredit.runs.plan import Job, plan, shape
 from recredit.runs.record import records
 from recredit.runs.settings import Run
 from recredit.runs.sweep import Sweep
@@ -84,7 +84,7 @@ def outlook(sweep: Sweep, cores: int) -> Outlook:
         for purpose, runs, seeds, jobs in planned
     ]
     alike = {shape(run.text()): run for phase in phases for run in phase.runs.values()}.values()
-    sizes = {f"{run.rule['name']} on {run.task['name']}, n = {run.network['n']}": learner_bytes(run) for run in alike}
+    sizes = {f"{run.rule['name']} on {run.task['name']}, n = {run.network['n']}": run.learner_bytes() for run in alike}
     return Outlook(tuple(phases), sum(len(taken[each]) for each in known), max(sizes.items(), key=lambda item: item[1]))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recredit.runs.contents import bin_ends
 from recredit.runs.final_loss import shown
 from recredit.runs.identity import Cell, versions
 from recredit.runs.record import read_record
-from recredit.runs.store import read_cells
+from recredit.runs.store import read_losses
 from recredit.runs.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -80,11 +81,9 @@ def reported(sweep: Sweep, folder: Path, numbers: Sequence[int]) -> xr.Dataset:
     data["label"] = ("point", [label(sweep, number) for number in numbers])
     runs = [sweep.points[number].run for number in numbers]
     if len({(run.steps, run.bin) for run in runs}) == 1:
-        curves = [read_cells(folder, run, sweep.seeds).loss for run in runs]
-        tasks = [run.build_task() for run in runs]
-        values = [shown(curve.transpose("seed", "step").values, task) for curve, task in zip(curves, tasks, strict=True)]
+        values = [shown(read_losses(folder, run, sweep.seeds), run.build_task()) for run in runs]
         data["loss"] = (("point", "seed", "step"), np.array(values), {"long_name": "loss, mean of each bin over its steps"})
-        data = data.assign_coords(step=curves[0].step.values)
+        data = data.assign_coords(step=bin_ends(runs[0].model_dump()))
     data.attrs = {
         "title": f"The sweep {sweep.name}, computed by recredit",
         "versions": json.dumps(versions()),

@@ -16,7 +16,7 @@ from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, task_length
 from recredit.training.pack import Member, labelled, outermost, train_together
 from recredit.training.programs import check_untraced
-from recredit.training.sizes import check_memory, chunk_lengths, fitting_seeds, learner_size, passing_size, segment_steps
+from recredit.training.sizes import check_memory, chunk_lengths, fitting_seeds, passing_size, segment_steps
 from recredit.training.step import Trainer
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def train(
     steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
     trainer = Trainer(rules, task, resolve_network(network), resolve_optimizer(optimizer), streams, steps)
-    size = learner_size(trainer)
+    size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
     lengths = chunk_lengths(steps, bin, segment_steps(size))
     check_memory(

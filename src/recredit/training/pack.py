@@ -22,7 +22,7 @@ from recredit.training.described import described
 from recredit.training.lanes import fast_segment, fast_start, pack_key, stacked, start
 from recredit.training.measured import Measured
 from recredit.training.programs import check_untraced
-from recredit.training.sizes import check_memory, chunk_lengths, learner_size, passing_size, segment_at, segment_steps
+from recredit.training.sizes import check_memory, chunk_lengths, passing_size, segment_at, segment_steps
 from recredit.training.step import Trainer
 from recredit.training.untrained import AT_START
 
@@ -77,7 +77,7 @@ def train_pack(
     if any(pack_key(member.trainer) != pack_key(first) for member in members[1:]):
         raise ValueError("the trainers of a pack must differ in numbers of their rules and optimisers alone; see pack_key.")
     seeds = np.concatenate([np.asarray(member.seeds) for member in members])
-    size = learner_size(first)
+    size = first.size
     lengths = chunk_lengths(steps, bin, segment_steps(size))
     check_memory(
         len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (5 * len(first.rules) - 4) * 8
@@ -109,7 +109,7 @@ def train_together(
         length: stacked([member.trainer.with_task(player.task) for member in members], counts)
         for length, player in players.items()
     }
-    rules, most = members[0].trainer.rules, segment_steps(learner_size(members[0].trainer))
+    rules, most = members[0].trainer.rules, segment_steps(members[0].trainer.size)
     trainer, differing = lanes[min(steps, AT_START)]
     given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing
     if begin is None:

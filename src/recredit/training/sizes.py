@@ -39,11 +39,6 @@ def chunk_lengths(steps: int, bin: int, most: int) -> set[int]:
     } - {0}
 
 
-def learner_size(trainer: Trainer) -> int:
-    """Bytes of one seed's learner."""
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(trainer.start, 0)))
-
-
 def passing_size(trainer: Trainer, length: int) -> int:
     """Bytes of what one seed works out on the way: all streams' gradients of one step, and their data of `length` steps."""
     net = jax.eval_shape(trainer.create, example_key())

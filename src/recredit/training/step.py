@@ -1,8 +1,9 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import equinox as eqx
@@ -103,6 +104,11 @@ class Trainer(eqx.Module):
     def with_task(self, task: Any) -> "Trainer":
         """The same, with another task."""
         return eqx.tree_at(lambda trainer: trainer.task, self, task, is_leaf=lambda node: node is self.task)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of one seed's learner."""
+        return bytes_of(jax.eval_shape(self.start, 0))
 
     def create(self, key: PRNGKeyArray) -> LeakyRNN:
         """Draw the initial network."""
@@ -238,6 +244,11 @@ def check_length(
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
     """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
     return jax.random.fold_in(jax.random.fold_in(key, index), t)
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of all arrays, or shapes of arrays, in a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def weights(net: LeakyRNN) -> dict[str, Array]:
