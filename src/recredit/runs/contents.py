@@ -64,7 +64,8 @@ def loss_in(record: Mapping[str, Any], netcdf: bytes) -> np.ndarray:
     """The loss in each bin of a cell. Raises DamagedError for what no library reads, or has other bins than its run says."""
     try:
         with h5py.File(io.BytesIO(netcdf)) as file:
-            loss, step = (file[name][()] for name in ("loss", "step"))  # pyright: ignore[reportIndexIssue]
+            arrays: dict[str, Any] = {name: file[name] for name in ("loss", "step")}
+            loss, step = arrays["loss"][()], arrays["step"][()]
     except Exception as error:  # whatever a library says to bytes like these
         raise DamagedError(f"it cannot be read as netCDF ({error})") from None
     if step.tolist() != bin_ends(record["identity"]["run"]) or loss.shape != (1, len(step)):

@@ -13,7 +13,7 @@ from recredit.runs.contents import bin_ends
 from recredit.runs.final_loss import shown
 from recredit.runs.identity import Cell, versions
 from recredit.runs.record import read_record
-from recredit.runs.store import read_losses
+from recredit.runs.store import read_cells, read_losses
 from recredit.runs.sweep import Sweep
 
 if TYPE_CHECKING:
