@@ -136,7 +136,6 @@ SWEEPS = {
     "one seed": BASE.replace("seeds = 2", "seeds = 1"),
     "words": BASE.replace("optimizer.learning_rate", "network.activation").replace("[1e-4, 1e-3, 1e-2]", '["relu", "tanh"]'),
     "among rules": BASE.replace('axis = "optimizer.learning_rate"', 'axis = "rule"'),
-    "among tasks": BASE.replace('axis = "optimizer.learning_rate"', 'axis = "task"'),
     "two axes": BASE.replace("[grid]", '[grid]\nnetwork.n = [4, 8]\noptimizer.name = ["sgd", "adam"]'),
     "long labels": BASE.replace('rule = ["rflo", "dni"]', "").replace("[grid]", f"[rule]\n{MANY_RULES}\n[grid]"),
     "fifteen tasks": BASE.replace('task = ["add", "mimic"]', "").replace("[grid]", f"[task]\n{MANY_TASKS}\n[grid]"),
