@@ -177,3 +177,9 @@ def test_packs_fit_a_cores_cache_and_are_equal_where_they_can_be(monkeypatch):
     assert sizes.pack_lanes(10 * sizes.PACK, 20) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert sizes.pack_lanes(10 * sizes.PACK, 20) == 20
+
+
+def test_to_ask_for_a_learner_s_size_does_not_change_what_it_can_be_packed_with():
+    one, other = (Trainer((RFLO(),), Add(), Network(n=3), optax.sgd(rate)) for rate in (0.1, 0.2))
+    assert one.size == other.size > 0
+    assert pack_key(one) == pack_key(other)

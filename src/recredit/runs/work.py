@@ -93,8 +93,7 @@ def _packs(job: Job, trainers: Trainers) -> Iterator[list[Cell]]:
     for cell in job.cells:
         groups[pack_key(trainers[cell.run.text()][0])].append(cell)
     for cells in groups.values():
-        trainer, _ = trainers[cells[0].run.text()]
-        most = job.seeds_at_once or pack_lanes(trainer.size, len(cells))
+        most = job.seeds_at_once or pack_lanes(cells[0].run.learner_bytes(), len(cells))
         for part in np.array_split(np.arange(len(cells)), -(-len(cells) // most)):
             yield [cells[k] for k in part]
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -105,7 +105,7 @@ class Trainer(eqx.Module):
         """The same, with another task."""
         return eqx.tree_at(lambda trainer: trainer.task, self, task, is_leaf=lambda node: node is self.task)
 
-    @cached_property
+    @property
     def size(self) -> int:
         """Bytes of one seed's learner."""
         return bytes_of(jax.eval_shape(self.start, 0))
