@@ -410,6 +410,10 @@ def test_ctrl_c_ends_a_view_without_a_word(folder):
 
 REFUSED = {
     ("watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
+    ("sweep", "--watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
+    ("sweep",): "a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.",
+    ("sweep", "my.toml", "--watch", "out"): "a sweep takes its file",
+    ("sweep", "--watch", "out", "--dry-run"): "a sweep takes its file",
     ("watch", "my.toml"): "my.toml is a file; what is watched is the folder of a command's results.",
     ("watch", "empty"): "nobody has told in empty how far it is: no command has begun to compute there.",
     ("sweep", "out"): "out is a folder of results; to look on, recredit watch out; to compute, give a sweep's file.",

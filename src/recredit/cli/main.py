@@ -127,7 +127,14 @@ def train(
 
 
 @app.command
-def sweep(file: FilePath, /, *, dry_run: Annotated[bool, Parameter(negative=())] = False, out: FilePath | None = None) -> None:
+def sweep(
+    file: FilePath | None = None,
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    out: FilePath | None = None,
+    watch: FilePath | None = None,
+) -> None:
     """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
 
     For example: recredit sweep sweeps/fair_fig1.toml --dry-run
@@ -145,11 +152,20 @@ def sweep(file: FilePath, /, *, dry_run: Annotated[bool, Parameter(negative=())]
         Say what would be computed, what of it is finished, and roughly how long the rest would take, and compute nothing.
     out
         Output folder, in place of the file's (default: results/FILE, without its ending).
+    watch
+        Instead of all that: the folder of a sweep that another command computes, to see how far it is (`recredit watch`).
     """
+    if (file is None) == (watch is None) or (watch and (dry_run or out)):
+        raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")
     check_xla_flags()
-    from recredit.cli.sweep import run_sweep
+    if file:
+        from recredit.cli.sweep import run_sweep
 
-    run_sweep(file, dry_run, out)
+        run_sweep(file, dry_run, out)
+    if watch:
+        from recredit.cli.watch import watch_folder
+
+        watch_folder(watch)
 
 
 @app.command
