@@ -47,7 +47,7 @@ TRAIN = (
 )
 COMMANDS = {"sweep": ("sweep", "my.toml"), "train": TRAIN}
 WRITTEN = {
-    "sweep": {"sweep.toml", "sweep.nc", "selection.nc", "selection.png", "progress.json"},
+    "sweep": {"sweep.toml", "sweep.nc", "sweep.png", "selection.nc", "selection.png", "progress.json"},
     "train": {"run.nc", "loss.png", "progress.json"},
 }
 

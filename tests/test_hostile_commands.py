@@ -136,7 +136,7 @@ def folder(tmp_path, monkeypatch):
 
     for place in ("cli.train.compute_runs", "cli.fig1.compute_runs", "cli.audit.audits", "cli.audit.repair"):
         monkeypatch.setattr(f"recredit.{place}", accept)
-    monkeypatch.setattr("recredit.cli.main.local_executor", lambda module: contextlib.nullcontext())
+    monkeypatch.setattr("recredit.cli.main.local_executor", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(fig1, "runs", functools.cache(fig1.runs))  # twelve runs to check, the same ones again and again
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

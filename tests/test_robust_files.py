@@ -39,7 +39,7 @@ def refused(capfd, *arguments):
 @pytest.fixture
 def no_computing(monkeypatch):
     """Nothing may be computed."""
-    monkeypatch.setattr("recredit.cli.main.local_executor", lambda module: contextlib.nullcontext())
+    monkeypatch.setattr("recredit.cli.main.local_executor", lambda *_, **__: contextlib.nullcontext())
 
 
 OCCUPIED = {
