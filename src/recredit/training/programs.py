@@ -137,6 +137,12 @@ def _compiled(
 
 @functools.cache
 def _quick_jit() -> Callable[..., Any]:
-    # Drawing a network is so compiled in a third of the time, to the same weights.
-    quick = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-    return functools.partial(jax.jit, compiler_options=quick if jax.default_backend() == "cpu" else {})
+    # Drawing a network is so compiled in a third of the time, to the same weights. Not all versions of XLA have the first.
+    if jax.default_backend() != "cpu":
+        return jax.jit
+    quick = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+    try:
+        jax.jit(lambda x: x, compiler_options=quick).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        del quick["xla_cpu_use_fusion_emitters"]
+    return functools.partial(jax.jit, compiler_options=quick)
