@@ -34,10 +34,8 @@ class Progress(BaseModel):
     """Where it is computed."""
     pid: PositiveInt
     """The process that computes it, there."""
-    since: Moment
-    """When it began, in seconds since 1970."""
     at: Moment
-    """When this was written."""
+    """When this was written, in seconds since 1970."""
 
 
 class Report:
@@ -53,7 +51,7 @@ class Report:
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-        self.began, self.last = time.time(), time.monotonic()
+        self.last = time.monotonic()
         self.tell(0)
 
     def tell(self, steps: int) -> None:
@@ -61,7 +59,7 @@ class Report:
         now = time.monotonic()
         if steps == 0 or now - self.last > PAUSE:
             self.last = now
-            told = Progress.model_validate({**self.told, "steps": steps, "since": self.began, "at": time.time()})
+            told = Progress.model_validate({**self.told, "steps": steps, "at": time.time()})
             with contextlib.suppress(ValueError):  # it only informs
                 write_whole(make_folder(self.file.parent) / self.file.name, told.model_dump_json().encode())
 

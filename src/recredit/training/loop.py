@@ -92,7 +92,8 @@ def train(
     trainer = Trainer(rules, task, resolve_network(network), resolve_optimizer(optimizer), streams, steps)
     size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
-    lengths = chunk_lengths(steps, bin, segment_steps(size))
+    most = segment_steps(size)
+    lengths = chunk_lengths(steps, bin, most)
     check_memory(
         min(at_once, len(chosen)) * (size + passing_size(trainer, max(lengths))),
         -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8,
@@ -107,7 +108,7 @@ def train(
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(train_together(players, [Member(trainer, group.tolist())], steps, bin, None, tell))
+        parts.append(train_together(players, most, [Member(trainer, group.tolist())], steps, bin, None, tell))
         before += len(group)
     import xarray as xr
 

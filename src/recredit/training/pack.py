@@ -78,12 +78,13 @@ def train_pack(
         raise ValueError("the trainers of a pack must differ in numbers of their rules and optimisers alone; see pack_key.")
     seeds = np.concatenate([np.asarray(member.seeds) for member in members])
     size = first.size
-    lengths = chunk_lengths(steps, bin, segment_steps(size))
+    most = segment_steps(size)
+    lengths = chunk_lengths(steps, bin, most)
     check_memory(
         len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (5 * len(first.rules) - 4) * 8
     )
     players = {length: first.playing(length) for length in lengths}
-    data = train_together(players, members, steps, bin, begin, at_end)
+    data = train_together(players, most, members, steps, bin, begin, at_end)
     places = np.cumsum([0, *(len(member.seeds) for member in members)])
     parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
     return [labelled(part, member.observers, first.task.head) for part, member in zip(parts, members, strict=True)]
@@ -96,20 +97,22 @@ def labelled(data: xr.Dataset, observers: Sequence[str], head: Head) -> xr.Datas
 
 def train_together(
     players: Mapping[int, Trainer],
+    most: int,
     members: Sequence[Member],
     steps: int,
     bin: int,
     begin: Mapping[str, np.ndarray] | None,
     at_end: AtEnd | None,
 ) -> xr.Dataset:
-    """What `train_pack` does, all members' seeds in one dataset; `players`: a trainer for each length of chunk."""
+    """What `train_pack` does, all members' seeds in one dataset; `players`: a trainer for each length of chunk.
+    `most`: the most steps of a compiled call."""
     counts = [len(member.seeds) for member in members]
     seeds = np.concatenate([np.asarray(member.seeds) for member in members])
     lanes = {
         length: stacked([member.trainer.with_task(player.task) for member in members], counts)
         for length, player in players.items()
     }
-    rules, most = members[0].trainer.rules, segment_steps(members[0].trainer.size)
+    rules = members[0].trainer.rules
     trainer, differing = lanes[min(steps, AT_START)]
     given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing
     if begin is None:
