@@ -40,7 +40,10 @@ def members(what):
     return [Member(made, [0, 4], [f"observer {i}" for i in range(len(observers))])]
 
 
-@pytest.mark.parametrize("what", RUNS)
+QUICK = {"stochastic", "noise and a schedule", "two streams", "diverged"}
+
+
+@pytest.mark.parametrize("what", [pytest.param(what, marks=() if what in QUICK else pytest.mark.slow) for what in RUNS])
 def test_a_run_cut_off_after_any_call_ends_bit_identically(what, monkeypatch, tmp_path):
     monkeypatch.setattr(sizes, "SEGMENT", 10)
     kept = {}

@@ -143,7 +143,9 @@ SWEEPS = {
 }
 
 
-@pytest.mark.parametrize("what", SWEEPS)
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.slow if what == "fifteen tasks" else ()) for what in SWEEPS]
+)
 def test_any_sweep_has_figures_with_room_for_what_they_show(swept, kept, tmp_path, what):
     sweep = swept(SWEEPS[what])
     losses = np.linspace(0.5, 0.8, len(sweep.candidates))[:, None]

@@ -283,6 +283,7 @@ def test_the_files_to_be_spoilt_are_right():
         assert len(read_sweep(Path("my.toml")).points) == count
 
 
+@pytest.mark.slow
 def test_500_wrong_files_are_each_refused_in_one_sentence_that_names_what_is_wrong():
     seen = set()
 
