@@ -136,7 +136,7 @@ def is_as_if_nothing_was(command, disk, right, capfd):
     assert {file.name for file in (disk / "out").iterdir()} == WRITTEN[command] | {"cells", "lock"}
 
 
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [97, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", ["pages", "files"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_disk_that_is_full_at_any_moment_loses_nothing(command, what, every, disk, capfd):
@@ -155,7 +155,7 @@ def test_a_disk_that_is_full_at_any_moment_loses_nothing(command, what, every, d
     assert len(told) >= min(needed // every, 2)
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [37, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_that_is_removed_at_any_moment_stays_away_and_is_told_of(command, every, disk, monkeypatch, capfd):
     assert ended(command, capfd) == (0, "")
