@@ -30,7 +30,17 @@ def noisy(rate, seed):
     return optax.chain(optax.noisy_sgd(rate, key=seed), optax.scale_by_schedule(optax.linear_schedule(1.0, rate, 30)))
 
 
+class Primed(RFLO):
+    """RFLO whose traces do not begin at 0."""
+
+    at_start: float = 0.0
+
+    def init(self, net, key):
+        return jax.tree.map(lambda trace: trace + self.at_start, super().init(net, key))
+
+
 PACKS = {
+    "what a rule begins with": [(Primed(at_start=start), SGD) for start in (0.1, 0.2, 0.3)],
     "learning rates of sgd": [(RFLO(), optax.sgd(rate)) for rate in (0.01, 0.1, 1.0)],
     "numbers of adam": [(RTRL(), optax.adam(rate, b1=b1)) for rate, b1 in ((0.01, 0.9), (0.1, 0.8), (0.02, 0.9))],
     "noise and schedules": [(RFLO(), noisy(rate, seed)) for rate, seed in ((0.01, 1), (0.1, 2))],
@@ -42,7 +52,7 @@ PACKS = {
 }
 
 
-QUICK = {("learning rates of sgd", 1)}
+QUICK = {("learning rates of sgd", 1), ("what a rule begins with", 1)}
 
 
 @pytest.mark.parametrize(

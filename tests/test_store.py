@@ -24,7 +24,7 @@ from recredit.runs.identity import Cell, difference, program, source_digest, ver
 from recredit.runs.lock import locked
 from recredit.runs.record import DamagedError, read_netcdf, read_record, sealed
 from recredit.runs.settings import Run
-from recredit.runs.store import missing, read_cells, write_cells
+from recredit.runs.store import missing, read_cells, read_losses, write_cells
 from recredit.training.loop import train
 
 TABLE = {"rule": "rflo", "task": "add", "network": {"n": 4}, "steps": 300, "bin": 100, "observers": {"rtrl": "rtrl"}}
@@ -192,6 +192,29 @@ def test_what_is_sealed_and_not_what_its_run_says_is_set_aside_too(folder, what,
         read_cells(folder, RUN, [0, 1, 2])
     assert missing(folder, {"rflo": RUN}, [0, 1, 2], silent) == {"rflo": [seed]}
     assert [path.name for path in (folder / "damaged").iterdir()] == [path_of(folder, seed).name]
+
+
+@pytest.mark.parametrize("what", ["half the steps", "another seed", "transposed"])
+def test_losses_are_read_only_of_what_is_what_its_run_says(folder, what):
+    assert np.array_equal(read_losses(folder, RUN, [2, 0]), DATA.loss.sel(seed=[2, 0]))
+    resealed(EDITS[what])(path_of(folder, 1))
+    with pytest.raises(ValueError, match=f"{path_of(folder, 1).name} is damaged: its loss, step or seed"):
+        read_losses(folder, RUN, [0, 1, 2])
+    assert missing(folder, {"rflo": RUN}, [0, 1, 2], silent) == {"rflo": [1]}
+
+
+def test_runs_of_one_shape_are_each_written_as_what_they_are(folder):
+    longer = Run.create(TABLE | {"steps": 600, "bin": 200})
+    faster = Run.create(TABLE | {"steps": 600, "bin": 200, "optimizer": {"learning_rate": 0.25}})
+    made = {run.text(): trained(run, [5, 3]) for run in (longer, faster)}
+    for run in (longer, faster):
+        write_cells(folder, run, made[run.text()], MADE)
+    for run in (longer, faster):
+        back, data = read_cells(folder, run, [3, 5]), made[run.text()].sel(seed=[3, 5])
+        xr.testing.assert_identical(back.drop_attrs(deep=False), data.drop_attrs(deep=False))
+        cell = xr.load_dataset(path_of(folder, 5, run), engine="h5netcdf")
+        assert cell.attrs["run"] == back.attrs["run"] == run.text()
+        assert np.array_equal(read_losses(folder, run, [3, 5]), data.loss)
 
 
 # Other programs

@@ -61,15 +61,17 @@ def seeded(data: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def loss_in(record: Mapping[str, Any], netcdf: bytes) -> np.ndarray:
-    """The loss in each bin of a cell. Raises DamagedError for what no library reads, or has other bins than its run says."""
+    """The loss in each bin of a cell. Raises DamagedError for what no library reads, or has other bins or another seed than its
+    record says."""
     try:
         with h5py.File(io.BytesIO(netcdf)) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in ("loss", "step")}
-            loss, step = arrays["loss"][()], arrays["step"][()]
+            arrays: dict[str, Any] = {name: file[name] for name in ("loss", "step", "seed")}
+            loss, step, seed = (array[()] for array in arrays.values())
     except Exception as error:  # whatever a library says to bytes like these
         raise DamagedError(f"it cannot be read as netCDF ({error})") from None
-    if step.tolist() != bin_ends(record["identity"]["run"]) or loss.shape != (1, len(step)):
-        raise DamagedError("its loss or step is not what its run says")
+    told = record["identity"]
+    if step.tolist() != bin_ends(told["run"]) or seed.tolist() != [told["seed"]] or loss.shape != (1, len(step)):
+        raise DamagedError("its loss, step or seed is not what its run says")
     return loss[0]
 
 
