@@ -117,7 +117,7 @@ def gradients(rules, optimizer):
     """All rules' gradients at every step (steps, rules, n m)."""
     trainer = Trainer(rules, TASK, NETWORK, optimizer)
     learner = trainer.start(3)
-    _, inputs, targets = TASK.chunk(learner.stream, jnp.array(0), STEPS)
+    inputs, targets = TASK.chunk(learner.stream, jnp.array(0), STEPS)[1][:2]
 
     @eqx.filter_jit
     def all_steps(learner):

@@ -12,7 +12,7 @@ import pytest
 from recredit.network import Network
 from recredit.rule import AbstractRule, Clock
 from recredit.rules import EBPTT, FBPTT, RFLO
-from recredit.tasks import AbstractTask
+from recredit.tasks import AbstractTask, Sample
 from recredit.training import loop, sizes
 from recredit.training.loop import train
 from recredit.training.programs import TracedFunction
@@ -49,7 +49,7 @@ class Ones(AbstractTask):
 
     def chunk(self, state, start, length):
         masked = jax.lax.scan(lambda carry, x: (carry, jax.jit(lambda x: x @ MASK)(x)), 0.0, jnp.ones((length, 3)))[1]
-        return state, GAIN * masked[:, None] / 3, jnp.ones((length, 1))
+        return state, Sample(GAIN * masked[:, None] / 3, jnp.ones((length, 1)))
 
     def check(self, steps, streams=1):
         pass
@@ -142,12 +142,12 @@ class Uneven(Ones):
     how: str = "raises"
 
     def chunk(self, state, start, length):
-        state, x, y = super().chunk(state, start, length)
+        state, (x, y, *_) = super().chunk(state, start, length)
         if length == self.at and self.how == "raises":
             raise RuntimeError("the tape is torn")
         if length == self.at:
             state, x = {"rows": (state, x[1:]), "type": (state, x.astype("float16")), "state": ((state, 1), x)}[self.how]
-        return state, x, y
+        return state, Sample(x, y)
 
 
 BROKEN = {

@@ -133,7 +133,7 @@ def test_the_weights_of_a_rule_with_windows_move_at_their_ends_by_one_step_each(
     optimizer = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(rate, momentum=0.9))
     trainer = Trainer((EBPTT(window=5),), TASK, NETWORK, optimizer)
     learner = trainer.start(0)
-    _, _, targets = TASK.chunk(learner.stream, jnp.array(0), 20)
+    targets = TASK.chunk(learner.stream, jnp.array(0), 20)[1].target
     inputs = jax.random.normal(jax.random.key(1), (20, 2))  # none of them 0, so that all of W has a gradient from the start
     W, memory = learner.net.W, optimizer.init(learner.net.W)
     for t in range(20):
@@ -193,7 +193,7 @@ def test_an_optimiser_that_asks_for_the_loss_is_given_it():
     for optimizer in (plateau, optax.polyak_sgd(0.5)):
         trainer = Trainer((RFLO(),), TASK, NETWORK, optimizer)
         learner = trainer.start(0)
-        _, inputs, targets = TASK.chunk(learner.stream, jnp.array(0), 12)
+        inputs, targets = TASK.chunk(learner.stream, jnp.array(0), 12)[1][:2]
         now, memory = learner.net.b_out, optimizer.init(weights(learner.net))
         update = jax.jit(lambda g, memory, w, loss, optimizer=optimizer: optimizer.update(g, memory, w, value=loss))
         for t in range(12):

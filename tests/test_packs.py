@@ -11,7 +11,7 @@ import pytest
 
 from recredit.network import Network
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, RULES, UORO, RTRLBlock
-from recredit.tasks import AbstractTask, Add, Mimic, Recorded
+from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import pack, sizes
 from recredit.training.lanes import pack_key
 from recredit.training.loop import train
@@ -126,7 +126,7 @@ class Bursting(AbstractTask):
 
     def chunk(self, state, start, length):
         t = start + jnp.arange(length, dtype=float)[:, None]
-        return state, jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(t >= 22, 1e200, jnp.sin(t))
+        return state, Sample(jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(t >= 22, 1e200, jnp.sin(t)))
 
     def check(self, steps, streams=1):
         pass

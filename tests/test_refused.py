@@ -19,7 +19,7 @@ from recredit.network.leaky import Head, LeakyRNN
 from recredit.rule import AbstractRule, Clock
 from recredit.rules import EBPTT, FBPTT, RFLO, RTRL
 from recredit.runs.settings import Run
-from recredit.tasks import AbstractTask, Add
+from recredit.tasks import AbstractTask, Add, Sample
 from recredit.tasks.task import bernoulli_stream
 from recredit.training.loop import train
 from recredit.training.step import Trainer
@@ -194,7 +194,7 @@ class Steady(AbstractTask):
 
     def chunk(self, state, start, length):
         x = jnp.ones((length, 2)) * jnp.cos(start)
-        return self.state(state), self.inputs(x), self.labels(jnp.ones((length, 3)) / 3)
+        return self.state(state), Sample(self.inputs(x), self.labels(jnp.ones((length, 3)) / 3))
 
     def check(self, steps, streams=1):
         pass
@@ -233,7 +233,7 @@ TASKS = {
         r"chunk must keep .*; state\['phase'\] is float64 of shape \(\) before and float64 of shape \(2,\) after\.$",
     ),
     "a state that grows": (Steady(state=lambda state: state | {"new": 0}), r"structure as init does; state\['new'\] is new\.$"),
-    "two things": (Silent(), "the task Silent's chunk must return the state, the inputs and the labels, not a tuple.$"),
+    "two things": (Silent(), "the task Silent's chunk must return the state and a Sample, not a tuple.$"),
     "a chunk that fails": (Torn(), rf"the task Torn's chunk fails {PLACE}: RuntimeError: the tape is torn\.$"),
     "half an input": (Steady(n_in=2.5), r"the task Steady's n_in must be a whole number of at least 1, not 2\.5\.$"),
     "no output": (Steady(n_out=0), r"the task Steady's n_out must be a whole number of at least 1, not 0\.$"),
@@ -312,7 +312,7 @@ class Masked(AbstractTask):
         t = start + jnp.arange(length)
         x = bernoulli_stream(state, 0.5, start - 2, length + 2, 1)
         labels = jnp.concatenate([x[:-2], 1 - x[:-2]], axis=1)
-        return state, x[2:], jnp.where(t[:, None] % 3 == 0, labels, 0)
+        return state, Sample(x[2:], jnp.where(t[:, None] % 3 == 0, labels, 0))
 
     def check(self, steps, streams=1):
         pass

@@ -32,7 +32,7 @@ def test_a_segment_is_its_steps_one_by_one(name, monkeypatch):
     monkeypatch.setattr(one_step, "DRAWN", 4)
     made = Trainer((RULES[name](),), ADD, SMALL, SGD)
     segment, step, learner, loss = eqx.filter_jit(made.segment), eqx.filter_jit(made.step), made.start(3), 0.0
-    _, inputs, targets = made.chunk(learner.stream, jnp.array(0), 12)
+    inputs, targets = made.chunk(learner.stream, jnp.array(0), 12)[1][:2]
     for t in range(12):
         learner, lost, _ = step(learner, jnp.array(t), inputs[t], targets[t])
         loss += lost
@@ -149,7 +149,7 @@ class Constant(RFLO):
 def test_constants_in_a_state_and_settings_around_a_draw_are_kept():
     made = Trainer((Constant(),), ADD, SMALL, SGD)
     first = made.start(0)
-    _, inputs, targets = made.chunk(first.stream, jnp.array(0), 10)
+    inputs, targets = made.chunk(first.stream, jnp.array(0), 10)[1][:2]
     learner = first
     for t in range(10):
         learner, _, _ = made.step(learner, t, inputs[t], targets[t])

@@ -21,7 +21,7 @@ from recredit.runs.plan import Job
 from recredit.runs.settings import Run
 from recredit.runs.store import read_cells
 from recredit.runs.work import work
-from recredit.tasks import AbstractTask, Add, Mimic, Recorded
+from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import lanes
 from recredit.training.loop import train
 from recredit.training.step import Learner, Trainer, rule_key, weights, with_weights
@@ -42,7 +42,7 @@ def stepped(trainer, learner, inputs, targets, first=0):
 
 
 def data(trainer, learner, steps=STEPS):
-    return trainer.chunk(learner.stream, jnp.array(0), steps)[1:]
+    return trainer.chunk(learner.stream, jnp.array(0), steps)[1][:2]
 
 
 def one_of(learner, stream):
@@ -232,7 +232,7 @@ def test_mimic_has_one_target_for_all_streams_of_a_seed_and_another_for_the_next
     for ours, its in zip(jax.tree.leaves(target), jax.tree.leaves(alone.target), strict=True):
         np.testing.assert_allclose(ours[1, 2], its, rtol=0, atol=1e-14)
     learner = jax.tree.map(lambda leaf: leaf[1], learners.stream)
-    inputs, targets = trainer.chunk(learner, jnp.array(0), 30)[1:]
+    inputs, targets = trainer.chunk(learner, jnp.array(0), 30)[1][:2]
     for s in range(3):  # each stream's labels are the one target's answers to its own coins
         r = alone.r
         for x, y in zip(inputs[:, s], targets[:, s], strict=True):
@@ -319,7 +319,7 @@ class LoudStream(AbstractTask):
 
     def chunk(self, state, start, length):
         t = start + jnp.arange(length, dtype=float)[:, None]
-        return state, jnp.cos(t), jnp.where((state == 1) & (t >= 7), self.loud, jnp.sin(t))
+        return state, Sample(jnp.cos(t), jnp.where((state == 1) & (t >= 7), self.loud, jnp.sin(t)))
 
     def check(self, steps, streams=1):
         pass
@@ -342,7 +342,7 @@ def test_streams_of_a_recording_play_its_consecutive_parts():
     trainer = Trainer((RFLO(),), task, NETWORK, ADAM, 3)
     stream = trainer.start(0).stream
     for first, length in ((0, 2), (2, 1)):
-        stream, inputs, targets = trainer.chunk(stream, jnp.array(first), length)
+        stream, (inputs, targets, *_) = trainer.chunk(stream, jnp.array(first), length)
         for s in range(3):
             np.testing.assert_array_equal(inputs[:, s], rows[3 * s + first : 3 * s + first + length])
             np.testing.assert_array_equal(targets[:, s], inputs[:, s, :2])

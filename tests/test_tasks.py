@@ -24,7 +24,7 @@ def played(task, cuts, key=KEY, net=None):
     chunk = eqx.filter_jit(task.chunk)
     state, start, chunks = task.init(net or small_net(n_in=task.n_in, n_out=task.n_out, head=task.head), key), 0, []
     for length in cuts:
-        state, inputs, targets = chunk(state, jnp.array(start), length)
+        state, (inputs, targets, *_) = chunk(state, jnp.array(start), length)
         chunks.append((inputs, targets))
         start += length
     return tuple(np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
@@ -46,7 +46,7 @@ def test_add_labels_are_the_weighted_sum_of_its_own_coins_at_the_true_lags(t1, t
 
 def test_add_coins_before_the_first_step_are_drawn_and_not_wrapped_around():
     keys = jax.random.split(KEY, 400)
-    coins, labels = jax.jit(jax.vmap(lambda key: Add(1, 2, 1).chunk(key, jnp.array(0), 12)[1:]))(keys)
+    coins, labels = jax.jit(jax.vmap(lambda key: Add(1, 2, 1).chunk(key, jnp.array(0), 12)[1][:2]))(keys)
     first = labels[:, 0, 0]
     assert set(np.asarray(first).tolist()) == {0.25, 0.5, 0.75, 1.0}
     wrapped = 0.5 + 0.5 * coins[:, -1, 0] - 0.25 * coins[:, -2, 0]
@@ -70,7 +70,7 @@ def test_sampled_labels_are_one_hot_and_average_to_the_deterministic_ones():
     keys = jax.random.split(KEY, 4000)
 
     def labels(kind):
-        return jax.jit(jax.vmap(lambda key: Add(1, 2, 2, kind).chunk(key, jnp.array(0), 6)[1:]))(keys)
+        return jax.jit(jax.vmap(lambda key: Add(1, 2, 2, kind).chunk(key, jnp.array(0), 6)[1][:2]))(keys)
 
     (x, y), (x_sampled, sampled) = labels("deterministic"), labels("sampled")
     np.testing.assert_array_equal(x, x_sampled)

@@ -10,7 +10,7 @@ import pytest
 from recredit.network import Network
 from recredit.rule import Step
 from recredit.rules import DNI, EBPTT, RFLO, RTRL, UORO, FixedW
-from recredit.tasks import AbstractTask, Add, Mimic, Recorded
+from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import sizes
 from recredit.training.loop import train
 from recredit.training.step import Trainer, weights, with_weights
@@ -22,7 +22,7 @@ STEP = eqx.filter_jit(Trainer.step)
 def by_hand(trainer, seed, steps):
     """One seed's final weights, and its loss and all gradients at every step."""
     learner = trainer.start(seed)
-    _, inputs, targets = trainer.task.chunk(learner.stream, jnp.array(0), steps)
+    inputs, targets = trainer.task.chunk(learner.stream, jnp.array(0), steps)[1][:2]
     losses, grads = [], []
     for t in range(steps):
         learner, loss, told = STEP(trainer, learner, jnp.array(t), inputs[t], targets[t])
@@ -59,7 +59,7 @@ def test_bins_are_the_means_of_every_step_made_by_hand(monkeypatch):
 @pytest.mark.parametrize("task", [TASK, Mimic(2, 3)], ids=str)
 def test_seeds_are_paired_across_rules(task):
     starts = [Trainer(rules, task, NETWORK, SGD).start(5) for rules in ((FixedW(),), (RFLO(), UORO(), DNI()))]
-    data = [task.chunk(start.stream, jnp.array(0), 20)[1:] for start in starts]
+    data = [task.chunk(start.stream, jnp.array(0), 20)[1][:2] for start in starts]
     first, *others = (jax.tree.leaves((weights(s.net), s.r, d)) for s, d in zip(starts, data, strict=True))
     for other in others:
         for a, b in zip(first, other, strict=True):
@@ -135,7 +135,7 @@ class Loud(AbstractTask):
 
     def chunk(self, state, start, length):
         t = start + jnp.arange(length, dtype=float)[:, None]
-        return state, jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(state & (t >= 7), 1e200, jnp.sin(t))
+        return state, Sample(jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(state & (t >= 7), 1e200, jnp.sin(t)))
 
     def check(self, steps, streams=1):
         pass
@@ -187,7 +187,7 @@ def test_any_optax_optimiser_works_on_all_three_arrays_together(name):
 
     start = Trainer((rule,), TASK, NETWORK, optimizer).start(0)
     now = (start.net, start.r, start.states[0], optimizer.init(weights(start.net)))
-    for x, target in zip(*TASK.chunk(start.stream, jnp.array(0), 12)[1:], strict=True):
+    for x, target in zip(*TASK.chunk(start.stream, jnp.array(0), 12)[1][:2], strict=True):
         now = step(*now, x, target)
     data = train_small(rule, seeds=1, optimizer=optimizer)
     for which, array in weights(now[0]).items():

@@ -7,5 +7,6 @@ from recredit.tasks.mimic import Mimic as Mimic
 from recredit.tasks.recorded import Recorded as Recorded
 from recredit.tasks.recorded import read_recording
 from recredit.tasks.task import AbstractTask as AbstractTask
+from recredit.tasks.task import Sample as Sample
 
 TASKS: dict[str, Callable[..., AbstractTask]] = {"add": Add, "mimic": Mimic, "recorded": read_recording}

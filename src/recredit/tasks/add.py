@@ -14,11 +14,11 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from recredit.errors import check_count
 from recredit.network.leaky import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
+from recredit.tasks.task import AbstractTask, Sample, bernoulli_stream, stream_key
 
 Labels = Literal["deterministic", "sampled"]
 
@@ -47,9 +47,7 @@ class Add(AbstractTask):
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PRNGKeyArray:
         return key
 
-    def chunk(
-        self, state: PRNGKeyArray, start: Int[Array, ""], length: int
-    ) -> tuple[Any, Float[Array, "l 2"], Float[Array, "l 2"]]:
+    def chunk(self, state: PRNGKeyArray, start: Int[Array, ""], length: int) -> tuple[PRNGKeyArray, Sample]:
         reach = max(self.t1, self.t2)
         first = start // self.hold
         count = (length - 1) // self.hold + 2  # task steps that the chunk may touch
@@ -61,7 +59,7 @@ class Add(AbstractTask):
             draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(k_label, i)))(first + jnp.arange(count))
             y = (draws < y).astype(y.dtype)
         held = (start + jnp.arange(length)) // self.hold - first
-        return state, jnp.stack([x, 1 - x], axis=1)[held], jnp.stack([y, 1 - y], axis=1)[held]
+        return state, Sample(jnp.stack([x, 1 - x], axis=1)[held], jnp.stack([y, 1 - y], axis=1)[held])
 
     def stream(self, state: PRNGKeyArray, number: Int[Array, ""], count: int) -> PRNGKeyArray:
         return stream_key(state, number)

@@ -7,7 +7,6 @@ Source: Marschall et al. 2019, p. 4, with the published program's sizes.
 """
 
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_optional_count, check_range
 from recredit.network.leaky import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask, bernoulli_stream, stream_key
+from recredit.tasks.task import AbstractTask, Sample, bernoulli_stream, stream_key
 
 
 class MimicState(eqx.Module):
@@ -57,9 +56,7 @@ class Mimic(AbstractTask):
         target = eqx.tree_at(lambda net: (net.W, net.b_out), target, (target.W.at[:, -1].set(b_rec), b_out))
         return MimicState(k_coin, target, target.phi(jnp.zeros(target.n)))
 
-    def chunk(
-        self, state: MimicState, start: Int[Array, ""], length: int
-    ) -> tuple[Any, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
+    def chunk(self, state: MimicState, start: Int[Array, ""], length: int) -> tuple[MimicState, Sample]:
         first = start // self.hold
         coins = bernoulli_stream(state.key, self.p, first, (length - 1) // self.hold + 2, self.n_in)
         inputs = coins[(start + jnp.arange(length)) // self.hold - first]
@@ -69,7 +66,7 @@ class Mimic(AbstractTask):
             return r, state.target.readout(r)
 
         r, targets = jax.lax.scan(respond, state.r, inputs)
-        return eqx.tree_at(lambda s: s.r, state, r), inputs, targets
+        return eqx.tree_at(lambda s: s.r, state, r), Sample(inputs, targets)
 
     def stream(self, state: MimicState, number: Int[Array, ""], count: int) -> MimicState:
         return eqx.tree_at(lambda s: s.key, state, stream_key(state.key, number))

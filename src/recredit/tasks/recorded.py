@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from recredit.errors import check_choice, nearest, user_path
 from recredit.network.leaky import Head, LeakyRNN
-from recredit.tasks.task import AbstractTask, File
+from recredit.tasks.task import AbstractTask, File, Sample
 
 
 class Recorded(AbstractTask):
@@ -58,12 +58,10 @@ class Recorded(AbstractTask):
     def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
         return None
 
-    def chunk(
-        self, state: Int[Array, ""] | None, start: Int[Array, ""], length: int
-    ) -> tuple[Int[Array, ""] | None, Float[Array, "l n_in"], Float[Array, "l n_out"]]:
+    def chunk(self, state: Int[Array, ""] | None, start: Int[Array, ""], length: int) -> tuple[Int[Array, ""] | None, Sample]:
         row = start if state is None else state + start
         inputs = jax.lax.dynamic_slice_in_dim(self.inputs, row, length)
-        return state, inputs, jax.lax.dynamic_slice_in_dim(self.targets, row, length)
+        return state, Sample(inputs, jax.lax.dynamic_slice_in_dim(self.targets, row, length))
 
     def stream(self, state: None, number: Int[Array, ""], count: int) -> Int[Array, ""]:
         """The row at which the stream's part begins."""

@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
 from recredit.errors import check_choice, check_count, check_fields, check_instance
@@ -16,13 +16,25 @@ from recredit.network.leaky import Head, LeakyRNN
 File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
 
 
-class AbstractTask(eqx.Module):
-    """A stream of inputs (n_in,) and labels (n_out,), one of each per network step, in the network's type of number.
+class Sample(NamedTuple):
+    """What a task gives at each network step; each array has a first axis for the steps."""
 
-    For the head "linear" a label is the output that is asked for. For "softmax" it is a distribution over the outputs times
-    the step's weight: entries of at least 0 that sum to 1 where every step counts alike, and all 0 at a step that is left out
-    (a mask). Then the loss and its error are 0 there, and the network only runs on.
-    """
+    x: Float[Array, "*T n_in"]
+    """Inputs."""
+    target: Float[Array, "*T n_out"]
+    """Labels. Head "linear": the outputs that are asked for; "softmax": a distribution over the outputs, entries of at least 0
+    that sum to 1, at steps of weight 0 too."""
+    weight: Float[Array, "*T"] | None = None
+    """What the step's loss and error are multiplied by, at least 0; 0: no label at this step. None: 1 at every step."""
+    start: Bool[Array, "*T"] | None = None
+    """Whether a trial starts at this step, before which the units return to their first state and the learning state is
+    restarted. None: one unbroken stream."""
+    epoch: Int[Array, "*T"] | None = None
+    """The part of the trial that the step belongs to, its place in the task's `epochs`. None: there are none."""
+
+
+class AbstractTask(eqx.Module):
+    """A stream of samples, one per network step, in the network's type of number."""
 
     n_in: eqx.AbstractVar[int]
     """Number of inputs."""
@@ -30,6 +42,11 @@ class AbstractTask(eqx.Module):
     """Number of outputs, two or more with a softmax head."""
     head: eqx.AbstractVar[Head]
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
+
+    @property
+    def epochs(self) -> tuple[str, ...]:
+        """The names of the parts of a trial; none by default."""
+        return ()
 
     def __check_init__(self):
         check_fields(self)
@@ -39,10 +56,8 @@ class AbstractTask(eqx.Module):
         """What the stream keeps; `net` is the learner, `key` decides all of the data."""
 
     @abstractmethod
-    def chunk(
-        self, state: Any, start: Int[Array, ""], length: int
-    ) -> tuple[Any, Float[Array, "length n_in"], Float[Array, "length n_out"]]:
-        """The inputs and labels of network steps start ... start + length - 1; chunks are asked for in order."""
+    def chunk(self, state: Any, start: Int[Array, ""], length: int) -> tuple[Any, Sample]:
+        """The samples of network steps start ... start + length - 1; chunks are asked for in order."""
 
     def stream(self, state: Any, number: Int[Array, ""], count: int) -> Any:
         """What the `number`-th of `count` parallel streams of one seed keeps; `state` is what the seed's only stream would.
@@ -123,13 +138,20 @@ def check_chunk(task: AbstractTask, net: LeakyRNN, length: int, streams: int) ->
     what = f"{name}'s chunk" if length == 1 else f"{name}'s chunk of {length} steps"
     traced.append(trace_function(what, partial(task.chunk, length=length), state, start))
     result = traced[-1][1]
-    if not (isinstance(result, tuple) and len(result) == 3):
-        raise ValueError(f"{what} must return the state, the inputs and the labels, not {kind_of(result)}.")
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Sample)):
+        raise ValueError(f"{what} must return the state and a Sample, not {kind_of(result)}.")
     check_same(what, "stream" if streams > 1 else "init", state, result[0])
-    for what, width, given in zip(("inputs", "labels"), (task.n_in, task.n_out), result[1:], strict=True):
-        wanted = jax.ShapeDtypeStruct((length, width), net.W.dtype)
-        if (getattr(given, "shape", None), getattr(given, "dtype", None)) != (wanted.shape, wanted.dtype):
-            raise ValueError(f"{name}'s {what} of {length} steps must be {kind_of(wanted)}, not {kind_of(given)}.")
+    sample, number = result[1], net.W.dtype
+    wanted = {"inputs": ((length, task.n_in), number), "labels": ((length, task.n_out), number), "weights": ((length,), number)}
+    wanted |= {"starts": ((length,), jnp.bool_), "epochs": ((length,), start.dtype)}
+    for (what, (shape, dtype)), given, field in zip(wanted.items(), sample, Sample._fields, strict=True):
+        if given is None and field in Sample._field_defaults:
+            continue
+        if (getattr(given, "shape", None), getattr(given, "dtype", None)) != (shape, dtype):
+            like = kind_of(jax.ShapeDtypeStruct(shape, dtype))
+            raise ValueError(f"{name}'s {what} of {length} steps must be {like}, not {kind_of(given)}.")
+    if (sample.epoch is not None) != bool(task.epochs):
+        raise ValueError(f"{name} must give each step's epoch if, and only if, it names its epochs.")
     return traced
 
 

@@ -15,7 +15,7 @@ from recredit.contract import check_rule, check_steps, example_key, random_key
 from recredit.errors import brief, check_count, check_instance
 from recredit.network import LeakyRNN, Network
 from recredit.rule import AbstractRule, State, Step
-from recredit.tasks.task import AbstractTask, check_chunk, check_fit, check_task, stream_key
+from recredit.tasks.task import AbstractTask, Sample, check_chunk, check_fit, check_task, stream_key
 from recredit.training.measured import Measured, Pair
 from recredit.training.optimizer import Memory, Optimizer
 from recredit.training.precompute import split
@@ -184,17 +184,16 @@ class Trainer(eqx.Module):
         net = with_weights(net, after)
         return Learner(net, r, optimizer, states, learner.stream, learner.key, learner.pairs), loss, grads
 
-    def chunk(
-        self, stream: Any, first: Any, length: int
-    ) -> tuple[Any, Float[Array, "length *streams n_in"], Float[Array, "length *streams n_out"]]:
-        """The task's state, inputs and labels of `length` steps of all streams."""
+    def chunk(self, stream: Any, first: Any, length: int) -> tuple[Any, Sample]:
+        """The task's state and samples of `length` steps of all streams, whose axis is the second."""
         if self.streams == 1:
             return self.task.chunk(stream, first, length)
-        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1, 1))(stream)
+        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1))(stream)
 
     def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
         """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
-        stream, inputs, targets = self.chunk(learner.stream, first, length)
+        stream, sample = self.chunk(learner.stream, first, length)
+        inputs, targets = sample.x, sample.target
         learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
         def one_step(early, late):

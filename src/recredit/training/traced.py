@@ -6,12 +6,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from recredit.contract import example_key, example_step, in_a_sentence, trace_rule
 from recredit.network import LeakyRNN
 from recredit.rule import AbstractRule, Clock
-from recredit.tasks.task import AbstractTask, check_chunk
+from recredit.tasks.task import AbstractTask, Sample, check_chunk
 from recredit.training.programs import TracedFunction
 
 
@@ -57,7 +57,7 @@ class TracedTask(eqx.Module):
         assert self.streamed is not None
         return self.streamed(state, number)
 
-    def chunk(self, state: Any, start: Int[Array, ""], length: int) -> tuple[Any, Float[Array, "l a"], Float[Array, "l b"]]:
+    def chunk(self, state: Any, start: Int[Array, ""], length: int) -> tuple[Any, Sample]:
         """What `AbstractTask.chunk` is, for the length that was traced."""
         return self.played(state, start)
 
