@@ -35,6 +35,7 @@ LAYERS = [
     {"rules", "tasks"},
     {"own_files"},
     {"registry"},
+    {"optimizers"},
     {"training", "audit"},
     {"runs"},
     {"studies", "testing"},

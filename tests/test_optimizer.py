@@ -8,7 +8,8 @@ import optax
 import pytest
 
 from recredit.network import Network
-from recredit.registry import complete, make, optimizers
+from recredit.optimizers import optimizers
+from recredit.registry import complete, make
 from recredit.rules import EBPTT, RFLO, FixedW
 from recredit.tasks import Add
 from recredit.training.loop import train

@@ -12,7 +12,8 @@ import xarray as xr
 from recredit.blocks.jacobian import LearnedJacobian
 from recredit.errors import MOST_SEEDS, brief, check_count, check_range, check_seeds
 from recredit.network import Network
-from recredit.registry import resolve_network, resolve_observers, resolve_optimizer, resolve_rule, resolve_task
+from recredit.optimizers import resolve_optimizer
+from recredit.registry import resolve_network, resolve_observers, resolve_rule, resolve_task
 from recredit.rules import DNI, RFLO, RULES
 from recredit.runs.settings import Run
 from recredit.tasks import Add

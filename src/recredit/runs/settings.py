@@ -12,8 +12,9 @@ import pydantic
 from recredit.contract import random_key
 from recredit.errors import check_count, plain
 from recredit.network import Network
+from recredit.optimizers import complete_optimizer, optimizers
 from recredit.own_files import OwnRule, is_file, load
-from recredit.registry import BLOCKS, NETWORKS, SAID, complete, complete_optimizer, find_rule, make, optimizers, settings_of
+from recredit.registry import BLOCKS, NETWORKS, SAID, complete, find_rule, make, settings_of
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask

@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from recredit.errors import brief, check_count, check_seeds
 from recredit.network import Network
-from recredit.registry import resolve_network, resolve_observers, resolve_optimizer, resolve_rule, resolve_task
+from recredit.optimizers import resolve_optimizer
+from recredit.registry import resolve_network, resolve_observers, resolve_rule, resolve_task
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, task_length
 from recredit.training.pack import Member, labelled, outermost, train_together
