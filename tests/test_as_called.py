@@ -51,12 +51,6 @@ class Ones(AbstractTask):
         masked = jax.lax.scan(lambda carry, x: (carry, jax.jit(lambda x: x @ MASK)(x)), 0.0, jnp.ones((length, 3)))[1]
         return state, Sample(GAIN * masked[:, None] / 3, jnp.ones((length, 1)))
 
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
-
 
 CHANGES = {
     "a function of the module": ("helper", lambda G: 2 * G),

@@ -11,7 +11,8 @@ import pytest
 
 import recredit
 from recredit.audit import audit
-from recredit.registry import find_rule
+from recredit.kinds import RULE
+from recredit.registry import find
 from recredit.rules import RULES
 
 CONTRACT = {"init", "update", "delay", "period", "self"}
@@ -73,6 +74,6 @@ def test_a_rule_without_its_names_gets_the_same_verdicts(name, tmp_path):
     assert kind.__name__ in names
     file = tmp_path / "y.py"
     file.write_text(text)
-    _, other = find_rule(f"{file}:{names[kind.__name__]}")
+    _, other = find(RULE, f"{file}:{names[kind.__name__]}")
     assert other is not kind
     assert verdicts(other()) == verdicts(kind())

@@ -33,6 +33,7 @@ LAYERS = [
     {"blocks"},
     {"contract"},
     {"rules", "tasks"},
+    {"kinds"},
     {"own_files"},
     {"registry"},
     {"optimizers"},

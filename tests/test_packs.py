@@ -128,12 +128,6 @@ class Bursting(AbstractTask):
         t = start + jnp.arange(length, dtype=float)[:, None]
         return state, Sample(jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(t >= 22, 1e200, jnp.sin(t)))
 
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
-
 
 def lengths_of_calls(monkeypatch):
     calls = []

@@ -196,12 +196,6 @@ class Steady(AbstractTask):
         x = jnp.ones((length, 2)) * jnp.cos(start)
         return self.state(state), Sample(self.inputs(x), self.labels(jnp.ones((length, 3)) / 3))
 
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
-
 
 class Silent(Steady):
     def chunk(self, state, start, length):
@@ -313,12 +307,6 @@ class Masked(AbstractTask):
         x = bernoulli_stream(state, 0.5, start - 2, length + 2, 1)
         labels = jnp.concatenate([x[:-2], 1 - x[:-2]], axis=1)
         return state, Sample(x[2:], jnp.where(t[:, None] % 3 == 0, labels, 0))
-
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
 
 
 def test_a_masked_task_is_learned():

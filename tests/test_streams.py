@@ -321,12 +321,6 @@ class LoudStream(AbstractTask):
         t = start + jnp.arange(length, dtype=float)[:, None]
         return state, Sample(jnp.cos(t), jnp.where((state == 1) & (t >= 7), self.loud, jnp.sin(t)))
 
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
-
 
 def test_one_stream_that_diverges_or_has_bad_data_is_told_of():
     settings = {"network": NETWORK, "seeds": 1, "steps": 12, "bin": 12}

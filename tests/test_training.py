@@ -137,12 +137,6 @@ class Loud(AbstractTask):
         t = start + jnp.arange(length, dtype=float)[:, None]
         return state, Sample(jnp.cos(t * jnp.array([1.0, 2.0])), jnp.where(state & (t >= 7), 1e200, jnp.sin(t)))
 
-    def check(self, steps, streams=1):
-        pass
-
-    def floors(self):
-        return {}
-
 
 def test_a_seed_that_diverges_is_marked_and_leaves_the_others_alone():
     settings = {"task": Loud(), "bin": 4}

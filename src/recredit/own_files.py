@@ -1,11 +1,10 @@
-"""Rules of the user's own, from a Python file: path/to/file.py:MyRule, or the path alone if the file holds one rule."""
+"""Classes of the user's own, from a Python file: path/to/file.py:MyRule, or the path alone if the file holds one such class."""
 
 import ast
 import builtins
 import contextlib
 import errno
 import hashlib
-import inspect
 import sys
 import sysconfig
 import traceback
@@ -17,18 +16,19 @@ from types import ModuleType
 from typing import Any
 
 from recredit.errors import nearest, real_file, user_path
-from recredit.rule import AbstractRule
+from recredit.kinds import Kind
 
 STDLIB, RECREDIT = Path(sysconfig.get_paths()["stdlib"]).resolve(), Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
-class OwnRule:
-    """A rule class of the user's own, and the source that it was made from."""
+class OwnClass:
+    """A class of the user's own, and the source that it was made from."""
 
     name: str
     """What its file calls it."""
-    kind: type[AbstractRule]
+    itself: type
+    kind: Kind
     file: Path
     """Absolute."""
     digest: str
@@ -145,14 +145,14 @@ _RUN: dict[Path, _Script] = {}  # a file is run once, and again when its source 
 
 
 def is_file(spec: str) -> bool:
-    """Whether a rule is meant as a file."""
+    """Whether a name means a class in a file."""
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
-def load(spec: str, digest: str | None = None) -> OwnRule:
-    """The rule class that a file holds.
+def load(spec: str, kind: Kind, digest: str | None = None) -> OwnClass:
+    """The class of a `kind` that a file holds.
 
-    Raises ValueError, one sentence, if there is no such file or rule, and if a `digest` is given that is not its source's: the
+    Raises ValueError, one sentence, if there is no such file or class, and if a `digest` is given that is not its source's: the
     file has changed.
     """
     file, _, name = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
@@ -168,16 +168,16 @@ def load(spec: str, digest: str | None = None) -> OwnRule:
         raise ValueError(f"{file}, or a module beside it that it imports, has changed since the run began; start it again.")
     _check_apart(path, script)
     names = script.names
-    own = {key: kind for key, kind in names.items() if _is_rule(kind) and kind.__module__ == names["__name__"]}
-    told = ", ".join(own) or "none"
+    own = [key for key, value in names.items() if kind.has(value) and value.__module__ == names["__name__"]]
+    told = f"its {kind.nouns}: {', '.join(own) or 'none'}"
     if not name and (len(own) != 1 or spec.endswith(":")):
-        raise ValueError(f"{file} must hold one learning rule, or have it named as {file}:NAME; its learning rules: {told}.")
-    name = name or next(iter(own))
+        raise ValueError(f"{file} must hold one {kind.noun}, or have it named as {file}:NAME; {told}.")
+    name = name or own[0]
     if name not in names:
-        raise ValueError(f'{file} has no "{name}"; its learning rules: {told}.{nearest(name, names)}')
-    if not _is_rule(names[name]):
-        raise ValueError(f"{name} in {file} is no learning rule: a subclass of recredit.AbstractRule with init and update.")
-    return OwnRule(name, names[name], path, script.digest)
+        raise ValueError(f'{file} has no "{name}"; {told}.{nearest(name, names)}')
+    if not kind.has(names[name]):
+        raise ValueError(f"{name} in {file} is no {kind.noun}: a subclass of recredit.{kind.base.__name__} with {kind.needs}.")
+    return OwnClass(name, names[name], kind, path, script.digest)
 
 
 def _check_apart(file: Path, script: _Script) -> None:
@@ -196,10 +196,6 @@ def last_line(error: BaseException) -> str:
     notes = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # JAX's, of frames that it hides
     lines = traceback.format_exception_only(error)
     return lines[len(lines) - notes - 1].strip().rstrip(".")
-
-
-def _is_rule(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, AbstractRule) and not inspect.isabstract(value)
 
 
 def _run(path: Path, file: str) -> _Script:

@@ -9,23 +9,18 @@ import pydantic
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
 from recredit.errors import brief, check_choice, nearest, plain, real_file, user_path, way_out
+from recredit.kinds import RULE, TASK, Kind, Registry
 from recredit.network import Network
 from recredit.own_files import is_file, last_line, load
 from recredit.rule import AbstractRule
-from recredit.rules import RULES
-from recredit.tasks import TASKS, AbstractTask
-from recredit.tasks.task import File
+from recredit.tasks.task import AbstractTask, File
 
-Registry = Mapping[str, Callable[..., Any]]
 SAID = (type(None), bool, int, float, str)  # what a file can say: exactly these, and not what is derived from them
 BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractFeedback: ("feedback", FEEDBACKS),
     AbstractJacobian: ("jacobian", JACOBIANS),
 }
-
-
 NETWORKS: Registry = {"leaky": Network}
-RULE_NAMES = [*RULES, "path/to/file.py:MyRule"]
 
 
 def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
@@ -156,30 +151,34 @@ def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:
     )
 
 
-def find_rule(name: str) -> tuple[str, Callable[..., AbstractRule]]:
-    """What a rule is called, and what makes it; `name` is a name of the registry or path/to/file.py:MyRule.
+def find(kind: Kind, name: str) -> tuple[str, Callable[..., Any]]:
+    """What a rule, or another thing of a `kind`, is called, and what makes it; `name`: one of the registry, or a file's.
 
-    Raises ValueError if there is no such rule.
+    Raises ValueError if there is no such thing.
     """
     if is_file(name):
-        own = load(name)
-        return own.name, own.kind
-    check_choice("rule", name, RULE_NAMES)
-    return name, RULES[name]
+        own = load(name, kind)
+        return own.name, own.itself
+    check_choice(kind.what, name, kind.names)
+    return name, kind.registry[name]
 
 
 def resolve_rule(given: Any) -> AbstractRule:
     """The learning rule that is meant, as `resolve` has it; its name may be path/to/file.py:MyRule."""
-    registry, table = RULES, {"name": given} if isinstance(given, str) else given
-    if isinstance(table, Mapping) and isinstance(table.get("name"), str):
-        name, make_it = find_rule(table["name"])
-        registry, table = {**RULES, name: make_it}, {**table, "name": name}
-    return resolve("rule", AbstractRule, registry, table)
+    return _resolve(RULE, given)
 
 
 def resolve_task(given: Any) -> AbstractTask:
-    """The task that is meant, as `resolve` has it."""
-    return resolve("task", AbstractTask, TASKS, given)
+    """The task that is meant, as `resolve` has it; its name may be path/to/file.py:MyTask."""
+    return _resolve(TASK, given)
+
+
+def _resolve(kind: Kind, given: Any) -> Any:
+    registry, table = kind.registry, {"name": given} if isinstance(given, str) else given
+    if isinstance(table, Mapping) and isinstance(table.get("name"), str):
+        name, make_it = find(kind, table["name"])
+        registry, table = {**registry, name: make_it}, {**table, "name": name}
+    return resolve(kind.what, kind.base, registry, table)
 
 
 def resolve_network(given: Any) -> Network:

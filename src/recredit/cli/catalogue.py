@@ -33,6 +33,7 @@ def list_rules() -> None:
 def list_tasks() -> None:
     """Print the tasks, and the known levels of the loss."""
     _catalogue("Tasks", TASKS)
+    console.print("A task of your own goes by its file wherever a task is named: path/to/file.py:MyTask.", style="dim")
     for name, make in TASKS.items():
         if all(p.default is not p.empty for p in inspect.signature(make).parameters.values()):
             for what, level in make().floors().items():

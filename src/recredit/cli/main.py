@@ -90,7 +90,7 @@ def train(
         The learning rules: names, or files of your own as path/to/file.py:MyRule (or the path alone if it holds one rule).
         If such a file changes, its runs are computed anew.
     task
-        The task, by name.
+        The task: a name, or a file of your own as path/to/file.py:MyTask (or the path alone if it holds one task).
     set
         Settings of rule, task, network and optimizer, PATH=VALUE each: rule.window=20 rule.jacobian=learned
         rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam. With several rules, rule.window=20 sets the window of

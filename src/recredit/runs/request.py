@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, check_optional_count, nearest, real_file, user_path
+from recredit.errors import MOST_SEEDS, brief, check_count, check_optional_count, nearest, real_file, user_path
+from recredit.kinds import RULE, TASK
 from recredit.own_files import is_file
-from recredit.registry import RULE_NAMES, find_rule
+from recredit.registry import find
 from recredit.runs.assignment import Keys, parse
 from recredit.runs.settings import Run, files_of
-from recredit.tasks import TASKS
 
 PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
 NAMED = {
@@ -59,7 +59,7 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
         table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
             table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
-    table["task"] = task_table(table.get("task"), given.pop(("task",), None), folder)
+    table["task"] = task_table(seen_from(folder, table.get("task")), given.pop(("task",), None), folder)
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))
     addressed = given_once((each, value) for keys, value in given.items() for each in addresses(keys, table["rule"]))
@@ -75,7 +75,7 @@ def _checked(table: dict[str, Any]) -> Request:
     seeds, at_once, out = seeds_and_out(table)
     runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
     if not runs:
-        raise ValueError(f"the rule needs a name, one of: {', '.join(RULE_NAMES)}.")
+        raise ValueError(f"the rule needs a name, one of: {', '.join(RULE.names)}.")
     return Request(runs, seeds, at_once, out or default_folder(runs))
 
 
@@ -160,7 +160,7 @@ def addresses(keys: Keys, rules: Mapping[str, dict[str, Any]]) -> list[Keys]:
     part, *inner = keys
     if part != "rule" or (len(inner) > 1 and inner[0] in rules):
         return [keys]
-    having = [label for label, table in rules.items() if inner[0] in inspect.signature(find_rule(table["name"])[1]).parameters]
+    having = [label for label, table in rules.items() if inner[0] in inspect.signature(find(RULE, table["name"])[1]).parameters]
     if having and len(having) < len(rules):
         ways = " or ".join(".".join(["rule", label, *inner]) for label in having)
         have = "has" if len(having) == 1 else "have"
@@ -182,9 +182,8 @@ def labelled(what: Literal["rule", "observer", "task"], given: Any) -> dict[str,
         table = {"name": each} if isinstance(each, str) else each
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
             raise ValueError(f"each {what} needs a name, as in {NAMED[what]}; given was {brief(each)}.")
-        if what == "task":
-            check_choice("task", table["name"], TASKS)
-        label = key or (table["name"] if what == "task" else find_rule(table["name"])[0])
+        name, _ = find(TASK if what == "task" else RULE, table["name"])
+        label = key or name
         if label in found:
             raise ValueError(f"the {what} {label} is given twice.")
         found[label] = dict(table)
@@ -192,15 +191,21 @@ def labelled(what: Literal["rule", "observer", "task"], given: Any) -> dict[str,
 
 
 def task_table(written: Any, name: Any, folder: Path) -> Any:
-    """The task that is named, with the settings of the file's if that is the same one; the file's if none is."""
+    """The task that is named, with the settings of the file's if that is the same one; the file's, `seen_from` its folder, if
+    none is."""
     task = {"name": written} if isinstance(written, str) else written
     if name is not None:
-        same = isinstance(task, Mapping) and task.get("name", name) == name
+        same = isinstance(task, Mapping) and _found(task.get("name", name)) == _found(name)
         task = {**task, "name": name} if same else {"name": name}
-    if not isinstance(task, Mapping) or task.get("name") not in TASKS:
+    if not isinstance(task, Mapping) or not isinstance(task.get("name"), str):
         return task
-    files = {key: str(_at(folder, task[key])) for key in files_of(task["name"]) if isinstance(task.get(key), str)}
-    return {**task, **files}
+    written = {key: task[key] for key in files_of(find(TASK, task["name"])[1]) if isinstance(task.get(key), str)}
+    return {**task, **{key: str(_at(folder, path)) for key, path in written.items() if not is_file(path)}}
+
+
+def _found(task: Any) -> Any:
+    """What makes the task of a name."""
+    return find(TASK, task)[1] if isinstance(task, str) else task
 
 
 def _listed(given: Any) -> list[Any]:
@@ -212,7 +217,7 @@ def _at(folder: Path, path: str) -> Path:
 
 
 def seen_from(folder: Path, given: Any) -> Any:
-    """The same, with the paths of rules' files seen from a folder."""
+    """The same, with the paths of the user's own classes seen from a folder."""
     if isinstance(given, str):
         return str(_at(folder, given)) if is_file(given) else given
     if isinstance(given, list):

@@ -1,8 +1,7 @@
 """Runs as data: names and numbers, checked and turned into objects."""
 
-import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -11,14 +10,13 @@ import pydantic
 
 from recredit.contract import random_key
 from recredit.errors import check_count, plain
+from recredit.kinds import RULE, TASK, Kind, Registry
 from recredit.network import Network
 from recredit.optimizers import complete_optimizer, optimizers
-from recredit.own_files import OwnRule, is_file, load
-from recredit.registry import BLOCKS, NETWORKS, SAID, complete, find_rule, make, settings_of
+from recredit.own_files import OwnClass, is_file, load
+from recredit.registry import BLOCKS, NETWORKS, SAID, complete, find, make, settings_of
 from recredit.rule import AbstractRule
-from recredit.rules import RULES
-from recredit.tasks import TASKS, AbstractTask
-from recredit.tasks.task import File
+from recredit.tasks.task import AbstractTask, File, check_told
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
 from recredit.training.step import Trainer, bytes_of, check_length, weights
@@ -40,15 +38,17 @@ class Run(pydantic.BaseModel):
     streams: int
     observers: dict[str, dict[str, Any]]
     sources: dict[str, str]
-    """The digest of the source of each rule that is the user's own, by the rule's name."""
+    """The digest of the source of each class that is the user's own, by the class's name."""
     files: dict[str, str]
-    """Where that source lies, by the rule's name: absolute paths."""
+    """Where that source lies, by the class's name: absolute paths."""
     _learner_bytes: int | None = None
+    _paths: set[str] | None = None
 
     @classmethod
     def create(cls, table: Mapping[str, Any], known: "Known | None" = None) -> "Run":
         """Fill in and check a table of the fields above, but for the last two: every part is built once, so that what is wrong
-        shows now. A rule, and so an observer, is a name or a table {name, settings...}; the name may be path/to/file.py:MyRule.
+        shows now. A rule, and so an observer, or a task is a name or a table {name, settings...}; the name may be that of a
+        class of the user's own, path/to/file.py:MyRule.
 
         `known`: what has been checked with other runs made at the same time is not checked again.
 
@@ -56,21 +56,21 @@ class Run(pydantic.BaseModel):
         """
         known = known or Known()
         parts: dict[str, Any] = dict(table)
-        own: dict[str, OwnRule] = {}
-        parts["rule"] = _complete_rule(parts.get("rule"), own)
-        parts["observers"] = {label: _complete_rule(given, own) for label, given in parts.get("observers", {}).items()}
-        parts["task"] = complete("task", TASKS, parts.get("task"))
+        own: dict[str, OwnClass] = {}
+        parts["rule"] = _complete(RULE, parts.get("rule"), own)
+        parts["observers"] = {label: _complete(RULE, given, own) for label, given in parts.get("observers", {}).items()}
+        parts["task"] = _complete(TASK, parts.get("task"), own)
+        parts["sources"] = {name: found.digest for name, found in own.items()}
+        parts["files"] = {name: str(found.file) for name, found in own.items()}
         network = parts.get("network", {})
         if not isinstance(network, Mapping):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
         parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network})
         parts["optimizer"] = complete_optimizer(parts.get("optimizer", {}))
-        task = known.once(parts["task"], lambda: make(TASKS, parts["task"]))
+        task = known.once([parts["task"], parts["sources"]], lambda: make(_with(TASK, own), parts["task"]))
         streams = parts["streams"] = check_count("the number of streams", parts.get("streams", 1))
         steps = parts["steps"] = check_count("steps", parts.get("steps", default_steps(task, streams)))
         parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
-        parts["sources"] = {name: rule.digest for name, rule in own.items()}
-        parts["files"] = {name: str(rule.file) for name, rule in own.items()}
         run = cls(**parts)
         run._check(task, known)
         if (digest := task.digest()) is not None:
@@ -79,6 +79,8 @@ class Run(pydantic.BaseModel):
 
     def _check(self, task: AbstractTask, known: "Known") -> None:
         """Raise ValueError unless the parts fit together: rules with network, task and streams, the optimiser with weights."""
+        if self.task["name"] in self.sources:
+            check_told(task)
         rule, network, optimizer, observers = self.build()
         rules = rule, *observers.values()
         check_length(rules, task, self.steps, self.streams)
@@ -103,19 +105,31 @@ class Run(pydantic.BaseModel):
         return self._learner_bytes
 
     def build_task(self) -> AbstractTask:
-        """The task of this run."""
-        return make(TASKS, self.task)
+        """The task of this run. Raises ValueError if its own file, or its data, have changed."""
+        registry = self._registry(TASK, [self.task])
+        if "digest" in settings_of(registry[self.task["name"]]):
+            return make(registry, self.task)
+        task = make(registry, {key: value for key, value in self.task.items() if key != "digest"})
+        if task.digest() != self.task.get("digest"):
+            raise ValueError(f"the data of the task {self.task['name']} have changed since the run began; start it again.")
+        return task
+
+    def _registry(self, kind: Kind, tables: Iterable[Mapping[str, Any]]) -> Registry:
+        """The registry of a kind, with classes of the user's own that are named. Raises ValueError if a file has changed."""
+        names = {table["name"] for table in tables} - kind.registry.keys()
+        return _with(kind, {name: load(f"{self.files[name]}:{name}", kind, self.sources[name]) for name in names})
 
     def build(self) -> tuple[AbstractRule, Network, optax.GradientTransformation, dict[str, AbstractRule]]:
         """Rule, network, optimiser and observers of this run. Raises ValueError if a rule's own file has changed."""
-        own = {name: load(f"{file}:{name}", self.sources[name]).kind for name, file in self.files.items()}
-        rules = {**RULES, **own}
+        rules = self._registry(RULE, [self.rule, *self.observers.values()])
         observers = {label: make(rules, table) for label, table in self.observers.items()}
         return make(rules, self.rule), make(NETWORKS, self.network), make(optimizers(), self.optimizer), observers
 
     def text(self) -> str:
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
-        table = self.model_dump(exclude={"files": True, "task": set(files_of(self.task["name"]))})
+        if self._paths is None:
+            self._paths = set(files_of(self._registry(TASK, [self.task])[self.task["name"]]))
+        table = self.model_dump(exclude={"files": True, "task": self._paths})
         return json.dumps(table, sort_keys=True)
 
 
@@ -142,24 +156,30 @@ def without_data(value: Any) -> Any:
     return "" if isinstance(value, float) and value not in (0, 1) else value
 
 
-def files_of(task: str) -> list[str]:
-    """The settings of a task that are paths of files."""
-    return [key for key, p in inspect.signature(TASKS[task]).parameters.items() if p.annotation == File]
+def files_of(make_it: Callable[..., Any]) -> list[str]:
+    """The settings of what makes a task that are paths of files."""
+    return [key for key, p in settings_of(make_it).items() if p.annotation == File]
 
 
-def _complete_rule(given: Any, own: dict[str, OwnRule]) -> dict[str, Any]:
-    """A rule's complete table. If it is the user's own, it goes by its class, and is entered in `own`."""
+def _with(kind: Kind, own: Mapping[str, OwnClass]) -> Registry:
+    return {**kind.registry, **{name: found.itself for name, found in own.items() if found.kind is kind}}
+
+
+def _complete(kind: Kind, given: Any, own: dict[str, OwnClass]) -> dict[str, Any]:
+    """A rule's or task's complete table. If it is the user's own, it goes by its class, and is entered in `own`."""
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-        return complete("rule", RULES, given)  # which refuses it
+        return complete(kind.what, kind.registry, given)  # which refuses it
     if not is_file(table["name"]):
-        find_rule(table["name"])
-        return complete("rule", RULES, table)
-    found = load(table["name"])
-    if found.name in RULES or own.setdefault(found.name, found).file != found.file:
-        raise ValueError(f"{table['name']}: another rule is called {found.name}, so this class needs another name.")
-    filled = complete("rule", {**RULES, found.name: found.kind}, {**table, "name": found.name})
-    kinds = {key: p.annotation for key, p in settings_of(found.kind).items()}
+        find(kind, table["name"])
+        return complete(kind.what, kind.registry, table)
+    found = load(table["name"], kind)
+    other = None if found.name in kind.registry else own.setdefault(found.name, found)
+    if other is None or other.file != found.file:
+        what = other.kind.what if other else kind.what
+        raise ValueError(f"{table['name']}: another {what} is called {found.name}, so this class needs another name.")
+    filled = complete(kind.what, _with(kind, own), {**table, "name": found.name})
+    kinds = {key: p.annotation for key, p in settings_of(found.itself).items()}
     said = {
         key for key, value in filled.items() if type(value) in SAID or (isinstance(value, dict) and kinds.get(key) in BLOCKS)
     }

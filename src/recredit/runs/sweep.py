@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from recredit.errors import MOST_SEEDS, brief, check_choice, check_count, nearest
-from recredit.registry import RULE_NAMES, find_rule, settings_of
+from recredit.kinds import RULE, TASK
+from recredit.registry import find, settings_of
 from recredit.runs import request
 from recredit.runs.axes import Label, Rows, Values, axis, expand, paths_of, read_axes, read_only, refuse_lists, rule_of, told
 from recredit.runs.cluster import PBS, Local, Slurm, resolve_executor
 from recredit.runs.settings import Known, Run
-from recredit.tasks import TASKS
 
 MOST_CELLS = 1_000_000
 PARTS = (*request.PARTS, "grid", "zip", "only", "select", "executor")
@@ -137,7 +137,7 @@ def read_sweep(file: Path) -> Sweep:
 def _axes(table: dict[str, Any]) -> list[Rows]:
     """Take the axes of the whole file from its table, the one with the rules first."""
     axes = read_axes(table.pop("grid", {}), table.pop("zip", {}))
-    for part, names in {"rule": RULE_NAMES, "task": TASKS}.items():
+    for part, names in {"rule": RULE.names, "task": TASK.names}.items():
         given, varied = table.pop(part, []), part in paths_of(axes)
         if varied and given:
             raise ValueError(f"the {part} is given twice, at the top of the file and in [grid] or [zip]; give it once.")
@@ -195,7 +195,7 @@ def _check_rule_paths(values: list[Values]) -> None:
         if keys[0] != "rule" or len(keys) == 1 or rule_of(path, labels):
             continue
         request.addresses(keys, having)
-        settings = {key for table in having.values() for key in settings_of(find_rule(table["name"])[1])}
+        settings = {key for table in having.values() for key in settings_of(find(RULE, table["name"])[1])}
         if len(keys) > 2 and keys[1] not in settings:
             raise ValueError(
                 f"{path} does not exist: {keys[1]} is the label of no rule and a setting of none; the rules: "

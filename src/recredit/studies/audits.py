@@ -11,8 +11,8 @@ import jax
 
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
-from recredit.registry import Registry, complete, find_rule, make
-from recredit.rules import RULES
+from recredit.kinds import RULE, Registry
+from recredit.registry import complete, find, make
 
 jax.config.update("jax_platforms", "cpu")  # where rounding is the same on every machine
 
@@ -22,8 +22,8 @@ def chosen(spec: str, given: Mapping[str, Any]) -> tuple[str, Registry, dict[str
 
     Raises ValueError for a rule or a setting that does not exist.
     """
-    name, kind = find_rule(spec)
-    registry = {**RULES, name: kind}
+    name, kind = find(RULE, spec)
+    registry = {**RULE.registry, name: kind}
     if "name" in given:
         raise ValueError(f'rule {name} has no setting "name"; rules are named before --with.')
     return name, registry, complete("rule", registry, {"name": name, **given})

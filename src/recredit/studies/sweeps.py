@@ -66,7 +66,7 @@ def selection(sweep: Sweep, folder: Path) -> xr.Dataset:
     column = []
     for number in sweep.candidates:
         run = sweep.points[number].run
-        key = json.dumps([run.task, run.network])
+        key = json.dumps([run.task, run.network, run.sources])
         if key not in starts:
             start = read_cells(folder, run, sweep.select.seeds).loss_at_start.mean().item()
             starts[key] = shown(start, run.build_task()) or np.nan

@@ -70,9 +70,3 @@ class Mimic(AbstractTask):
 
     def stream(self, state: MimicState, number: Int[Array, ""], count: int) -> MimicState:
         return eqx.tree_at(lambda s: s.key, state, stream_key(state.key, number))
-
-    def check(self, steps: int, streams: int = 1) -> None:
-        """Mimic has no lags: any stream will do."""
-
-    def floors(self) -> dict[str, float]:
-        return {}

@@ -1,6 +1,7 @@
 """The contract of a task: an endless stream of inputs and labels, in constant memory."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, NamedTuple, get_args
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
-from recredit.errors import check_choice, check_count, check_fields, check_instance
+from recredit.errors import brief, check_choice, check_count, check_fields, check_instance, check_range
 from recredit.network.leaky import Head, LeakyRNN
 
 File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
@@ -34,7 +35,10 @@ class Sample(NamedTuple):
 
 
 class AbstractTask(eqx.Module):
-    """A stream of samples, one per network step, in the network's type of number."""
+    """A stream of samples, one per network step, in the network's type of number.
+
+    A task defines `n_in`, `n_out`, `head`, `init` and `chunk`; `stream` too if it is to have parallel streams.
+    """
 
     n_in: eqx.AbstractVar[int]
     """Number of inputs."""
@@ -66,7 +70,6 @@ class AbstractTask(eqx.Module):
         """
         raise NotImplementedError
 
-    @abstractmethod
     def check(self, steps: int, streams: int = 1) -> None:
         """Raise ValueError if `streams` parallel streams of `steps` network steps each cannot hold this task."""
 
@@ -74,9 +77,9 @@ class AbstractTask(eqx.Module):
         """How many network steps each of `streams` parallel streams can play at most; None: without end."""
         return None
 
-    @abstractmethod
     def floors(self) -> dict[str, float]:
         """Known levels of the loss, by what a learner that reaches it has learned; {} where none is known."""
+        return {}
 
     def advice(self) -> str | None:
         """A sentence for whoever reads the results, on what in the data makes them hard to learn; None: nothing is known."""
@@ -85,7 +88,7 @@ class AbstractTask(eqx.Module):
     def digest(self) -> str | None:
         """What of the data belongs to a run's identity: a short fingerprint, for a task whose settings do not say it all.
 
-        The registry's entry of such a task also takes it as the setting `digest`, and refuses data that have another.
+        The registry's entry of such a task may also take it as the setting `digest`, and refuse data that have another.
         """
         return None
 
@@ -111,6 +114,25 @@ def check_fit(task: AbstractTask, steps: int, streams: int) -> None:
             raise error
     if (most := task_length(task, streams)) is not None and steps > most:
         raise ValueError(f"{name} has a length of {most:,} steps for {streams:,} streams, fewer than the {steps:,} asked for.")
+
+
+def check_told(task: AbstractTask) -> None:
+    """Raise ValueError unless a task's floors, advice and digest are what they must be."""
+    told = {}
+    for what in ("floors", "advice", "digest"):
+        with in_a_sentence(f"the task {type(task).__name__}'s {what}", method := getattr(task, what)):
+            told[what] = method()
+    floors = told.pop("floors")
+    if not isinstance(floors, Mapping) or not all(isinstance(what, str) for what in floors):
+        raise ValueError(
+            f"the task {type(task).__name__}'s floors must be levels of the loss by their meaning, as in "
+            f'{{"nothing learned": 0.69}}, not {brief(floors)}.'
+        )
+    for meaning, level in floors.items():
+        check_range(f"the task {type(task).__name__}'s floor {meaning}", level)
+    for what, words in told.items():
+        if words is not None and not isinstance(words, str):
+            raise ValueError(f"the task {type(task).__name__}'s {what} must be words or None, not {brief(words)}.")
 
 
 def task_length(task: AbstractTask, streams: int) -> int | None:

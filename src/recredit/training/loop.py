@@ -48,7 +48,7 @@ def train(
     before JAX starts, as the command line's workers have it.
 
     `rule`, `task`: a name, "dni"; a table of a name and settings, {"name": "dni", "jacobian": "learned"}; or the object itself.
-    A rule's name may be that of your own, "path/to/file.py:MyRule". `network`: its settings in a table, {"n": 64}, or a
+    The name may be that of a class of your own, "path/to/file.py:MyRule". `network`: its settings in a table, {"n": 64}, or a
     `Network`. `optimizer`: a name or table likewise, {"name": "adam", "learning_rate": 1e-3}; a number, the learning rate of
     SGD; or any optax optimiser (None: SGD at 1e-4). `observers`: further rules, in a list or by names of your own in a table,
     that see the same steps without touching weights or randomness.
