@@ -17,6 +17,7 @@ from recredit.rule import Step as Step
 from recredit.rules import RULES as RULES
 from recredit.tasks import TASKS as TASKS
 from recredit.tasks import AbstractTask as AbstractTask
+from recredit.tasks import AbstractTrialTask as AbstractTrialTask
 from recredit.tasks import Sample as Sample
 from recredit.training.loop import train as train
 from recredit.training.step import Trainer as Trainer
