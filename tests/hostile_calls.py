@@ -54,6 +54,9 @@ NESTED = WRONG | st.one_of(
     WRONG.map(lambda wrong: {"n": wrong}),
     WRONG.map(lambda wrong: {"learning_rate": wrong}),
     WRONG.map(lambda wrong: {"name": "adam", "b1": wrong}),
+    WRONG.map(lambda wrong: {"clip": wrong, "schedule": {"name": "cosine_decay_schedule", "decay_steps": 5, "alpha": wrong}}),
+    WRONG.map(lambda wrong: {"clip": {"name": "clip", "max_delta": wrong}, "W_in": wrong}),
+    WRONG.map(lambda wrong: {"schedule": {"name": "piecewise_constant_schedule", "boundaries_and_scales": {wrong: wrong}}}),
     WRONG.map(lambda wrong: [wrong]),
     WRONG.map(lambda wrong: [1, wrong]),
 )

@@ -29,12 +29,15 @@ WORDS += words(
 WORDS += words('[red] [/b] \' "x" $(ls) %s .. . * rflo add file file/b')
 PATHS = words(
     """
-    rule rule.name rule.window rule.window.x rule.feedback rule.jacobian rule.jacobian.rate rule.f_bptt.window rule.Mine.depth
-    task task.t1 task.hold task.file task.head task.n_in task.p task.labels task.digest network network.n network.alpha
-    network.n.n network.activation optimizer optimizer.learning_rate optimizer.momentum optimizer.mu_dtype observers observers.a
-    observers.a.window steps bin streams seeds seeds_at_once out sources files nothing . rule. .rule é.é"""
+    rule rule.name rule.window rule.window.x rule.feedback rule.jacobian rule.jacobian.rate rule.f_bptt.window
+    rule.Mine.depth task task.t1 task.hold task.file task.head task.n_in task.p task.labels task.digest network network.n
+    network.alpha network.n.n network.activation optimizer optimizer.learning_rate optimizer.momentum optimizer.mu_dtype
+    optimizer.W_in optimizer.clip optimizer.clip.max_delta optimizer.schedule optimizer.schedule.decay_steps observers
+    observers.a observers.a.window steps bin streams seeds seeds_at_once out sources files nothing . rule. .rule é.é"""
 )
-NAMES = words("learned exact random through_weights adam sgd tanh softmax sampled data.npz own.py 0.1")
+NAMES = words(
+    "clip cosine_decay_schedule learned exact random through_weights adam sgd tanh softmax sampled data.npz own.py 0.1"
+)
 FITTING = words(
     """network.n=4 network.n=8 optimizer=adam optimizer.learning_rate=1e-3 task.hold=1 seeds=2 streams=2 rule.window=3
     rule.f_bptt.window=3 rule.jacobian=learned rule.depth=2 observers.a=rtrl window=3 task.file=data.npz"""
@@ -110,6 +113,7 @@ OPTIONS = {
     },
     "rules": {"": (some(word, 0, 1), word)},
     "tasks": {"": (some(word, 0, 1), word)},
+    "optimizers": {"": (some(word, 0, 1), word)},
     "": {"": (some(st.sampled_from(["train", "--help", "--version", "--rule", "--no-rule"])), word)},
 }
 

@@ -8,8 +8,7 @@ import optax
 import pytest
 
 from recredit.network import Network
-from recredit.optimizers import optimizers
-from recredit.registry import complete, make
+from recredit.optimizers import complete_optimizer, make_optimizer, optimizers
 from recredit.rules import EBPTT, RFLO, FixedW
 from recredit.tasks import Add
 from recredit.training.loop import train
@@ -20,9 +19,7 @@ TASK, NETWORK = Add(1, 2, 1), Network(n=4)
 STEP = eqx.filter_jit(Trainer.step)
 WEIGHTS = {"W": jnp.arange(1.0, 13).reshape(3, 4) / 13, "W_out": jnp.ones((1, 3)), "b_out": jnp.ones(1)}
 DELAYED = optax.join_schedules([optax.constant_schedule(0.0), optax.constant_schedule(0.1)], [4])
-OPTIMIZERS = {
-    name: make(optimizers(), complete("o", optimizers(), {"name": name, "learning_rate": 0.1})) for name in optimizers()
-}
+OPTIMIZERS = {name: make_optimizer(complete_optimizer({"name": name, "learning_rate": 0.1}), 3) for name in optimizers()}
 OPTIMIZERS |= {
     "an average in fewer bits": optax.adamw(0.1, mu_dtype="bfloat16"),
     "decay of all": optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.9)),
@@ -258,11 +255,11 @@ SETTINGS = {
 @pytest.mark.parametrize("sentence", SETTINGS)
 def test_settings_of_an_optimiser_that_make_no_sense_are_refused(sentence):
     with pytest.raises(ValueError) as refused:
-        make(optimizers(), complete("optimizer", optimizers(), {"learning_rate": 0.1, **SETTINGS[sentence]}))
+        make_optimizer(complete_optimizer(SETTINGS[sentence]), 3)
     assert sentence in str(refused.value)
 
 
 def test_an_average_that_forgets_nothing_is_allowed_where_it_is_no_average():
-    table = complete("optimizer", optimizers(), {"name": "optimistic_gradient_descent", "learning_rate": 0.1, "beta": 1.5})
+    table = complete_optimizer({"name": "optimistic_gradient_descent", "beta": 1.5})
     assert table["beta"] == 1.5
-    make(optimizers(), table)
+    make_optimizer(table, 3)

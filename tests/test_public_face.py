@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +10,17 @@ import optax
 import pytest
 import xarray as xr
 
+from recredit import optimizers
 from recredit.blocks.jacobian import LearnedJacobian
 from recredit.errors import MOST_SEEDS, brief, check_count, check_range, check_seeds
 from recredit.network import Network
-from recredit.optimizers import resolve_optimizer
 from recredit.registry import resolve_network, resolve_observers, resolve_rule, resolve_task
 from recredit.rules import DNI, RFLO, RULES
 from recredit.runs.settings import Run
 from recredit.tasks import Add
 from recredit.training.loop import default_bin, train
 
+resolve_optimizer = partial(optimizers.resolve_optimizer, n=4)
 WHOLE = [7, np.int64(7), np.uint8(7), np.int32(7), np.array(7), jnp.array(7), Fraction(7), 7.0, np.float32(7)]
 HALF = [0.5, np.float32(0.5), np.float64(0.5), np.array(0.5), jnp.float32(0.5), Fraction(1, 2), np.longdouble(0.5)]
 

@@ -70,7 +70,7 @@ def _value(what: str, kind: Any, given: Any) -> Any:
     given = plain(given)
     if isinstance(given, str) and get_origin(kind) is Literal:
         check_choice(what, given, get_args(kind))
-    if given is None or isinstance(given, bool | int | float | str):
+    if given is None or isinstance(given, bool | int | float | str) or get_origin(kind) is dict:
         try:
             value = pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(
                 given, strict=isinstance(given, bool)

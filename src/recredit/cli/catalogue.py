@@ -1,9 +1,10 @@
-"""What `recredit rules` and `recredit tasks` print."""
+"""What `recredit rules`, `recredit tasks` and `recredit optimizers` print."""
 
 import inspect
 from typing import Any
 
 from recredit.cli.console import console
+from recredit.optimizers import OWN, PARTS, clips, optimizers, schedules
 from recredit.registry import BLOCKS, Registry, block_name
 from recredit.report.fitting import show
 from recredit.report.tables import catalogue_table
@@ -13,7 +14,7 @@ from recredit.tasks import TASKS
 
 def _entry(name: str, make: Any) -> tuple[str, str, str]:
     what = (inspect.getdoc(make) or "").split("\n")[0]
-    parameters = inspect.signature(make).parameters.values()
+    parameters = [p for p in inspect.signature(make).parameters.values() if p.name not in OWN]
     shown = (p.name if p.default is p.empty else f"{p.name}={block_name(p.annotation, p.default)}" for p in parameters)
     return name, what, ", ".join(shown)
 
@@ -38,3 +39,15 @@ def list_tasks() -> None:
         if all(p.default is not p.empty for p in inspect.signature(make).parameters.values()):
             for what, level in make().floors().items():
                 console.print(f"{name}, {what}: {level:.4f}")
+
+
+def list_optimizers() -> None:
+    """Print the optimisers, clips and schedules of optax that go by name."""
+    _catalogue("Optimizers", optimizers())
+    console.print(
+        f"Besides, each takes a clip, a schedule if its rate may be one, and a rate of any part, {', '.join(PARTS)}: at 0 it "
+        "stands still. As in --set optimizer=adam optimizer.W_in=0 optimizer.clip=clip optimizer.clip.max_delta=1",
+        style="dim",
+    )
+    _catalogue("Clips of the gradient: optimizer.clip", clips())
+    _catalogue("Schedules of the learning rate, their initial or peak value: optimizer.schedule", schedules())

@@ -94,7 +94,8 @@ def train(
     set
         Settings of rule, task, network and optimizer, PATH=VALUE each: rule.window=20 rule.jacobian=learned
         rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam. With several rules, rule.window=20 sets the window of
-        every rule, rule.f_bptt.window=20 that of f_bptt alone. `recredit rules` and `recredit tasks` list the settings.
+        every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules`,
+        `recredit tasks` and `recredit optimizers` list the settings.
     config
         A TOML file with any of: rule, task, network, optimizer, observers, steps, bin, streams, seeds, seeds_at_once, out. For
         example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with settings is a table
@@ -227,6 +228,15 @@ def tasks() -> None:
     from recredit.cli.catalogue import list_tasks
 
     list_tasks()
+
+
+@app.command
+def optimizers() -> None:
+    """List the optimizers, and what may clip their gradients and schedule their learning rate."""
+    check_xla_flags()
+    from recredit.cli.catalogue import list_optimizers
+
+    list_optimizers()
 
 
 def main(arguments: Any = None) -> None:

@@ -12,7 +12,7 @@ from recredit.contract import random_key
 from recredit.errors import check_count, plain
 from recredit.kinds import RULE, TASK, Kind, Registry
 from recredit.network import Network
-from recredit.optimizers import complete_optimizer, optimizers
+from recredit.optimizers import complete_optimizer, make_optimizer
 from recredit.own_files import OwnClass, is_file, load
 from recredit.registry import BLOCKS, NETWORKS, SAID, complete, find, make, settings_of
 from recredit.rule import AbstractRule
@@ -123,7 +123,8 @@ class Run(pydantic.BaseModel):
         """Rule, network, optimiser and observers of this run. Raises ValueError if a rule's own file has changed."""
         rules = self._registry(RULE, [self.rule, *self.observers.values()])
         observers = {label: make(rules, table) for label, table in self.observers.items()}
-        return make(rules, self.rule), make(NETWORKS, self.network), make(optimizers(), self.optimizer), observers
+        network = make(NETWORKS, self.network)
+        return make(rules, self.rule), network, make_optimizer(self.optimizer, network.n), observers
 
     def text(self) -> str:
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""

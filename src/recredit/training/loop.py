@@ -50,7 +50,11 @@ def train(
     `rule`, `task`: a name, "dni"; a table of a name and settings, {"name": "dni", "jacobian": "learned"}; or the object itself.
     The name may be that of a class of your own, "path/to/file.py:MyRule". `network`: its settings in a table, {"n": 64}, or a
     `Network`. `optimizer`: a name or table likewise, {"name": "adam", "learning_rate": 1e-3}; a number, the learning rate of
-    SGD; or any optax optimiser (None: SGD at 1e-4). `observers`: further rules, in a list or by names of your own in a table,
+    SGD; or any optax optimiser (None: SGD at 1e-4). A table may hold, as `recredit optimizers` lists them, a "clip" and a
+    "schedule", and learning rates of the parts "W_rec", "W_in", "b_rec", "W_out" and "b_out": at 0 a part stands still. An
+    optimiser of optax sees the leaves {"W": [W_rec | W_in | b_rec], "W_out": ..., "b_out": ...}, of which
+    optax.partition({"still": optax.set_to_zero(), "moving": optax.adam(1e-3)}, {"W": "moving", "W_out": "still", "b_out":
+    "still"}) keeps two as they are. `observers`: further rules, in a list or by names of your own in a table,
     that see the same steps without touching weights or randomness.
 
     Under every optimiser, a weight that has never had a gradient stands still, whatever its decay or noise; each seed has noise
@@ -90,7 +94,8 @@ def train(
     task = resolve_task(task)
     steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
-    trainer = Trainer(rules, task, resolve_network(network), resolve_optimizer(optimizer), streams, steps)
+    network = resolve_network(network)
+    trainer = Trainer(rules, task, network, resolve_optimizer(optimizer, network.n), streams, steps)
     size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
     most = segment_steps(size)
