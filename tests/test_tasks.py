@@ -181,7 +181,10 @@ BAD = {
     "targets are masked at step 0, column 1": (GOOD, [np.ma.masked_array([1.0, 2.0], [False, True])] * 4),
     "entries of at least 0 that sum to 1, .* at step 0 the sum is 1.2": (GOOD, GOOD + 0.1, "softmax"),
     "labels that are distributions, .* the least entry -0.5": (GOOD, GOOD + np.array([-1, 1]), "softmax"),
-    "two outputs or more, and the recorded targets have one column": (GOOD, [0, 1, 1, 0], "softmax"),
+    "numbers, 0, 1, 2 and so on, not 0.5 as at step 1; give weight 0": (GOOD, [0, 0.5, 1, 0], "softmax"),
+    "numbers, 0, 1, 2 and so on, not -1 as at step 2": (GOOD, [0, 1, -1, 0], "softmax"),
+    "class 0 is at no step, and the largest number is 2": (GOOD, [1, 2, 1, 2], "softmax"),
+    "class 1 is at no step, and the largest number is 0": (GOOD, [0, 0, 0, 0], "softmax"),
     "0 everywhere": (GOOD, 0 * GOOD, "softmax"),
 }
 
@@ -241,7 +244,7 @@ def test_a_recording_is_read_from_a_file(tmp_path, monkeypatch):
     np.savez(tmp_path / "named.npz", x=GOOD, y=2 * GOOD)
     np.savez(tmp_path / "objects.npz", inputs=np.array([{}]), targets=GOOD)
     np.save(tmp_path / "one.npy", GOOD)
-    for name in ("text.npz", "table.csv", "cells.mat"):
+    for name in ("text.npz", "table.txt", "cells.mat"):
         (tmp_path / name).write_text(json.dumps([1]))
     read = TASKS["recorded"]
     np.testing.assert_array_equal(read(str(tmp_path / "good.npz"), "softmax").targets, GOOD)
@@ -254,7 +257,7 @@ def test_a_recording_is_read_from_a_file(tmp_path, monkeypatch):
         "objects.npz": "is not a NumPy .npz file of arrays of numbers",
         "none.npz": "No such file",
         "one.npy": "x = np.load('one.npy'); np.savez('one.npz', inputs=x[:, :-1], targets=x[:, -1:])",
-        "table.csv": "x = np.loadtxt('table.csv', delimiter=',')",
+        "table.txt": "x = np.loadtxt('table.txt')",
         "cells.mat": "x = scipy.io.loadmat('cells.mat')",
     }.items():
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -283,7 +286,7 @@ def test_the_levels_of_a_recording_are_the_losses_of_these_guesses():
     half = sticky.copy()
     half[::2] = 0  # no label: no loss
     masked = Recorded(sticky[:, :1], half, "softmax").floors()
-    assert masked["mean label"] == pytest.approx(levels["mean label"] / 2)
+    assert masked["mean label"] == pytest.approx(levels["mean label"])
 
 
 def test_advice_is_given_for_numbers_far_from_one_only():

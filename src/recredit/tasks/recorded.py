@@ -1,47 +1,101 @@
 """Recorded: inputs and labels of your own, from a file or from arrays."""
 
 import hashlib
-from pathlib import Path
+from functools import partial
 from typing import Any, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
-from recredit.errors import check_choice, nearest, user_path
+from recredit.errors import MOST, check_choice, check_count, check_instance
 from recredit.network.leaky import Head, LeakyRNN
+from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
+from recredit.tasks.recording.files import read_arrays
+from recredit.tasks.recording.levels import levels
+from recredit.tasks.recording.order import Part, rows_of_part, shuffled_rows
 from recredit.tasks.task import AbstractTask, File, Sample
 
 
-class Recorded(AbstractTask):
-    """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), played once, one row per network step.
+class Place(eqx.Module):
+    """Where a stream plays: of each pass through the rows, `share` of them from the place `first` on; None is the beginning.
+    The `key` is of the trials' order, None if they are played as they were recorded."""
 
-    An array of one dimension is one column; true and false are 1 and 0. Every seed sees the same data; k parallel streams play
-    the first k parts of T // k rows, one each. Raises ValueError for arrays that are not real numbers, masked, not finite,
-    beyond what the precision holds, or of sizes that disagree, and for labels that do not fit the head.
+    share: int = eqx.field(static=True)
+    first: Int[Array, ""] | None = None
+    key: PRNGKeyArray | None = None
+
+
+class Recorded(AbstractTask):
+    """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), one row per network step.
+
+    An array of one dimension is one column; true and false are 1 and 0. Every seed sees the same data, but for the order of
+    shuffled trials. Of each pass, k parallel streams play one of k parts of T // k rows each; one that would begin within a
+    trial begins with it. Raises ValueError for arrays that are not real numbers, masked, not finite, beyond what the precision
+    holds, or of sizes that disagree, for labels that do not fit the head, and for trials, weights or a split that cannot be.
     """
 
     inputs: Float[Array, "T n_in"]
     """One row per network step."""
     targets: Float[Array, "T n_out"]
-    """The label of each step: with a softmax head a distribution, or all 0 for no label at this step."""
+    """The label of each step. With a softmax head it is given as a distribution, or all 0 for no label at this step (here
+    uniform, with weight 0), or as the class's number in one column, from 0 on."""
     head: Head = eqx.field(static=True)
     """The loss: "linear" (half the summed squared error) or "softmax" (cross-entropy)."""
     fingerprint: UInt8[Array, "8"]
     """Of the data as given, before rounding to the precision; an array, so that other data do not compile anew."""
+    weight: Float[Array, " T"] | None
+    """What each step's loss is multiplied by, at least 0; None: 1 at every step."""
+    start: Bool[Array, " T"] | None
+    """Whether a trial starts at each step. It is given so, or as the number of the step's trial. None: no trials."""
+    begins: Int[Array, " trials"]
+    """The row at which each trial begins."""
+    passes: int = eqx.field(converter=partial(check_count, "Recorded's passes"))
+    """How often the rows are played."""
+    shuffle: bool
+    """Whether each pass has the trials in an order of its own, which differs between seeds; within a trial nothing moves."""
+    part: Part = eqx.field(static=True)
+    """What is played, of a split into trials for training and for testing: "train", "test" or "all". Without trials the last
+    share of the rows is for testing."""
 
-    def __init__(self, inputs: Any, targets: Any, head: Head = "linear"):
+    def __init__(
+        self,
+        inputs: Any,
+        targets: Any,
+        head: Head = "linear",
+        *,
+        start: Any = None,
+        weight: Any = None,
+        passes: int = 1,
+        shuffle: bool = False,
+        part: Part = "all",
+        test: float = 0.2,
+        split_seed: int = 0,
+    ):
+        """`test`: the share of the trials that is for testing; `split_seed` decides which they are."""
         check_choice("head", head, get_args(Head))
-        x, y = _table("inputs", inputs), _table("targets", targets)
-        if len(x) != len(y):
-            raise ValueError(f"{len(x)} recorded inputs but {len(y)} targets: one of each is needed.")
+        x, y = table("inputs", inputs), table("targets", targets)
+        check_lengths(len(x), "targets", len(y))
+        starts = None if start is None else trial_starts(start, len(x))
+        weights = None if weight is None else loss_weights(weight, len(x))
+        data = (("", x), ("", y), ("start", starts), ("weight", weights))
+        said = b"".join(f"{name}{array.shape}".encode() + array.tobytes() for name, array in data if array is not None)
         if head == "softmax":
-            _check_labels(y)
-        self.inputs, self.targets, self.head = jnp.asarray(x), jnp.asarray(y), head
-        data = b"".join(str(array.shape).encode() + array.tobytes() for array in (x, y))
-        self.fingerprint = jnp.asarray(np.frombuffer(hashlib.sha256(data).digest()[:8], np.uint8))
+            y, given = distributions(y)
+            weights = weights if given.all() else given * (1.0 if weights is None else weights)
+        rows = rows_of_part(starts, len(x), part, test, split_seed)
+        if weights is not None:
+            check_some(weights[rows], "the weight is 0 at every step" + (f" of the part {part}" if part != "all" else ""))
+        if check_instance("Recorded's shuffle", shuffle, bool) and starts is None:
+            raise ValueError("shuffle plays trials in another order, and the recording has no trials: it needs their start.")
+        self.inputs, self.targets, self.head = jnp.asarray(x[rows]), jnp.asarray(y[rows]), head
+        self.weight = None if weights is None else jnp.asarray(weights[rows], float)
+        self.start = None if starts is None else jnp.asarray(starts[rows])
+        self.begins = jnp.asarray([0] if starts is None else np.flatnonzero(starts[rows]))
+        self.passes, self.shuffle, self.part = passes, shuffle, part
+        self.fingerprint = jnp.asarray(np.frombuffer(hashlib.sha256(said).digest()[:8], np.uint8))
 
     def digest(self) -> str:
         """A short fingerprint of the data, shapes included."""
@@ -55,52 +109,62 @@ class Recorded(AbstractTask):
     def n_out(self) -> int:
         return self.targets.shape[1]
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
-        return None
+    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Place:
+        return Place(len(self.inputs), jnp.array(0), key) if self.shuffle else Place(len(self.inputs))
 
-    def chunk(self, state: Int[Array, ""] | None, start: Int[Array, ""], length: int) -> tuple[Int[Array, ""] | None, Sample]:
-        row = start if state is None else state + start
-        inputs = jax.lax.dynamic_slice_in_dim(self.inputs, row, length)
-        return state, Sample(inputs, jax.lax.dynamic_slice_in_dim(self.targets, row, length))
+    def chunk(self, state: Place, start: Int[Array, ""], length: int) -> tuple[Place, Sample]:
+        in_order = self.passes == 1 and not self.shuffle
+        row = start if state.first is None else state.first + start
+        rows = row if in_order else self._rows(state, start, length)
 
-    def stream(self, state: None, number: Int[Array, ""], count: int) -> Int[Array, ""]:
-        """The row at which the stream's part begins."""
-        return number * (len(self.inputs) // count)
+        def take(array: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(array, rows, length) if in_order else array[rows]
+
+        weight, starts = (None if array is None else take(array) for array in (self.weight, self.start))
+        return state, Sample(take(self.inputs), take(self.targets), weight, starts)
+
+    def _rows(self, state: Place, start: Int[Array, ""], length: int) -> Int[Array, " length"]:
+        if state.key is None or state.first is None:
+            return (0 if state.first is None else state.first) + (start + jnp.arange(length)) % state.share
+        steps, share = len(self.inputs), state.share
+        lengths = jnp.diff(self.begins, append=steps)
+        return shuffled_rows(state.key, self.begins, lengths, steps, state.first, share, start, length)
+
+    def stream(self, state: Place, number: Int[Array, ""], count: int) -> Place:
+        """The place at which the stream's part of each pass begins."""
+        share = max(len(self.inputs) // count, 1)  # `check` refuses more streams than rows
+        first = number * share
+        if self.start is not None and not self.shuffle:  # back to the beginning of the trial
+            first = self.begins[jnp.searchsorted(self.begins, first, side="right") - 1]
+        return Place(share, first, state.key)
 
     def length(self, streams: int = 1) -> int:
-        return len(self.inputs) // streams
+        return min(self.passes * (len(self.inputs) // streams), MOST)
 
     def check(self, steps: int, streams: int = 1) -> None:
-        if steps > self.length(streams):
+        T, most = len(self.inputs), self.length(streams)
+        which = "the recording" if self.part == "all" else f"the recording's part {self.part}"
+        if steps > most:
             asked = f"{steps:,}" if streams == 1 else f"{streams:,} streams of {steps:,}"
-            most = (
-                f"at most {self.length(streams):,} steps" if self.length(streams) else f"at most {len(self.inputs):,} streams"
-            )
+            played = "once" if self.passes == 1 else f"{self.passes:,} times"
+            ask = f"at most {most:,} steps, or raise passes" if most else f"at most {T:,} streams"
             raise ValueError(
-                f"the recording has {len(self.inputs):,} steps, fewer than the {asked} asked for: it is played once, so "
-                f"ask for {most}, or repeat its rows."
+                f"{which} has {T:,} steps, fewer than the {asked} asked for: it is played {played}, so ask for {ask}."
             )
+        longest = int(np.diff(np.asarray(self.begins), append=T).max())
+        if self.start is not None and longest > steps:
+            raise ValueError(f"{which} has a trial of {longest:,} steps, longer than the stream of {steps:,}.")
 
     def floors(self) -> dict[str, float]:
-        """The loss of guesses that know the recording's labels but nothing of its inputs; labels of 0 everywhere count as 0."""
-        labels = np.asarray(self.targets, float)
-        last, now = labels[:-1], labels[1:]
-        if self.head == "linear":
-            levels = {"mean label": labels - labels.mean(0), "repeat the last label": now - last}
-            return {what: float(0.5 * (error**2).sum(1).mean()) for what, error in levels.items() if len(error)}
-        given = labels[labels.any(1)]
-        share = len(given) / len(labels)
-        levels = {"mean label": share * _cross_entropy(given, given.mean(0))}
-        if len(given) > 1:
-            follows = given[:-1].T @ given[1:]  # how often each label follows each
-            guess = given[:-1] @ (follows / np.maximum(follows.sum(1, keepdims=True), 1e-300))
-            levels["guess from the last label"] = share * _cross_entropy(given[1:], guess)
-        return levels
+        """The loss of guesses that know the labels but nothing of the inputs, at the steps that count."""
+        weight, start = (None if array is None else np.asarray(array) for array in (self.weight, self.start))
+        return levels(np.asarray(self.targets, float), self.head, weight, start)
 
     def advice(self) -> str | None:
         """Whether inputs or targets are far from the size that networks and learning rates are made for, and what to do."""
         found = []
-        for what, array in {"inputs": self.inputs, "targets": self.targets}.items():
+        scored = slice(None) if self.weight is None else np.asarray(self.weight) > 0
+        for what, array in {"inputs": self.inputs, "targets": self.targets[scored]}.items():
             size = np.sqrt(np.mean(np.square(np.asarray(array, float)), axis=0))
             largest = float(np.abs(array).max())
             if size.max() > 10:
@@ -115,98 +179,29 @@ class Recorded(AbstractTask):
         )
 
 
-def _table(what: str, given: Any) -> Float[np.ndarray, "T width"]:
-    """The recorded numbers as a table (steps, width)."""
-    try:
-        array = np.ma.asarray(given)  # keeps a mask, even one of a row in a list
-    except Exception as error:  # whatever an object of another library does
-        raise ValueError(f"the recorded {what} are not an array of numbers: {' '.join(str(error).split())}") from None
-    if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(
-            f"the recorded {what} are not an array of numbers: their type is {array.dtype}, and must be that of integers, real "
-            "numbers or true and false."
-        )
-    table = array[:, None] if array.ndim == 1 else array
-    if table.ndim != 2 or 0 in table.shape:
-        raise ValueError(f"the recorded {what} must be a table (steps, width) with at least one entry, not {array.shape}.")
-    precision = jnp.finfo(jnp.zeros(()).dtype)
-    with np.errstate(over="ignore"):
-        numbers = np.ma.getdata(table).astype(float)
-    for wrong, why in {
-        "are masked": np.ma.getmaskarray(table),
-        "hold {}": ~np.isfinite(numbers),
-        f"hold {{}}, beyond the {float(precision.max):.2g} that {precision.dtype} holds,": np.abs(numbers) > precision.max,
-    }.items():
-        if why.any():
-            row, column = np.argwhere(why)[0]
-            raise ValueError(
-                f"the recorded {what} {wrong.format(numbers[row, column])} at step {row}, column {column}; every entry must be "
-                "a finite number."
-            )
-    return numbers
-
-
-def _check_labels(labels: Float[np.ndarray, "T n_out"]) -> None:
-    if labels.shape[1] == 1:
-        raise ValueError(
-            "a softmax head needs two outputs or more, and the recorded targets have one column; make a column for each class, "
-            "as np.eye(classes)[numbers] does from the classes' numbers."
-        )
-    wrong = (labels < 0).any(1) | ~(np.isclose(labels.sum(1), 1) | ~labels.any(1))
-    if wrong.any():
-        raise ValueError(
-            "a softmax head needs labels that are distributions, entries of at least 0 that sum to 1, or all 0 where there is "
-            f"none; at step {wrong.argmax()} the sum is {labels[wrong.argmax()].sum():g} and the least entry "
-            f"{labels[wrong.argmax()].min():g}."
-        )
-    if not labels.any():
-        raise ValueError("the recorded targets are 0 everywhere, so that a softmax head has no label at any step.")
-
-
-def _cross_entropy(labels: Float[np.ndarray, "T n_out"], guess: Float[np.ndarray, "*T n_out"]) -> float:
-    """Mean over steps, in nats; a guess of 0 counts only where the label is not."""
-    return float(-(labels * np.log(np.where(labels > 0, guess, 1))).sum(1).mean())
-
-
 def read_recording(
-    file: File, head: Head = "linear", inputs: str = "inputs", targets: str = "targets", digest: str | None = None
+    file: File,
+    head: Head = "linear",
+    inputs: str = "inputs",
+    targets: str = "targets",
+    start: str | None = None,
+    weight: str | None = None,
+    passes: int = 1,
+    shuffle: bool = False,
+    part: Part = "all",
+    test: float = 0.2,
+    split_seed: int = 0,
+    digest: str | None = None,
 ) -> Recorded:
-    """Your own data: a NumPy .npz `file` with two arrays, `inputs` (T, n_in) and `targets` (T, n_out) or as you name them.
+    """Your own data: a .npz, .csv, .tsv, .parquet or .nc `file` with `inputs` and `targets`, or as you name them (x or x1,x2).
 
-    Raises ValueError for a file that is missing or unreadable or lacks one of the two, as `Recorded` does, and if a `digest`
-    is given that is not the data's: the file has changed.
+    `start` and `weight` are read by these names if they are there, or as you name them: see `Recorded`. Raises ValueError for
+    a file that is missing or unreadable or lacks what is named, as `Recorded` does, and if a `digest` is given that is not the
+    data's: the file has changed.
     """
-    try:
-        with np.load(user_path(file), allow_pickle=False) as data:
-            names = list(data.files)
-            found = {name: data[name] for name in (inputs, targets) if name in names}
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from None
-    except Exception:
-        raise ValueError(f"{file} is not a NumPy .npz file of arrays of numbers; {_way_in(Path(file))}.") from None
-    for name in (inputs, targets):
-        if name not in found:
-            raise ValueError(
-                f'{file} has no array "{name}"; its arrays: {", ".join(names) or "none"}. Name the two that are meant, as in '
-                f"task.inputs=x task.targets=y.{nearest(name, names)}"
-            )
-    recording = Recorded(found[inputs], found[targets], head)
+    found = read_arrays(file, {"inputs": inputs, "targets": targets, "start": start, "weight": weight})
+    split = {"part": part, "test": test, "split_seed": split_seed}
+    recording = Recorded(**found, head=head, passes=passes, shuffle=shuffle, **split)
     if digest is not None and recording.digest() != digest:
         raise ValueError(f"{file} has changed: its data's digest is {recording.digest()}, not {digest}.")
     return recording
-
-
-def _way_in(file: Path) -> str:
-    """How other files become one that can be read."""
-    readers = {
-        ".csv": f"np.loadtxt({file.name!r}, delimiter=',')",
-        ".tsv": f"np.loadtxt({file.name!r})",
-        ".txt": f"np.loadtxt({file.name!r})",
-        ".npy": f"np.load({file.name!r})",
-        ".mat": f"scipy.io.loadmat({file.name!r})['NAME']",
-    }
-    read = readers.get(file.suffix.lower())
-    if read is None:
-        return "np.savez('data.npz', inputs=x, targets=y) makes one"
-    saved = file.with_suffix(".npz").name
-    return f"two lines of Python make one: x = {read}; np.savez({saved!r}, inputs=x[:, :-1], targets=x[:, -1:])"
