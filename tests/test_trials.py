@@ -1,5 +1,7 @@
 """Tasks of trials: rows retraced step by step in NumPy, timing and answers that give nothing away, floors found by counting."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -119,3 +121,56 @@ def test_a_stream_of_trials_is_the_same_however_it_is_cut(name):
     whole, pieces = (played(task, cuts, state) for cuts in ([97], [1, 40, 1, 1, 1, 1, 1, 40, *[1] * 11]))
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-14)
+
+
+def test_parallel_streams_have_trials_of_their_own_and_the_first_those_of_the_only_one():
+    task = SHORT["romo"]
+    only = task.init(small_net(), KEY)
+    first, second, third = (played(task, [97], task.stream(only, jnp.array(number), 3)) for number in range(3))
+    for one, other in zip(first, played(task, [97], only), strict=True):
+        np.testing.assert_array_equal(one, other)
+    shown = [np.flatnonzero(each.x[:, 1])[0] for each in (first, second, third)]
+    assert len({float(each.x[step, 1]) for each, step in zip((first, second, third), shown, strict=True)}) == 3
+    assert len({tuple(np.flatnonzero(each.start)) for each in (first, second, third)}) > 1
+
+
+def test_a_stream_too_short_for_a_trial_is_refused():
+    task = Romo()
+    task.check(task.bounds[1])
+    sentence = (
+        "Romo's longest trial has 150 network steps, but the stream has only 149; take a longer stream or shorter epochs."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        task.check(task.bounds[1] - 1)
+
+
+def test_times_are_whole_steps_rounded_down():
+    assert Romo(dt=30).timing == {"fixation": (16, 16), "f1": (16, 16), "delay": (20, 46), "f2": (16, 16), "decision": (3, 3)}
+    assert Perceptual(dt=0.1, decision=0.3).timing["decision"] == (3, 3)
+    assert Romo(fixation=0, shortest_delay=0, longest_delay=0).bounds == (55, 55)
+    assert Evidence(cue=19, pause=0, dt=2).timing["cues"] == (63, 63)
+
+
+REFUSED = {
+    "Romo's f1 must last at least one step of dt = 20 ms, not 10 ms.": lambda: Romo(stimulus=10),
+    "Romo's stimulus must lie in (0, inf), not 0.": lambda: Romo(stimulus=0),
+    "Romo's dt must lie in (0, inf), not 0.": lambda: Romo(dt=0),
+    "Romo's noise must lie in [0, inf), not -1.": lambda: Romo(noise=-1),
+    "Romo's shortest delay must have at most as many steps as its longest, 70, not 100.": lambda: Romo(shortest_delay=2000),
+    "Copy's shortest delay must have at most as many steps as its longest, 3, not 9.": lambda: Copy(
+        shortest_delay=9, longest_delay=3
+    ),
+    "Context's longest trial, in steps, must be at most 2,147,483,647, not 50000000057.": lambda: Context(longest_delay=1e12),
+    "MatchToSample's directions must be a whole number of at least 2, not 1.": lambda: MatchToSample(1),
+    "Evidence's cues must be an odd number, for one side to have more, not 4.": lambda: Evidence(cues=4),
+    "Evidence's rate must be at most one spike a step, 1000 Hz, not 2000 Hz.": lambda: Evidence(rate=2000),
+    "Evidence's likelier must lie in [0.5, 1], not 0.3.": lambda: Evidence(likelier=0.3),
+    "Evidence's cue must last at least one step of dt = 1 ms, not 0.5 ms.": lambda: Evidence(cue=0.5),
+    'Evidence\'s inputs "spike" is unknown; allowed: spikes, rates. Did you mean "spikes"?': lambda: Evidence("spike"),
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_settings_that_no_trial_can_have_are_refused_in_one_sentence(sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        REFUSED[sentence]()

@@ -127,7 +127,7 @@ def in_steps(task: AbstractTrialTask, dt: float, **ms: float | tuple[float, floa
     """
 
     def steps(epoch: str, ms: float) -> int:
-        count = math.floor(ms / dt * (1 + 1e-9))  # 0.3 ms are three steps of 0.1 ms
+        count = math.floor(ms / dt * (1 + 1e-12))  # 0.3 ms are three steps of 0.1 ms
         if ms > 0 and not count:
             raise ValueError(f"{type(task).__name__}'s {epoch} must last at least one step of dt = {dt:g} ms, not {ms:g} ms.")
         return count
