@@ -16,6 +16,7 @@ import xarray as xr
 from recredit.cli.main import main
 from recredit.runs.identity import precision, versions
 from recredit.studies import fig1
+from recredit.tasks import TASKS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 RUN = {"--rule": "rflo", "--task": "add", "--steps": "200"}
@@ -386,3 +387,12 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on():
     assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
     assert 1 <= len([*Path("out/cells").glob("[!.]*.nc")]) < 12
     assert not Path("out/fig1.png").exists()
+
+
+def test_tasks_are_listed_with_their_settings_and_what_is_known_of_their_losses(capsys, monkeypatch):
+    monkeypatch.setattr("recredit.cli.console.console.width", 100)
+    succeeds("tasks")
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert all(f" {name} " in out for name in TASKS)
+    assert all(f"{what}: {level:.4f}" in out for what, level in TASKS["romo"]().floors().items())
+    assert "noise=1, fixation=300" in out

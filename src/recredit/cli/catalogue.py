@@ -7,7 +7,7 @@ from recredit.cli.console import console
 from recredit.optimizers import OWN, PARTS, clips, optimizers, schedules
 from recredit.registry import BLOCKS, Registry, block_name
 from recredit.report.fitting import show
-from recredit.report.tables import catalogue_table
+from recredit.report.tables import catalogue_table, levels_table
 from recredit.rules import RULES
 from recredit.tasks import TASKS
 
@@ -15,8 +15,11 @@ from recredit.tasks import TASKS
 def _entry(name: str, make: Any) -> tuple[str, str, str]:
     what = (inspect.getdoc(make) or "").split("\n")[0]
     parameters = [p for p in inspect.signature(make).parameters.values() if p.name not in OWN]
-    shown = (p.name if p.default is p.empty else f"{p.name}={block_name(p.annotation, p.default)}" for p in parameters)
-    return name, what, ", ".join(shown)
+    return name, what, ", ".join(p.name if p.default is p.empty else f"{p.name}={_default(p)}" for p in parameters)
+
+
+def _default(p: inspect.Parameter) -> Any:
+    return f"{p.default:g}" if isinstance(p.default, float) else block_name(p.annotation, p.default)
 
 
 def _catalogue(title: str, registry: Registry) -> None:
@@ -35,10 +38,12 @@ def list_tasks() -> None:
     """Print the tasks, and the known levels of the loss."""
     _catalogue("Tasks", TASKS)
     console.print("A task of your own goes by its file wherever a task is named: path/to/file.py:MyTask.", style="dim")
-    for name, make in TASKS.items():
-        if all(p.default is not p.empty for p in inspect.signature(make).parameters.values()):
-            for what, level in make().floors().items():
-                console.print(f"{name}, {what}: {level:.4f}")
+    levels = {name: make().floors() for name, make in TASKS.items() if _needs_nothing(make)}
+    show(console, levels_table({name: known for name, known in levels.items() if known}))
+
+
+def _needs_nothing(make: Any) -> bool:
+    return all(p.default is not p.empty for p in inspect.signature(make).parameters.values())
 
 
 def list_optimizers() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -92,4 +92,13 @@ def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Tabl
     table.columns[0].no_wrap = True
     for name, what, settings in entries:
         table.add_row(name, what, settings)
+    return table
+
+
+def levels_table(levels: Mapping[str, Mapping[str, float]]) -> Table:
+    """The known levels of the loss, by task and by what whoever reaches them has learned."""
+    table = Table("task", "mean loss, by what is learned", title="Known levels of the loss, with default settings")
+    table.columns[0].no_wrap = True
+    for task, known in levels.items():
+        table.add_row(task, ", ".join(f"{what}: {level:.4f}" for what, level in known.items()))
     return table

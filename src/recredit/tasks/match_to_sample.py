@@ -71,5 +71,5 @@ class MatchToSample(AbstractTrialTask):
         """Mean cross-entropy (nats) of whoever knows no stimulus, only one (no better), or, without noise, both."""
         stimuli = range(self.directions)
         cases = [(self.directions - 1 if s == t else 1, (s, t), s == t) for s in stimuli for t in stimuli]
-        known = {"nothing learned": 0, "one stimulus alone": 1, "both, without noise": 2}
+        known = {"nothing learned": 0, "one stimulus alone": 1, "both without noise": 2}
         return {what: guess_loss([(chance, pair[:k], match) for chance, pair, match in cases]) for what, k in known.items()}
