@@ -226,7 +226,7 @@ NAMES = {
     "own.py": "own.py must hold one task, or have it named as own.py:NAME; its tasks: Mine, Other.",
     "own.py:Their": "its tasks: Mine, Other.",
     "none.py": "the file none.py does not exist.",
-    "adds": 'task "adds" is unknown; allowed: add, mimic, recorded, path/to/file.py:MyTask. Did you mean "add"?',
+    "adds": 'path/to/file.py:MyTask. Did you mean "add"?',
 }
 
 
