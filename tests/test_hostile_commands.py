@@ -30,10 +30,11 @@ WORDS += words('[red] [/b] \' "x" $(ls) %s .. . * rflo add file file/b')
 PATHS = words(
     """
     rule rule.name rule.window rule.window.x rule.feedback rule.jacobian rule.jacobian.rate rule.f_bptt.window
-    rule.Mine.depth task task.t1 task.hold task.file task.head task.n_in task.p task.labels task.digest network network.n
-    network.alpha network.n.n network.activation optimizer optimizer.learning_rate optimizer.momentum optimizer.mu_dtype
-    optimizer.W_in optimizer.clip optimizer.clip.max_delta optimizer.schedule optimizer.schedule.decay_steps observers
-    observers.a observers.a.window steps bin streams seeds seeds_at_once out sources files nothing . rule. .rule é.é"""
+    rule.Mine.depth task task.t1 task.hold task.file task.head task.n_in task.p task.labels task.digest task.level network
+    network.n network.alpha network.n.n network.activation optimizer optimizer.learning_rate optimizer.momentum
+    optimizer.mu_dtype optimizer.W_in optimizer.clip optimizer.clip.max_delta optimizer.schedule optimizer.schedule.decay_steps
+    observers observers.a observers.a.window steps bin streams seeds seeds_at_once out sources files nothing .
+    rule. .rule é.é"""
 )
 NAMES = words(
     "clip cosine_decay_schedule learned exact random through_weights adam sgd tanh softmax sampled data.npz own.py 0.1"
@@ -55,7 +56,20 @@ class Mine(AbstractRule):
     def update(self, net, step, state, key):
         return 0 * net.W, state
 """
+TASK = """from recredit import AbstractTask, Sample
+import jax.numpy as jnp
+class Still(AbstractTask):
+    level: float = 1.0
+    n_in: int = 1
+    n_out: int = 1
+    head: str = "linear"
+    def init(self, net, key):
+        return None
+    def chunk(self, state, start, length):
+        return state, Sample(jnp.ones((length, self.n_in)), jnp.full((length, self.n_out), self.level))
+"""
 FILES = {
+    "still.py": TASK,
     "own.py": RULE,
     "two.py": RULE + RULE.replace("Mine", "Second"),
     "needs.py": RULE.replace(" = 1", ""),
@@ -91,7 +105,7 @@ OPTIONS = {
     "train": seeds
     | {
         "--rule": rules,
-        "--task": (st.sampled_from(["add", "mimic"]), st.sampled_from(["recorded", "ad"]) | word),
+        "--task": (st.sampled_from(["add", "mimic", "still.py"]), st.sampled_from(["recorded", "ad", *FILES]) | word),
         "--set": (some(fitting), some(assignment)),
         "--config": (st.just("run.toml"), st.sampled_from(["missing.toml", ".", "data.npz", "own.py", "file"]) | word),
         "--observe": rules,

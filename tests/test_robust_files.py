@@ -174,6 +174,7 @@ def test_a_pipe_in_the_place_of_a_file_is_never_waited_on(capfd):
     for arguments in (
         ["audit", pipe("own.py")],
         [*TINY, "--config", pipe("run.toml")],
+        ["train", "--rule", "rflo", "--task", pipe("task.py")],
         ["train", "--rule", "rflo", "--task", "recorded", "--set", f"task.file={pipe('data.npz')}"],
         [*TINY, "--config", "/dev/null"],
     ):
@@ -189,7 +190,11 @@ def test_a_path_that_no_file_can_have_is_refused_in_a_sentence(capfd, name):
         told = refused(capfd, *arguments)
         assert IMPOSSIBLE[name] in told
         assert len(told) < 200
-    for call in (lambda: train(name, "add"), lambda: train("rflo", {"name": "recorded", "file": name})):
+    for call in (
+        lambda: train(name, "add"),
+        lambda: train("rflo", name),
+        lambda: train("rflo", {"name": "recorded", "file": name}),
+    ):
         with pytest.raises(ValueError, match=r"^no file can have the path"):
             call()
 
