@@ -20,7 +20,9 @@ from recredit.runs.final_loss import averaged, diverged, final_loss, summary
 from recredit.runs.settings import Run
 from recredit.studies.claims import CLAIMS, judge
 
-SETTINGS = {"task": "add", "network": {"n": 7, "alpha": 0.3}, "optimizer": {"name": "adam", "learning_rate": 0.02}}
+SCHEDULE = {"name": "piecewise_constant_schedule", "boundaries_and_scales": {100: 0.5}}
+OPTIMIZER = {"name": "adam", "learning_rate": 0.02, "W_in": 0, "schedule": SCHEDULE}
+SETTINGS = {"task": "add", "network": {"n": 7, "alpha": 0.3}, "optimizer": OPTIMIZER}
 RUNS = {name: Run.create(SETTINGS | {"rule": name, "steps": 5000, "bin": 1000}) for name in ("rflo", "uoro")}
 STEPS = [1000, 2000, 3000, 4000, 5000]
 
@@ -73,6 +75,8 @@ def test_a_run_figure_says_what_was_run_and_how_it_is_drawn(drawn):
     figure = drawn(losses(rules=("rflo", "uoro")))
     said = words(figure)
     for what in ("t1=3, t2=5", "Mean ± s.e.m. of 3 seeds, in bins of 1,000 steps, not smoothed", "n=7", "alpha=0.3", "adam"):
+        assert what in said
+    for what in ("W_in=0", "schedule=piecewise_constant_schedule (boundaries_and_scales=(100=0.5))"):
         assert what in said
     for what in ("learning_rate=0.02", "rflo", "uoro", "cross-entropy (nats)", "nothing learned"):
         assert what in said

@@ -192,13 +192,13 @@ def _draw_alignment(axes: Axes, cosine: xr.DataArray, lost: xr.DataArray) -> Non
 
 
 def _settings(table: Mapping[str, Any]) -> str:
-    """A part of a run as text: its name, and its settings in brackets."""
+    """A part of a run as text: its name, if it has one, and its settings in brackets."""
     inner = [
         f"{key}={_settings(value) if isinstance(value, Mapping) else f'{value:g}' if isinstance(value, float) else value}"
         for key, value in table.items()
         if key not in ("name", "digest") and value is not None
     ]
-    return f"{table['name']} ({', '.join(inner)})" if inner else table["name"]
+    return f"{table.get('name', '')} ({', '.join(inner)})".strip() if inner else table["name"]
 
 
 def draw_slopes(audits: Sequence[Audit], path: Path) -> None:

@@ -112,7 +112,8 @@ class Optimizer(eqx.Module):
     ) -> tuple[Weights, tuple[Memory, ...]]:
         """The weights after step t, and what is carried on."""
         done = [part.step(t, gradient, memory, weights, loss) for part, memory in zip(self.parts, memories, strict=True)]
-        return {name: array for after, _ in done for name, array in after.items()}, tuple(memory for _, memory in done)
+        after = {name: array for moved, _ in done for name, array in moved.items()}
+        return after, tuple(memory for _, memory in done)
 
 
 def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> tuple[TracedFunction, TracedFunction, Any]:
