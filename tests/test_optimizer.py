@@ -11,6 +11,7 @@ from recredit.network import Network
 from recredit.optimizers import complete_optimizer, make_optimizer, optimizers
 from recredit.rules import EBPTT, RFLO, FixedW
 from recredit.tasks import Add
+from recredit.training import optimizer as module
 from recredit.training.loop import train
 from recredit.training.optimizer import Optimizer
 from recredit.training.step import Trainer, weights
@@ -235,6 +236,26 @@ def test_what_cannot_work_online_is_refused_in_one_sentence(message):
 def test_what_is_no_optimiser_is_refused(given):
     with pytest.raises(TypeError, match="the optimizer must be a GradientTransformation, not "):
         Trainer((RFLO(),), TASK, NETWORK, given)
+
+
+def of_size(rate):
+    return optax.stateless(lambda updates, params: jax.tree.map(lambda u: u * (rate / u.size), updates))
+
+
+def test_optimisers_that_differ_in_numbers_alone_are_traced_for_a_few_weights_once_and_each_is_tried_out(monkeypatch):
+    sizes, trace = [], module._traced
+    monkeypatch.setattr(module, "_FEW", {})
+    monkeypatch.setattr(module, "_traced", lambda given, own: sizes.append(own["W"].shape) or trace(given, own))
+    large = WEIGHTS | {"W": jnp.ones((6, 9))}
+    for rate in (0.1, 0.2):
+        Optimizer(optax.sgd(rate, momentum=0.125), large, 1)
+    assert sizes == [(6, 9), (4, 4), (6, 9)]
+    with pytest.raises(ValueError, match="updates are not finite"):
+        Optimizer(optax.sgd(jnp.inf, momentum=0.125), large, 1)
+    sizes.clear()
+    for rate in (0.1, 0.2):
+        Optimizer(of_size(rate), large, 1)
+    assert sizes == [(6, 9), (4, 4)] * 2
 
 
 SETTINGS = {

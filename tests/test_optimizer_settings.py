@@ -15,6 +15,7 @@ from recredit.optimizers import CLIPS, SCHEDULES, complete_optimizer, make_optim
 from recredit.rules import EBPTT, RFLO
 from recredit.runs.request import request
 from recredit.runs.settings import Run
+from recredit.runs.sweep import read_sweep
 from recredit.tasks import Add
 from recredit.training.lanes import pack_key
 from recredit.training.loop import train
@@ -303,6 +304,27 @@ def test_numbers_of_clips_schedules_and_parts_share_a_program(what):
             alone = train(RFLO(), TASK, network=NETWORK, optimizer=optimizer("adam", **each), seeds=2, steps=STEPS, bin=STEPS)
             np.testing.assert_allclose(data.W, alone.W, rtol=1e-6, atol=1e-9)
         assert (together[0].W != together[1].W).any()
+
+
+SWEEP = """
+task = "add"
+rule = "rflo"
+steps = 100
+network.n = 4
+optimizer = {name = "adam", schedule = {name = "cosine_decay_schedule"}}
+[grid]
+optimizer.schedule.decay_steps = [50, 1e2]
+optimizer.W_out = [1e-3, 1e-2]
+"""
+
+
+def test_schedules_and_rates_of_parts_are_axes_of_a_sweep(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text(SWEEP)
+    points = read_sweep(file).points
+    found = [(point.run.optimizer["schedule"]["decay_steps"], point.run.optimizer["W_out"]) for point in points]
+    assert found == [(50, 1e-3), (50, 1e-2), (100, 1e-3), (100, 1e-2)]
+    assert len({pack_key(trainer(point.run.build()[2])) for point in points}) == 1
 
 
 ASKED = """optimizer=adam optimizer.clip=clip_by_global_norm optimizer.clip.max_norm=1 optimizer.W_in=0

@@ -45,12 +45,7 @@ class Part(eqx.Module):
         self.names, self.period = names, period
         own = self._own(weights)
         self.begin, self.move, state = _traced(given, own)
-        few = jax.tree.map(lambda a: jax.ShapeDtypeStruct(tuple(min(k, 4) for k in a.shape), a.dtype), own)
-        try:  # a few weights show it as well as many
-            probed = *_traced(given, few)[:2], few
-        except ValueError:  # the optimiser holds arrays of the weights' own shapes
-            probed = self.begin, self.move, own
-        probe, arrays = program_of(_probe, *probed)
+        probe, arrays = program_of(_probe, *_of_few(given, self.begin, self.move, own))
         moves, finite = probe(*arrays)
         if not finite:
             raise ValueError(
@@ -128,9 +123,10 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
 
     try:
         with usual_settings():
-            state = jax.eval_shape(given.init, weights)
-            begin, move = TracedFunction.of(given.init, weights), TracedFunction.of(update, weights, state, weights, loss)
-            updates, after = jax.eval_shape(move, weights, state, weights, loss)
+            begin = TracedFunction.of(given.init, weights)
+            state = begin.result
+            move = TracedFunction.of(update, weights, state, weights, loss)
+            updates, after = move.result
     except Exception as error:
         raise ValueError(
             "the optimiser needs more than a step online gives, the weights, their gradient and the loss (`value`): "
@@ -142,6 +138,27 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
     if not real or jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, weights):
         raise ValueError("the optimiser's updates must be real numbers in the shapes of the weights.")
     return begin, move, state
+
+
+_FEW: dict[Any, Any] = {}  # what an optimiser is traced to for a few weights, by what it is for all; without its numbers
+
+
+def _of_few(
+    given: optax.GradientTransformationExtraArgs, begin: TracedFunction, move: TracedFunction, weights: Weights
+) -> tuple[TracedFunction, TracedFunction, Weights]:
+    """An optimiser's two functions for a few of its weights, which show what it does as well as all."""
+    few = jax.tree.map(lambda a: jax.ShapeDtypeStruct(tuple(min(k, 4) for k in a.shape), a.dtype), weights)
+    numbers, structure = jax.tree.flatten((begin, move))
+    if structure in _FEW:  # optimisers that differ in numbers alone are traced once
+        return *jax.tree.unflatten(_FEW[structure], numbers), few
+    try:
+        fewer = _traced(given, few)[:2]
+    except ValueError:  # it holds arrays of the weights' own shapes
+        return begin, move, weights
+    theirs, structure_of_few = jax.tree.flatten(fewer)
+    if len(theirs) == len(numbers) and all(a.shape == b.shape and (a == b).all() for a, b in zip(theirs, numbers, strict=True)):
+        _FEW[structure] = structure_of_few  # none of the numbers is a size
+    return *fewer, few
 
 
 @contextlib.contextmanager

@@ -37,6 +37,16 @@ def evaluate(program: ClosedJaxpr, given: Sequence[Any], number: Callable[[Liter
     return walk(program.jaxpr, [*program.consts, *given], apply, number or (lambda literal: literal.val))
 
 
+def _literals(jaxpr: Jaxpr) -> Iterator[Literal]:
+    """The literals of a program, in the order in which `evaluate` comes to them."""
+    for eqn in jaxpr.eqns:
+        yield from (atom for atom in eqn.invars if isinstance(atom, Literal))
+        if eqn.primitive.name in ("jit", "cond"):
+            for inner in programs_of(eqn):
+                yield from _literals(inner.jaxpr)
+    yield from (atom for atom in jaxpr.outvars if isinstance(atom, Literal))
+
+
 class Program:
     """A traced program without its numbers. Two are equal if they compute the same from the same numbers."""
 
@@ -77,19 +87,14 @@ class TracedFunction(eqx.Module):
         """`closed`, `result`: a jaxpr and the shapes of what it gives. `lifted`: which scalars are numbers; None: none."""
         found: list[Any] = []
         if lifted is not None:
+            written = (np.asarray(literal.val, jax.typeof(literal.val).dtype) for literal in _literals(closed.jaxpr))
+            found = [number for number in written if lifted(number)]
             given = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in closed.in_avals]
-
-            def note(literal: Literal) -> Any:
-                number = np.asarray(literal.val, jax.typeof(literal.val).dtype)
-                if lifted(number):
-                    found.append(number)
-                return literal.val
 
             def free(numbers: list[Any], *given: Any) -> list[Any]:
                 left = iter(numbers)
                 return evaluate(closed, given, lambda literal: next(left) if lifted(np.asarray(literal.val)) else literal.val)
 
-            jax.eval_shape(lambda *given: evaluate(closed, given, note), *given)
             closed = jax.make_jaxpr(free)(found, *given)
         self.numbers = jax.device_put([*closed.consts, *found])
         self.program = Program(closed.jaxpr, jax.tree.structure(result))
@@ -98,6 +103,15 @@ class TracedFunction(eqx.Module):
     def of(cls, function: Callable[..., Any], *examples: Any) -> "TracedFunction":
         """A function traced for `examples` (arrays or their shapes), with all of its numbers as data."""
         return cls(*jax.make_jaxpr(function, return_shape=True)(*examples))
+
+    @property
+    def result(self) -> Any:
+        """The shapes of what it gives."""
+        avals: list[Any] = [
+            jax.typeof(atom.val) if isinstance(atom, Literal) else atom.aval for atom in self.program.jaxpr.outvars
+        ]
+        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type) for aval in avals]
+        return jax.tree.unflatten(self.program.result, shapes)
 
     def __call__(self, *given: Any) -> Any:
         jaxpr, arrays = self.program.jaxpr, [*self.numbers, *jax.tree.leaves(given)]
