@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Hashable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -56,7 +57,9 @@ NESTED = WRONG | st.one_of(
     WRONG.map(lambda wrong: {"name": "adam", "b1": wrong}),
     WRONG.map(lambda wrong: {"clip": wrong, "schedule": {"name": "cosine_decay_schedule", "decay_steps": 5, "alpha": wrong}}),
     WRONG.map(lambda wrong: {"clip": {"name": "clip", "max_delta": wrong}, "W_in": wrong}),
-    WRONG.map(lambda wrong: {"schedule": {"name": "piecewise_constant_schedule", "boundaries_and_scales": {wrong: wrong}}}),
+    WRONG.filter(lambda wrong: isinstance(wrong, Hashable)).map(
+        lambda wrong: {"schedule": {"name": "piecewise_constant_schedule", "boundaries_and_scales": {wrong: wrong}}}
+    ),
     WRONG.map(lambda wrong: [wrong]),
     WRONG.map(lambda wrong: [1, wrong]),
 )
@@ -117,6 +120,8 @@ CALLS = {f"RULES[{name!r}]": (make, SETTINGS) for name, make in RULES.items()} |
     ),
     "Add": (TASKS["add"], {"t1": COUNT, "t2": COUNT, "hold": COUNT, "labels": ["deterministic", "sampled"]}),
     "Mimic": (TASKS["mimic"], {"n_in": COUNT, "n_out": COUNT, "n_target": [None, *COUNT], "p": RATE, "hold": COUNT}),
+    "Copy": (TASKS["copy"], {"symbols": COUNT, "items": COUNT, "hold": COUNT, "shortest_delay": COUNT, "longest_delay": COUNT}),
+    "Romo": (TASKS["romo"], {"noise": RATE, "stimulus": RATE, "shortest_delay": RATE, "longest_delay": RATE, "dt": RATE}),
     "Recorded": (Recorded, {"inputs": TABLE, "targets": TABLE, "head": ["linear"]}),
     "LearnedJacobian": (
         JACOBIANS["learned"],

@@ -64,8 +64,8 @@ def check_choice(what: str, given: object, allowed: Iterable[str]) -> None:
     """Raise ValueError unless `given` is one of `allowed`."""
     allowed = list(allowed)
     if not isinstance(given, str) or given not in allowed:
-        shown = f'"{brief(given)[1:-1]}"' if isinstance(given, str) else brief(given)
-        raise ValueError(f"{what} {shown} is unknown; allowed: {', '.join(allowed)}.{nearest(str(given), allowed)}")
+        shown, near = (f'"{brief(given)[1:-1]}"', nearest(given, allowed)) if isinstance(given, str) else (brief(given), "")
+        raise ValueError(f"{what} {shown} is unknown; allowed: {', '.join(allowed)}.{near}")
 
 
 def check_count(what: str, given: object, least: int = 1, most: int = MOST) -> int:

@@ -25,7 +25,7 @@ def guess_loss(cases: Iterable[tuple[float, tuple[float, ...], Hashable]], sd: f
         weight /= weight.sum()
     loss = 0.0
     for mean, chance in zip(seen, joint, strict=True):
-        distance = (((mean - seen[:, None]) / (sd or 1e-9) + noise) ** 2).sum(2)  # (seen, noise), in variances of the noise
+        distance = (((mean - seen[:, None]) / max(sd, 1e-9) + noise) ** 2).sum(2)  # (seen, noise), in variances of the noise
         posterior = joint.T @ np.exp(-0.5 * (distance - distance.min(0)))
         posterior /= posterior.sum(0)
         loss -= sum(each * (weight @ np.log(p)) for each, p in zip(chance, posterior, strict=True) if each > 0)
