@@ -57,7 +57,7 @@ NESTED = WRONG | st.one_of(
     WRONG.map(lambda wrong: {"name": "adam", "b1": wrong}),
     WRONG.map(lambda wrong: {"clip": wrong, "schedule": {"name": "cosine_decay_schedule", "decay_steps": 5, "alpha": wrong}}),
     WRONG.map(lambda wrong: {"clip": {"name": "clip", "max_delta": wrong}, "W_in": wrong}),
-    WRONG.filter(lambda wrong: isinstance(wrong, Hashable)).map(
+    WRONG.map(lambda wrong: wrong if isinstance(wrong, Hashable) else None).map(
         lambda wrong: {"schedule": {"name": "piecewise_constant_schedule", "boundaries_and_scales": {wrong: wrong}}}
     ),
     WRONG.map(lambda wrong: [wrong]),
