@@ -256,7 +256,7 @@ def test_a_trial_longer_than_the_stream_is_refused():
     task.check(5)
     with pytest.raises(ValueError, match="the recording has a trial of 5 steps, longer than the stream of 4"):
         task.check(4)
-    with pytest.raises(ValueError, match=r"recording's part train has 14 steps, fewer than the 18 asked for"):
+    with pytest.raises(ValueError, match=r"the part train of the recording has 14 steps, fewer than the 18 asked for"):
         Recorded(ROWS, ROWS, part="train").check(18)
 
 

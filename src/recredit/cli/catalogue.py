@@ -38,12 +38,18 @@ def list_tasks() -> None:
     """Print the tasks, and the known levels of the loss."""
     _catalogue("Tasks", TASKS)
     console.print("A task of your own goes by its file wherever a task is named: path/to/file.py:MyTask.", style="dim")
-    levels = {name: make().floors() for name, make in TASKS.items() if _needs_nothing(make)}
+    levels = {name: _levels(make) for name, make in TASKS.items()}
     show(console, levels_table({name: known for name, known in levels.items() if known}))
 
 
-def _needs_nothing(make: Any) -> bool:
-    return all(p.default is not p.empty for p in inspect.signature(make).parameters.values())
+def _levels(make: Any) -> dict[str, float]:
+    """What is known of the loss of a task that needs no settings."""
+    if any(p.default is p.empty for p in inspect.signature(make).parameters.values()):
+        return {}
+    try:
+        return make().floors()
+    except ValueError:  # it needs a package that is not installed
+        return {}
 
 
 def list_optimizers() -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from recredit.tasks.add import Add as Add
+from recredit.tasks.characters import Characters as Characters
+from recredit.tasks.characters import read_characters
 from recredit.tasks.context import Context as Context
 from recredit.tasks.copy import Copy as Copy
+from recredit.tasks.digits import Digits as Digits
 from recredit.tasks.evidence import Evidence as Evidence
 from recredit.tasks.flip_flop import FlipFlop as FlipFlop
 from recredit.tasks.mackey_glass import MackeyGlass as MackeyGlass
@@ -34,4 +37,6 @@ TASKS: dict[str, Callable[..., AbstractTask]] = {
     "flip_flop": FlipFlop,
     "sine": Sine,
     "mackey_glass": MackeyGlass,
+    "characters": read_characters,
+    "digits": Digits,
 }

@@ -1,34 +1,26 @@
 """Recorded: inputs and labels of your own, from a file or from arrays."""
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from recredit.errors import MOST, check_choice, check_count, check_instance
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.errors import check_choice, check_count, check_instance
+from recredit.network.leaky import Head
 from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
 from recredit.tasks.recording.files import read_arrays
 from recredit.tasks.recording.levels import levels
-from recredit.tasks.recording.order import Part, rows_of_part, shuffled_rows
-from recredit.tasks.task import AbstractTask, File, Sample
+from recredit.tasks.recording.order import Part, rows_of_part
+from recredit.tasks.recording.rows import AbstractRows
+from recredit.tasks.task import File, Sample
 
 
-class Place(eqx.Module):
-    """Where a stream plays: of each pass through the rows, `share` of them from the place `first` on; None is the beginning.
-    The `key` is of the trials' order, None if they are played as they were recorded."""
-
-    share: int = eqx.field(static=True)
-    first: Int[Array, ""] | None = None
-    key: PRNGKeyArray | None = None
-
-
-class Recorded(AbstractTask):
+class Recorded(AbstractRows):
     """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), one row per network step.
 
     An array of one dimension is one column; true and false are 1 and 0. Every seed sees the same data, but for the order of
@@ -37,6 +29,7 @@ class Recorded(AbstractTask):
     holds, or of sizes that disagree, for labels that do not fit the head, and for trials, weights or a split that cannot be.
     """
 
+    what = "the recording"
     inputs: Float[Array, "T n_in"]
     """One row per network step."""
     targets: Float[Array, "T n_out"]
@@ -50,7 +43,7 @@ class Recorded(AbstractTask):
     """What each step's loss is multiplied by, at least 0; None: 1 at every step."""
     start: Bool[Array, " T"] | None
     """Whether a trial starts at each step. It is given so, or as the number of the step's trial. None: no trials."""
-    begins: Int[Array, " trials"]
+    begins: Int[Array, " trials"] | None
     """The row at which each trial begins."""
     passes: int = eqx.field(converter=partial(check_count, "Recorded's passes"))
     """How often the rows are played."""
@@ -93,7 +86,7 @@ class Recorded(AbstractTask):
         self.inputs, self.targets, self.head = jnp.asarray(x[rows]), jnp.asarray(y[rows]), head
         self.weight = None if weights is None else jnp.asarray(weights[rows], float)
         self.start = None if starts is None else jnp.asarray(starts[rows])
-        self.begins = jnp.asarray([0] if starts is None else np.flatnonzero(starts[rows]))
+        self.begins = None if starts is None else jnp.asarray(np.flatnonzero(starts[rows]))
         self.passes, self.shuffle, self.part = passes, shuffle, part
         self.fingerprint = jnp.asarray(np.frombuffer(hashlib.sha256(said).digest()[:8], np.uint8))
 
@@ -109,51 +102,13 @@ class Recorded(AbstractTask):
     def n_out(self) -> int:
         return self.targets.shape[1]
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Place:
-        return Place(len(self.inputs), jnp.array(0), key) if self.shuffle else Place(len(self.inputs))
+    @property
+    def rows(self) -> int:
+        return len(self.inputs)
 
-    def chunk(self, state: Place, start: Int[Array, ""], length: int) -> tuple[Place, Sample]:
-        in_order = self.passes == 1 and not self.shuffle
-        row = start if state.first is None else state.first + start
-        rows = row if in_order else self._rows(state, start, length)
-
-        def take(array: Array) -> Array:
-            return jax.lax.dynamic_slice_in_dim(array, rows, length) if in_order else array[rows]
-
-        weight, starts = (None if array is None else take(array) for array in (self.weight, self.start))
-        return state, Sample(take(self.inputs), take(self.targets), weight, starts)
-
-    def _rows(self, state: Place, start: Int[Array, ""], length: int) -> Int[Array, " length"]:
-        if state.key is None or state.first is None:
-            return (0 if state.first is None else state.first) + (start + jnp.arange(length)) % state.share
-        steps, share = len(self.inputs), state.share
-        lengths = jnp.diff(self.begins, append=steps)
-        return shuffled_rows(state.key, self.begins, lengths, steps, state.first, share, start, length)
-
-    def stream(self, state: Place, number: Int[Array, ""], count: int) -> Place:
-        """The place at which the stream's part of each pass begins."""
-        share = max(len(self.inputs) // count, 1)  # `check` refuses more streams than rows
-        first = number * share
-        if self.start is not None and not self.shuffle:  # back to the beginning of the trial
-            first = self.begins[jnp.searchsorted(self.begins, first, side="right") - 1]
-        return Place(share, first, state.key)
-
-    def length(self, streams: int = 1) -> int:
-        return min(self.passes * (len(self.inputs) // streams), MOST)
-
-    def check(self, steps: int, streams: int = 1) -> None:
-        T, most = len(self.inputs), self.length(streams)
-        which = "the recording" if self.part == "all" else f"the recording's part {self.part}"
-        if steps > most:
-            asked = f"{steps:,}" if streams == 1 else f"{streams:,} streams of {steps:,}"
-            played = "once" if self.passes == 1 else f"{self.passes:,} times"
-            ask = f"at most {most:,} steps, or raise passes" if most else f"at most {T:,} streams"
-            raise ValueError(
-                f"{which} has {T:,} steps, fewer than the {asked} asked for: it is played {played}, so ask for {ask}."
-            )
-        longest = int(np.diff(np.asarray(self.begins), append=T).max())
-        if self.start is not None and longest > steps:
-            raise ValueError(f"{which} has a trial of {longest:,} steps, longer than the stream of {steps:,}.")
+    def sample(self, take: Callable[[Array], Array]) -> Sample:
+        weight, start = (None if array is None else take(array) for array in (self.weight, self.start))
+        return Sample(take(self.inputs), take(self.targets), weight, start)
 
     def floors(self) -> dict[str, float]:
         """The loss of guesses that know the labels but nothing of the inputs, at the steps that count."""
