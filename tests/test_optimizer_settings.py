@@ -216,6 +216,7 @@ STEPPED = {
     "sgd": {"momentum": 0.9},
 }
 CLIP = {"name": "clip_by_global_norm", "max_norm": 0.3}
+WARM_UP = {"name": "warmup_constant_schedule", "init_value": 0.01, "warmup_steps": 5}
 
 
 def parts_of(arrays):
@@ -224,13 +225,22 @@ def parts_of(arrays):
     return columns | {"W_out": arrays["W_out"], "b_out": arrays["b_out"]}
 
 
-@pytest.mark.parametrize("period", [1, 3])
-@pytest.mark.parametrize("name", STEPPED)
+QUICK = {("adamw", 3), ("noisy_sgd", 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "period"),
+    [
+        pytest.param(name, period, marks=() if (name, period) in QUICK else pytest.mark.slow)
+        for name in STEPPED
+        for period in (1, 3)
+    ],
+)
 def test_a_part_of_rate_0_stands_still_to_the_bit(name, period, run):
     start, gradients = run
     once = {**gradients, "W": np.where(np.arange(STEPS)[:, None, None] % period == period - 1, gradients["W"], 0)}
     for still in (["W_rec", "W_out"], ["W_in", "b_rec"], ["b_out"]):
-        given = optimizer(name, clip=CLIP, **STEPPED[name], **dict.fromkeys(still, 0))
+        given = optimizer(name, clip=CLIP, schedule=WARM_UP, **STEPPED[name], **dict.fromkeys(still, 0))
         told = parts_of(taken(given, (start, once), period))
         for part, before in parts_of(start).items():
             moved = told[part] != before
@@ -257,7 +267,7 @@ def test_what_stands_still_does_not_count_in_a_clip(run):
     check(taken(given, run), in_numpy(run, clip=clip))
 
 
-@pytest.mark.parametrize("name", STEPPED.keys() - {"noisy_sgd"})
+@pytest.mark.parametrize("name", ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lion", "sgd"))])
 def test_a_part_at_the_rate_of_all_changes_nothing(name, run):
     whole = taken(optimizer(name, clip=CLIP, **STEPPED[name]), run)
     for parts in (["W_in"], ["b_out", "W_rec"]):
@@ -277,6 +287,7 @@ def test_parts_of_other_rates_are_those_of_other_optimisers(rates, run):
 
 
 def test_what_is_not_asked_for_leaves_no_trace():
+    assert complete_optimizer({"clip": None, "schedule": None, "W_in": None}) == complete_optimizer("sgd")
     assert complete_optimizer("sgd").keys() == {"name", "learning_rate", "momentum", "nesterov", "accumulator_dtype"}
     one, other = (pack_key(trainer(each)) for each in (optimizer("adam"), optax.adam(RATE)))
     assert one == other
@@ -355,6 +366,7 @@ def test_the_same_is_asked_for_by_settings_by_toml_and_in_python(tmp_path):
     table = {
         "name": "adam",
         "W_in": 0,
+        "W_out": None,
         "clip": {"name": "clip_by_global_norm", "max_norm": np.float32(1)},
         "schedule": {"name": "piecewise_constant_schedule", "boundaries_and_scales": {1000: 0.1}},
     }
@@ -383,7 +395,8 @@ REFUSED = {
     "decay_steps, 5, include the warm-up and must exceed its warmup_steps, 5.": {
         "schedule": {"name": WARM, "init_value": 0, "decay_steps": 5, "warmup_steps": 5}
     },
-    "max_norm must lie in [0, inf), not -1.0.": {"clip": {"name": "clip_by_global_norm", "max_norm": -1}},
+    "max_norm must lie in (0, inf), not 0.0.": {"clip": {"name": "clip_by_global_norm", "max_norm": 0}},
+    "max_delta must lie in [0, inf), not -1.0.": {"clip": {"name": "clip", "max_delta": -1}},
     "max_delta cannot be the word '1'": {"clip": {"name": "clip", "max_delta": "1"}},
     "the learning rate of W_in must lie in [0, inf), not -1.0.": {"W_in": -1},
     "the learning rate of b_out must lie in [0, inf), not inf.": {"b_out": math.inf},

@@ -291,7 +291,7 @@ def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing
     [
         ["train", "--help"],
         ["train", "--rule", "ü"],
-        *(pytest.param([name], marks=pytest.mark.slow) for name in ("rules", "tasks")),
+        *(pytest.param([name], marks=pytest.mark.slow) for name in ("rules", "tasks", "optimizers")),
     ],
     ids=str,
 )

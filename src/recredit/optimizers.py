@@ -36,7 +36,7 @@ SCHEDULES = {
 """Each with what the learning rate is to it."""
 Numbers = dict[Annotated[str, pydantic.BeforeValidator(str)], float]  # by a whole number, which is a word in TOML and JSON
 _BELOW_1 = ("b1", "b2", "b3", "beta", "decay", "eta_minus", "momentum", "rho")  # what is kept of an average at each step
-_ABOVE_0 = ("decay_rate", "div_factor", "final_div_factor")  # what optax divides by, or takes 0 of for no decay at all
+_ABOVE_0 = ("decay_rate", "div_factor", "final_div_factor", "max_norm", "threshold")  # optax divides by it, or 0 says no decay
 
 
 @functools.cache
@@ -159,8 +159,8 @@ def _setting(what: str, parameter: inspect.Parameter, value: Any) -> Any:
 def make_optimizer(table: Mapping[str, Any], n: int) -> optax.GradientTransformation:
     """The optimiser of a network of n units that a complete table describes.
 
-    Gradients are clipped first, as those of W, W_out and b_out together or each, whatever the parts; those of what stands still
-    count as 0. Then each part that has a rate of its own is optimised for itself, and all others together.
+    The gradients of W, W_out and b_out are clipped first, where that of a part that stands still counts as 0. Then each part
+    that has a rate of its own is optimised for itself, and all others together.
     """
     settings = {key: value for key, value in table.items() if key not in OWN}
     of_rate = make(schedules(), table["schedule"]) if "schedule" in table else lambda rate: rate
@@ -235,7 +235,7 @@ def complete_optimizer(given: Any) -> dict[str, Any]:
             "the optimizer must be a number (the learning rate of SGD), a name or a table such as "
             f'{{"name": "sgd"}}, not {brief(given)}.'
         )
-    blocks = {key: table[key] for key in BLOCKS if key in table}
+    blocks = {key: table[key] for key in BLOCKS if table.get(key) is not None}
     table = {"name": "sgd", "learning_rate": 1e-4, **table, **dict.fromkeys(blocks)}
     completed = complete("optimizer", optimizers(), table)
     completed |= {key: complete(key, BLOCKS[key](), each) for key, each in blocks.items()}
