@@ -92,7 +92,7 @@ UNFIT = {
     r"has a learner.net.w, which these learners have not. Did you mean \"learner.net.W\"": lambda a: a.update(
         {"learner.net.w": a["learner.net.W"]}
     ),
-    "learner.r is float32 of shape": lambda a: a.update({"learner.r": a["learner.r"].astype("float32")}),
+    "learner.s is float32 of shape": lambda a: a.update({"learner.s": a["learner.s"].astype("float32")}),
     r"sums.loss is float64 of shape \(2, 2\) and must be float64 of shape \(2, 1\)": lambda a: a.update(
         {"sums.loss": np.zeros((2, 2))}
     ),

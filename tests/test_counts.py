@@ -47,7 +47,7 @@ def counts(rule, n):
         compiled = step.lower(learner, jax.ShapeDtypeStruct((), jnp.int32), *sample).compile(
             {"xla_backend_optimization_level": 1}
         )
-    arrays = jax.tree.leaves((learner.net, learner.r, learner.states))
+    arrays = jax.tree.leaves((learner.net, learner.s, learner.states))
     assert {leaf.dtype.name for leaf in arrays} <= {"float32", "int32"}
     return {kind: compiled.cost_analysis()[kind] for kind in KINDS} | {
         "temporaries": compiled.memory_analysis().temp_size_in_bytes,

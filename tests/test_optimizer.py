@@ -196,7 +196,7 @@ def test_an_optimiser_that_asks_for_the_loss_is_given_it():
         now, memory = learner.net.b_out, optimizer.init(weights(learner.net))
         update = jax.jit(lambda g, memory, w, loss, optimizer=optimizer: optimizer.update(g, memory, w, value=loss))
         for t in range(12):
-            net, r = learner.net, learner.net.step(learner.r, inputs[t])[2]
+            net, r = learner.net, learner.net.step(learner.s, inputs[t])[2]
             error = jax.nn.softmax(net.readout(r)) - targets[t]
             learner, loss, (G,) = STEP(trainer, learner, jnp.array(t), inputs[t], targets[t])
             updates, memory = update({"W": G, "W_out": jnp.outer(error, r), "b_out": error}, memory, weights(net), loss)

@@ -24,7 +24,7 @@ from recredit.runs.work import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import lanes
 from recredit.training.loop import train
-from recredit.training.step import Learner, Trainer, rule_key, weights, with_weights
+from recredit.training.step import Learner, Trainer, rule_key, weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
 STEP = eqx.filter_jit(Trainer.step)
@@ -53,7 +53,7 @@ def one_of(learner, stream):
         is_leaf=lambda leaf: isinstance(leaf, Clock),
     )
     kept = jax.tree.map(lambda leaf: leaf[stream], learner.stream)
-    return Learner(learner.net, learner.r[stream], learner.optimizer, states, kept, learner.key[stream], learner.pairs)
+    return Learner(learner.net, learner.s[stream], learner.optimizer, states, kept, learner.key[stream], learner.pairs)
 
 
 def parts(arrays):
@@ -82,7 +82,7 @@ def by_hand(trainer, learner, inputs, targets):
     """The final weights, and each step's loss and gradients, with a plain loop over streams and Adam for W and the rest."""
     net, keys, memory = learner.net, learner.key, [ADAM.init(part) for part in parts(weights(learner.net))]
     alone = [one_of(learner, s) for s in range(trainer.streams)]
-    rates, states = [each.r for each in alone], [list(each.states) for each in alone]
+    rates, states = [each.s for each in alone], [list(each.states) for each in alone]
     losses, grads = [], []
     for t in range(len(inputs)):
         told = []
@@ -95,7 +95,7 @@ def by_hand(trainer, learner, inputs, targets):
         for i, gradient in enumerate(parts({"W": each[0], **readout})):
             if i or (t + 1) % trainer.rules[0].period == 0:
                 now[i], memory[i] = learn(now[i], memory[i], gradient)
-        net = with_weights(net, now[0] | now[1])
+        net = net.with_weights(**now[0] | now[1])
         losses.append(float(loss))
         grads.append(np.stack(each))
     return weights(net), np.array(losses), np.stack(grads, axis=1)
@@ -122,7 +122,7 @@ def test_one_stream_is_the_run_without_streams_to_the_last_bit(task):
 def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
     trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM)
     rule, learner = trainer.rules[0], trainer.start(3)
-    assert learner.r.shape == (4,)
+    assert learner.s.shape == (4,)
     assert learner.key.shape == learner.stream.shape == ()
     state = jax.eval_shape(rule.init, learner.net, learner.key)
     assert [x.shape for x in jax.tree.leaves(learner.states[0])] == [x.shape for x in jax.tree.leaves(state)]
@@ -131,12 +131,12 @@ def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
 
     def plain(learner, x, target):
         net = learner.net
-        r_hat, v, r = net.step(learner.r, x)
+        r_hat, v, r = net.step(learner.s, x)
         loss, error = net.loss_and_error(net.readout(r), target)
-        G, state = rule.update(net, Step(learner.r, r_hat, v, r, error, target), learner.states[0], rule_key(learner.key, 0, 1))
+        G, state = rule.update(net, Step(learner.s, r_hat, v, r, error, target), learner.states[0], rule_key(learner.key, 0, 1))
         gradient = {"W": G, "W_out": jnp.outer(error, r), "b_out": error}
         after, memory = trainer.optimizer.step(0, gradient, learner.optimizer, weights(net), loss)
-        return Learner(with_weights(net, after), r, memory, (state,), learner.stream, learner.key), loss, [G]
+        return Learner(net.with_weights(**after), r, memory, (state,), learner.stream, learner.key), loss, [G]
 
     programs = [str(jax.make_jaxpr(f)(learner, x, target)) for f in (plain, lambda s, x, y: trainer.step(s, 0, x, y))]
     assert programs[0] == programs[1]
@@ -150,7 +150,7 @@ def test_stream_0_is_the_only_stream_and_the_others_differ_in_rates_data_and_noi
     same(alone, one_of(learner, 0))
     played = data(four, learner)
     same(data(one, alone), [array[:, 0] for array in played])
-    for array in (learner.r, jax.random.key_data(learner.key), *(jnp.moveaxis(array, 1, 0) for array in played)):
+    for array in (learner.s, jax.random.key_data(learner.key), *(jnp.moveaxis(array, 1, 0) for array in played)):
         assert len(np.unique(np.asarray(array).reshape(4, -1), axis=0)) == 4
     inputs = jax.jit(jax.vmap(lambda seed: data(four, four.start(seed))[0]))(jnp.arange(40))
     coins = np.concatenate(inputs[:, :: getattr(TASKS[task], "hold", 1), :, 0])
@@ -188,7 +188,7 @@ def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_st
     np.testing.assert_allclose(loss, np.mean([told[0] for _, told in alone], axis=0), rtol=1e-12)
     assert name == "fixed_w" or abs(alone[0][1][1] - alone[1][1][1]).max() > 1e-3
     for s, (end, _) in enumerate(alone):
-        for x, y in zip(jax.tree.leaves((end.r, end.states)), jax.tree.leaves((lambda o: (o.r, o.states))(one_of(after, s)))):
+        for x, y in zip(jax.tree.leaves((end.s, end.states)), jax.tree.leaves((lambda o: (o.s, o.states))(one_of(after, s)))):
             np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
 
 
@@ -210,7 +210,7 @@ def test_learning_streams_are_a_loop_over_them_by_hand(name):
 def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
     three, one = (Trainer((RULES[name](),), TASK, NETWORK, optax.sgd(0.1), streams) for streams in (3, 1))
     alone, learner = one.start(4), three.start(4)
-    twins = eqx.tree_at(lambda s: (s.r, s.key), learner, (jnp.stack([alone.r] * 3), jnp.stack([alone.key] * 3)))
+    twins = eqx.tree_at(lambda s: (s.s, s.key), learner, (jnp.stack([alone.s] * 3), jnp.stack([alone.key] * 3)))
     x, target = data(one, alone)
     after, told = stepped(three, twins, jnp.stack([x] * 3, axis=1), jnp.stack([target] * 3, axis=1))
     only, expected = stepped(one, alone, x, target)
@@ -234,7 +234,7 @@ def test_mimic_has_one_target_for_all_streams_of_a_seed_and_another_for_the_next
     learner = jax.tree.map(lambda leaf: leaf[1], learners.stream)
     inputs, targets = trainer.chunk(learner, jnp.array(0), 30)[1][:2]
     for s in range(3):  # each stream's labels are the one target's answers to its own coins
-        r = alone.r
+        r = alone.s
         for x, y in zip(inputs[:, s], targets[:, s], strict=True):
             _, _, r = alone.target.step(r, x)
             np.testing.assert_allclose(y, alone.target.readout(r), rtol=0, atol=1e-12)
@@ -267,7 +267,7 @@ def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
         program, (after, _), _ = eqx.filter_make_jaxpr(lanes.segment)(trainer, learners, jnp.array(0), 5)
         for each in (learners, after):
             assert all(clock.steps.shape == () for clock in clocks(each.states))
-            assert each.r.shape == ((2, 4) if streams == 1 else (2, 3, 4))
+            assert each.s.shape == ((2, 4) if streams == 1 else (2, 3, 4))
         loops[streams] = control_flow(program.jaxpr)
     assert loops[3] == loops[1]
     if name in ("e_bptt", "rtrl_block"):

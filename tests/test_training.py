@@ -13,7 +13,7 @@ from recredit.rules import DNI, EBPTT, RFLO, RTRL, UORO, FixedW
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import sizes
 from recredit.training.loop import train
-from recredit.training.step import Trainer, weights, with_weights
+from recredit.training.step import Trainer, weights
 
 TASK, NETWORK, SGD = Add(1, 2, 1), Network(n=4), optax.sgd(0.1)
 STEP = eqx.filter_jit(Trainer.step)
@@ -60,7 +60,7 @@ def test_bins_are_the_means_of_every_step_made_by_hand(monkeypatch):
 def test_seeds_are_paired_across_rules(task):
     starts = [Trainer(rules, task, NETWORK, SGD).start(5) for rules in ((FixedW(),), (RFLO(), UORO(), DNI()))]
     data = [task.chunk(start.stream, jnp.array(0), 20)[1][:2] for start in starts]
-    first, *others = (jax.tree.leaves((weights(s.net), s.r, d)) for s, d in zip(starts, data, strict=True))
+    first, *others = (jax.tree.leaves((weights(s.net), s.s, d)) for s, d in zip(starts, data, strict=True))
     for other in others:
         for a, b in zip(first, other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -177,10 +177,10 @@ def test_any_optax_optimiser_works_on_all_three_arrays_together(name):
         error = jax.nn.softmax(net.readout(r_new)) - target
         G, state = rule.update(net, Step(r, r_hat, v, r_new, error, target), state, jax.random.key(0))
         updates, memory = optimizer.update({"W": G, "W_out": jnp.outer(error, r_new), "b_out": error}, memory, weights(net))
-        return with_weights(net, jax.tree.map(jnp.add, weights(net), updates)), r_new, state, memory
+        return net.with_weights(**jax.tree.map(jnp.add, weights(net), updates)), r_new, state, memory
 
     start = Trainer((rule,), TASK, NETWORK, optimizer).start(0)
-    now = (start.net, start.r, start.states[0], optimizer.init(weights(start.net)))
+    now = (start.net, start.s, start.states[0], optimizer.init(weights(start.net)))
     for x, target in zip(*TASK.chunk(start.stream, jnp.array(0), 12)[1][:2], strict=True):
         now = step(*now, x, target)
     data = train_small(rule, seeds=1, optimizer=optimizer)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from recredit.errors import brief, check_count, check_instance
-from recredit.network import LeakyRNN
+from recredit.network import RNN
 from recredit.rule import AbstractRule, Step
 
 
@@ -44,12 +44,12 @@ def random_key(seed: Any) -> PRNGKeyArray:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def example_step(net: LeakyRNN) -> Step:
+def example_step(net: RNN) -> Step:
     """The shapes and types of a step of this network."""
 
-    def make(net: LeakyRNN) -> Step:
-        rates, out = jnp.zeros_like(net.W[:, 0]), jnp.zeros_like(net.b_out)
-        return Step(rates, jnp.zeros_like(net.W[0]), rates, rates, out, out)
+    def make(net: RNN) -> Step:
+        zero = jnp.zeros_like(net.W, shape=(net.n_in,)), jnp.zeros_like(net.b_out)
+        return Step.of(net, jnp.zeros_like(net.W, shape=(net.n_state,)), *zero)[0]
 
     return jax.eval_shape(make, net)
 
@@ -72,12 +72,13 @@ def check_rule(rule: Any, name: str) -> tuple[int, int]:
     return count("delay", 0), count("period", 1)
 
 
-def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:
+def trace_rule(rule: AbstractRule, name: str, net: RNN) -> Traced:
     """The rule's program for a network (arrays, or their shapes).
 
     Raises ValueError, one sentence, for an `init` or `update` that fails, a gradient that has not W's shape and type, or a
     state that does not keep its structure, shapes and types.
     """
+    rule.check_network(net)
     key = example_key()
     init, state = trace_function(f"{name}'s init", rule.init, net, key)
     update, result = trace_function(f"{name}'s update", rule.update, net, example_step(net), state, key)
@@ -94,6 +95,22 @@ def trace_rule(rule: AbstractRule, name: str, net: LeakyRNN) -> Traced:
         )
     check_same(f"{name}'s update", "init", state, after, at)
     return Traced(init, update, state)
+
+
+def trace_restart(rule: AbstractRule, name: str, net: RNN, state: Any) -> Any:
+    """The jaxpr of a rule's `restart`. Raises ValueError, one sentence, for a rule that has none or whose `restart` fails."""
+    if type(rule).restart is AbstractRule.restart:
+        raise ValueError(
+            f"{name} has no `restart`, so it cannot learn from trials: write it, as recredit.AbstractRule says, or let "
+            "units and traces run on over the borders of trials (across_trials)."
+        )
+    program, result = trace_function(f"{name}'s restart", rule.restart, net, state)
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise ValueError(f"{name}'s restart must return what is owed and the next state, not {kind_of(result)}.")
+    if (getattr(result[0], "shape", None), getattr(result[0], "dtype", None)) != (net.W.shape, net.W.dtype):
+        raise ValueError(f"{name}'s restart must owe a gradient like W, {kind_of(net.W)}, not {kind_of(result[0])}.")
+    check_same(f"{name}'s restart", "init", state, result[1])
+    return program
 
 
 def check_same(what: str, origin: str, before: Any, after: Any, at: str = "") -> None:

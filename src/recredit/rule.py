@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_fields
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.rnn import At
 
 State = Any  # a pytree of arrays, the rule's own
 
@@ -24,14 +25,43 @@ class Step(eqx.Module):
     """Firing rates r^{t-1}."""
     r_hat: Float[Array, " m"]
     """[r^{t-1}; x^t; 1], what the weights W read."""
-    v: Float[Array, " n"]
+    v: Float[Array, " P"]
     """Voltages W r_hat."""
     r: Float[Array, " n"]
-    """Firing rates r^t = (1 - alpha) r^{t-1} + alpha phi(v^t)."""
+    """Firing rates r^t; of leaky units (1 - alpha) r^{t-1} + alpha phi(v^t)."""
     error: Float[Array, " n_out"]
-    """dL/dz, the error of the read-out."""
+    """dL/dz, the error of the read-out, times the step's weight."""
     target: Float[Array, " n_out"]
     """The label y*."""
+    s_prev: Float[Array, " N"] | None = None
+    """The units' state s^{t-1} where it is more than their rates; None: it is the rates. `state_prev` is either."""
+    s: Float[Array, " N"] | None = None
+    """The units' state s^t, likewise; `state` is either."""
+
+    @classmethod
+    def of(
+        cls, net: RNN, s_prev: Float[Array, " N"], x: Float[Array, " n_in"], target: Float[Array, " n_out"]
+    ) -> "tuple[Step, Float[Array, '']]":
+        """One step of a network from the state `s_prev` on, with its loss."""
+        r_hat, v, s = net.step(s_prev, x)
+        loss, error = net.loss_and_error(net.readout(s), target)
+        if net.units.rates_are_state:
+            return cls(s_prev, r_hat, v, s, error, target), loss
+        return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s), loss
+
+    @property
+    def state_prev(self) -> Float[Array, " N"]:
+        """The units' state before the step, s^{t-1}."""
+        return self.r_prev if self.s_prev is None else self.s_prev
+
+    @property
+    def state(self) -> Float[Array, " N"]:
+        """The units' state after the step, s^t."""
+        return self.r if self.s is None else self.s
+
+    def at(self, net: RNN) -> At | Float[Array, " P"]:
+        """What the derivatives of this step depend on: its voltages, and unless the units are leaky the state before it."""
+        return At(self.state_prev, self.v) if net.units.depends_on_state else self.v
 
 
 class AbstractRule(eqx.Module):
@@ -57,12 +87,33 @@ class AbstractRule(eqx.Module):
         return 1
 
     @abstractmethod
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> State:
+    def init(self, net: RNN, key: PRNGKeyArray) -> State:
         """The learning state before the first step."""
 
     @abstractmethod
-    def update(self, net: LeakyRNN, step: Step, state: State, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], State]:
+    def update(self, net: RNN, step: Step, state: State, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], State]:
         """The rule's estimate of dL/dW at this step, and the next learning state (the same pytree of the same shapes)."""
+
+    def restart(self, net: RNN, state: State) -> tuple[Float[Array, "P m"], State]:
+        """What the rule still owes the trial that has ended, a gradient, and the learning state before the next trial.
+
+        Traces, influences and windows are zero in it; synapses (a learned Jacobian, say) are kept, and a Clock runs on. A rule
+        without this method learns from unbroken streams alone.
+        """
+        raise NotImplementedError
+
+    def check_network(self, net: RNN) -> None:
+        """Raise ValueError, one sentence, for a network that the rule is not written for; by default it is for any."""
+
+
+def check_simple(rule: AbstractRule, net: RNN) -> None:
+    """Raise ValueError for units of more than one state variable or voltage, for a rule that has one number a unit."""
+    units = net.units
+    if not units.is_simple:
+        raise ValueError(
+            f"{type(rule).__name__} is for units of one state variable and one voltage, and {type(units).__name__} units have "
+            f"{len(units.variables)} and {len(units.voltages)}."
+        )
 
 
 class Clock(eqx.Module):

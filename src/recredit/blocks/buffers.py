@@ -3,15 +3,30 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from recredit.network import RNN
+from recredit.network.rnn import At
 
-def push(window: Float[Array, "T k"], newest: Float[Array, " k"]) -> Float[Array, "T k"]:
-    """A window of the last T rows, newest first, moved on by one step."""
-    return jnp.concatenate([newest[None], window[:-1]])
+
+def push(window: Any, newest: Any) -> Any:
+    """A window of the last T rows, newest first, moved on by one step; of an array, or of each of a tree's."""
+    return jax.tree.map(lambda rows, row: jnp.concatenate([row[None], rows[:-1]]), window, newest)
+
+
+def row(window: Any, i: int) -> Any:
+    """The i-th row of a window."""
+    return jax.tree.map(lambda rows: rows[i], window)
+
+
+def empty_window(net: RNN, length: int) -> tuple[Float[Array, "T N"], Any, Float[Array, "T m"]]:
+    """Windows of zeros for `length` steps: of credit, of what derivatives depend on (`Step.at`), and of r_hat."""
+    credit, v, r_hat = (jnp.zeros((length, size), net.W.dtype) for size in (net.n_state, *net.W.shape))
+    return credit, At(credit, v) if net.units.depends_on_state else v, r_hat
 
 
 def put(rows: Float[Array, "T *k"], i: Int[Array, ""], row: Float[Array, " *k"]) -> Float[Array, "T *k"]:

@@ -1,4 +1,7 @@
-"""Building block: how a rule gets at the network's Jacobian J = (1 - alpha) I + alpha diag(D) W_rec."""
+"""Building block: how a rule gets at the network's Jacobian, J = L + D W_rec R.
+
+Of leaky units it is (1 - alpha) I + alpha diag(phi') W_rec.
+"""
 
 from abc import abstractmethod
 from functools import partial
@@ -9,68 +12,71 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from recredit.errors import check_fields, check_range
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.rnn import At
+from recredit.network.unitwise import row_times, times_column
 from recredit.rule import Step
+
+Linearised = At | Float[Array, " P"]
 
 
 class AbstractJacobian(eqx.Module):
-    """Products with J, forwards (J a) and backwards (c J), at the voltages v of any one step."""
+    """Products with J, forwards (J a) and backwards (c J), of the step whose derivatives depend on `at` (`Step.at`)."""
 
     def __check_init__(self):
         check_fields(self)
 
     @abstractmethod
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:
+    def init(self, net: RNN, key: PRNGKeyArray) -> Any:
         """The block's own arrays, kept in the rule's state."""
 
     @abstractmethod
-    def learn(self, net: LeakyRNN, step: Step, state: Any) -> Any:
+    def learn(self, net: RNN, step: Step, state: Any) -> Any:
         """The block's arrays after this step."""
 
     @abstractmethod
-    def forward(self, net: LeakyRNN, v: Float[Array, " n"], state: Any, a: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
+    def forward(self, net: RNN, at: Linearised, state: Any, a: Float[Array, "N *k"]) -> Float[Array, "N *k"]:
         """J a, over the first axis of `a`."""
 
     @abstractmethod
-    def backward(self, net: LeakyRNN, v: Float[Array, " n"], state: Any, c: Float[Array, " n"]) -> Float[Array, " n"]:
+    def backward(self, net: RNN, at: Linearised, state: Any, c: Float[Array, " N"]) -> Float[Array, " N"]:
         """c J."""
 
 
 class ExactJacobian(AbstractJacobian):
     """The matrix J, built anew at each step."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
+    def init(self, net: RNN, key: PRNGKeyArray) -> None:
         return None
 
-    def learn(self, net: LeakyRNN, step: Step, state: None) -> None:
+    def learn(self, net: RNN, step: Step, state: None) -> None:
         return None
 
-    def forward(self, net: LeakyRNN, v: Float[Array, " n"], state: None, a: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
-        return jnp.tensordot(net.jacobian(v), a, axes=1)
+    def forward(self, net: RNN, at: Linearised, state: None, a: Float[Array, "N *k"]) -> Float[Array, "N *k"]:
+        return jnp.tensordot(net.jacobian(at), a, axes=1)
 
-    def backward(self, net: LeakyRNN, v: Float[Array, " n"], state: None, c: Float[Array, " n"]) -> Float[Array, " n"]:
-        return c @ net.jacobian(v)
+    def backward(self, net: RNN, at: Linearised, state: None, c: Float[Array, " N"]) -> Float[Array, " N"]:
+        return c @ net.jacobian(at)
 
 
 class ThroughWeights(AbstractJacobian):
     """The same products without a stored J: a second transmission through W_rec, then a gain.
 
-    J a = (1 - alpha) a + alpha D * (W_rec a);  c J = (1 - alpha) c + ((c * alpha D) W_rec). The backward product runs W_rec in
-    reverse (weight transport).
+    J a = L a + D (W_rec (R a));  c J = c L + (((c D) W_rec) R). The backward product runs W_rec in reverse (weight transport).
     """
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
+    def init(self, net: RNN, key: PRNGKeyArray) -> None:
         return None
 
-    def learn(self, net: LeakyRNN, step: Step, state: None) -> None:
+    def learn(self, net: RNN, step: Step, state: None) -> None:
         return None
 
-    def forward(self, net: LeakyRNN, v: Float[Array, " n"], state: None, a: Float[Array, "n *k"]) -> Float[Array, "n *k"]:
-        gain = net.gain(v).reshape(-1, *[1] * (a.ndim - 1))
-        return (1 - net.alpha) * a + gain * jnp.tensordot(net.W_rec, a, axes=1)
+    def forward(self, net: RNN, at: Linearised, state: None, a: Float[Array, "N *k"]) -> Float[Array, "N *k"]:
+        through = jnp.tensordot(net.W_rec, net.sent(at, a), axes=1)
+        return times_column(net.memory(at), a) + times_column(net.gain(at), through)
 
-    def backward(self, net: LeakyRNN, v: Float[Array, " n"], state: None, c: Float[Array, " n"]) -> Float[Array, " n"]:
-        return (1 - net.alpha) * c + (c * net.gain(v)) @ net.W_rec
+    def backward(self, net: RNN, at: Linearised, state: None, c: Float[Array, " N"]) -> Float[Array, " N"]:
+        return row_times(c, net.memory(at)) + net.times_slope(at, row_times(c, net.gain(at)) @ net.W_rec)
 
 
 JacobianInit = Literal["W_rec", "leaky", "zero"]
@@ -78,9 +84,9 @@ Regressors = Literal["r", "r1", "r_hat"]
 
 
 class LearnedJacobian(AbstractJacobian):
-    """Synapses JJ (n, k) that learn to predict r^t linearly from f = r^{t-1}, and so approximate J.
+    """Synapses JJ (N, k) that learn to predict s^t linearly from f = s^{t-1}, and so approximate J; of leaky units, s = r.
 
-    JJ <- JJ + rate (r^t - JJ f) f^T: Eq. 3 with its sign mended (the printed one climbs the squared error).
+    JJ <- JJ + rate (s^t - JJ f) f^T: Eq. 3 with its sign mended (the printed one climbs the squared error).
 
     Source: Marschall et al. 2019, Eq. 3.
     """
@@ -89,37 +95,40 @@ class LearnedJacobian(AbstractJacobian):
     """Learning rate of Eq. 3; the published program's 1e-3. 0: the synapses stay as they start. Stable in the mean below
     2 / lambda_max(E[f f^T])."""
     init_from: JacobianInit = "W_rec"
-    """What the synapses start as: W_rec, the published program's; "leaky": (1 - alpha) I + alpha W_rec; or "zero"."""
+    """What the synapses start as: W_rec, the published program's; "leaky": (1 - alpha) I + alpha W_rec; or "zero".
+    Units with more than one state variable or voltage have no such start but "zero"."""
     regressors: Regressors = "r"
-    """What f holds: "r", the paper's firing rates; "r1" = [r; 1]; "r_hat" = [r; x; 1]."""
+    """What f holds: "r", the paper's firing rates, or the state of other units; "r1" = [r; 1]; "r_hat" = [r; x; 1]."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Float[Array, "n k"]:
-        eye = jnp.eye(net.n, dtype=net.W.dtype)
-        square = {
-            "W_rec": net.W_rec,
-            "leaky": (1 - net.alpha) * eye + net.alpha * net.W_rec,
-            "zero": jnp.zeros_like(eye),
-        }[self.init_from]
+    def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "N k"]:
+        if self.init_from == "W_rec" and not net.units.is_simple:
+            raise ValueError(
+                f"{type(net.units).__name__} units have a state of another size than W_rec: a learned Jacobian "
+                "of theirs must start from zero, init_from=zero"
+            )
+        eye = jnp.eye(net.n_state, dtype=net.W.dtype)
+        if self.init_from == "W_rec":
+            square = net.W_rec
+        elif self.init_from == "leaky":
+            square = (1 - net.alpha) * eye + net.alpha * net.W_rec
+        else:
+            square = jnp.zeros_like(eye)
         extra = {"r": 0, "r1": 1, "r_hat": net.n_in + 1}[self.regressors]
-        return jnp.concatenate([square, jnp.zeros((net.n, extra), square.dtype)], axis=1)
+        return jnp.concatenate([square, jnp.zeros((net.n_state, extra), square.dtype)], axis=1)
 
-    def learn(self, net: LeakyRNN, step: Step, state: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    def learn(self, net: RNN, step: Step, state: Float[Array, "N k"]) -> Float[Array, "N k"]:
         f = {
-            "r": step.r_prev,
-            "r1": jnp.concatenate([step.r_prev, step.r_hat[-1:]]),
-            "r_hat": step.r_hat,
+            "r": step.state_prev,
+            "r1": jnp.concatenate([step.state_prev, step.r_hat[-1:]]),
+            "r_hat": jnp.concatenate([step.state_prev, step.r_hat[net.n :]]) if step.s is not None else step.r_hat,
         }[self.regressors]
-        return state + self.rate * jnp.outer(step.r - state @ f, f)  # Eq. 3
+        return state + self.rate * jnp.outer(step.state - state @ f, f)  # Eq. 3
 
-    def forward(
-        self, net: LeakyRNN, v: Float[Array, " n"], state: Float[Array, "n k"], a: Float[Array, "n *j"]
-    ) -> Float[Array, "n *j"]:
-        return jnp.tensordot(state[:, : net.n], a, axes=1)
+    def forward(self, net: RNN, at: Linearised, state: Float[Array, "N k"], a: Float[Array, "N *j"]) -> Float[Array, "N *j"]:
+        return jnp.tensordot(state[:, : net.n_state], a, axes=1)
 
-    def backward(
-        self, net: LeakyRNN, v: Float[Array, " n"], state: Float[Array, "n k"], c: Float[Array, " n"]
-    ) -> Float[Array, " n"]:
-        return c @ state[:, : net.n]
+    def backward(self, net: RNN, at: Linearised, state: Float[Array, "N k"], c: Float[Array, " N"]) -> Float[Array, " N"]:
+        return c @ state[:, : net.n_state]
 
 
 JACOBIANS = {"exact": ExactJacobian, "through_weights": ThroughWeights, "learned": LearnedJacobian}

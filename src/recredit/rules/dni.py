@@ -7,7 +7,8 @@
     G_ij^t = (A r_tilde^t)_i alpha D_i^t r_hat_j^t                                                              (5)
 
 It predicts c^t = d(sum_{s>=t} L^s) / d r^t, the future-facing credit, and bootstraps the label of step t-1 at step t. State:
-A, A_frozen (n, n_out + n + 1) and the last step's c_bar (n,) and y* (n_out,). Cost: 2n(n + n_out + 1) memory, O(n^2) time.
+A, A_frozen (n, n_out + n + 1) and the last step's c_bar (n,), r (n,) and y* (n_out,). Of any units the state s stands for r,
+ds'/dv for alpha D. Cost: 2n(n + n_out + 1) memory, O(n^2) time.
 Biased by the bootstrap and the linear class. Table 1 prints (3) without the factor r_tilde, and no frozen copy
 (`refresh` = 1); the published program refreshes it every 5 steps.
 
@@ -16,6 +17,7 @@ Biased by the bootstrap and the linear class. Table 1 prints (3) without the fac
   David and Kavukcuoglu, Koray}, booktitle={ICML}, year={2017}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,20 +29,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count, check_range
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times
 from recredit.rule import AbstractRule, Clock, Step
 
 
 class DNIState(eqx.Module):
     """The synthetic-gradient matrix and its frozen copy, what the last step left behind, and the blocks' arrays."""
 
-    A: Float[Array, "n k"]
-    A_frozen: Float[Array, "n k"]
-    c_bar_prev: Float[Array, " n"]
+    A: Float[Array, "N k"]
+    A_frozen: Float[Array, "N k"]
+    c_bar_prev: Float[Array, " N"]
     target_prev: Float[Array, " n_out"]
     clock: Clock
     jacobian: Any
     feedback: Any
+    state_last: Float[Array, " N"]
 
 
 class DNI(AbstractRule):
@@ -57,27 +61,34 @@ class DNI(AbstractRule):
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> DNIState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> DNIState:
         k_A, k_jacobian, k_feedback = jax.random.split(key, 3)
-        size = net.n + net.n_out + 1
-        A = jax.random.normal(k_A, (net.n, size), net.W.dtype) / size**0.5
+        size = net.n_state + net.n_out + 1
+        A = jax.random.normal(k_A, (net.n_state, size), net.W.dtype) / size**0.5
         c_bar, target = jnp.zeros_like(A[:, 0]), jnp.zeros_like(net.b_out)
         jacobian, feedback = self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback)
-        return DNIState(A, A, c_bar, target, Clock.at_zero(), jacobian, feedback)
+        return DNIState(A, A, c_bar, target, Clock.at_zero(), jacobian, feedback, c_bar)
 
-    def update(self, net: LeakyRNN, step: Step, state: DNIState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], DNIState]:
-        one = jnp.ones(1, step.r.dtype)
+    def update(self, net: RNN, step: Step, state: DNIState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], DNIState]:
+        at, one = step.at(net), jnp.ones(1, step.r.dtype)
         target_prev = jnp.where(state.clock.steps == 0, step.target, state.target_prev)  # before the first label: that label
-        r_tilde_prev = jnp.concatenate([step.r_prev, target_prev, one])
-        r_tilde = jnp.concatenate([step.r, step.target, one])
+        r_tilde_prev = jnp.concatenate([step.state_prev, target_prev, one])
+        r_tilde = jnp.concatenate([step.state, step.target, one])
         jacobian = self.jacobian.learn(net, step, state.jacobian)
 
         u = state.A_frozen @ r_tilde  # (1)
         sent = net.phi(u) if self.squash else u
-        label = state.c_bar_prev + self.jacobian.backward(net, step.v, jacobian, sent)  # (2)
+        label = state.c_bar_prev + self.jacobian.backward(net, at, jacobian, sent)  # (2)
         A = state.A - self.rate * jnp.outer(state.A @ r_tilde_prev - label, r_tilde_prev)  # (3)
         clock = state.clock.tick()
         A_frozen = jnp.where(clock.steps % self.refresh == 0, A, state.A_frozen)  # (4)
-        G = jnp.outer((A @ r_tilde) * net.gain(step.v), step.r_hat)  # (5)
+        G = jnp.outer(row_times(A @ r_tilde, net.gain(at)), step.r_hat)  # (5)
         c_bar = self.feedback(net, step, state.feedback)
-        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, state.feedback)
+        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, state.feedback, step.state)
+
+    def restart(self, net: RNN, state: DNIState) -> tuple[Float[Array, "P m"], DNIState]:
+        """A learns that no credit comes after a trial's last step: the label there is c_bar alone."""
+        r_tilde = jnp.concatenate([state.state_last, state.target_prev, jnp.ones(1, net.W.dtype)])
+        A = state.A - self.rate * jnp.outer(state.A @ r_tilde - state.c_bar_prev, r_tilde)  # (3)
+        c_bar, target = jnp.zeros_like(state.c_bar_prev), jnp.zeros_like(state.target_prev)
+        return jnp.zeros_like(net.W), replace(state, A=A, c_bar_prev=c_bar, target_prev=target)

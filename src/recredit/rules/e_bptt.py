@@ -11,6 +11,7 @@ summed, not averaged.
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,19 +20,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.blocks.buffers import push
+from recredit.blocks.buffers import empty_window, push
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times
 from recredit.rule import AbstractRule, Clock, Step
 
 
 class EBPTTState(eqx.Module):
-    """The window's immediate credits, voltages and inputs, newest first, the clock, and the blocks' arrays."""
+    """The window's immediate credits, voltages (unless units are leaky with the states before) and inputs, newest first, the
+    clock, and the blocks' arrays."""
 
-    c_bar: Float[Array, "T n"]
-    v: Float[Array, "T n"]
+    c_bar: Float[Array, "T N"]
+    v: Any
     r_hat: Float[Array, "T m"]
     clock: Clock
     jacobian: Any
@@ -55,29 +58,36 @@ class EBPTT(AbstractRule):
         """The window, at whose end its sum is returned."""
         return self.window
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> EBPTTState:
-        n, m = net.W.shape
-        zeros = jnp.zeros((self.window, n), net.W.dtype)
-        r_hat = jnp.zeros((self.window, m), net.W.dtype)
+    def init(self, net: RNN, key: PRNGKeyArray) -> EBPTTState:
+        c_bar, v, r_hat = empty_window(net, self.window)
         k_jacobian, k_feedback = jax.random.split(key)
         return EBPTTState(
-            zeros, zeros, r_hat, Clock.at_zero(), self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback)
+            c_bar, v, r_hat, Clock.at_zero(), self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback)
         )
 
-    def update(self, net: LeakyRNN, step: Step, state: EBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], EBPTTState]:
+    def update(self, net: RNN, step: Step, state: EBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], EBPTTState]:
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         c_bar = push(state.c_bar, self.feedback(net, step, state.feedback))
-        v, r_hat, clock = push(state.v, step.v), push(state.r_hat, step.r_hat), state.clock.tick()
-
-        def backpropagate() -> Float[Array, "n m"]:
-            def back(arriving, at):
-                c = at[0] + arriving  # (1)
-                gain = net.gain(at[1], with_alpha=not self.published_alpha_bug)
-                return self.jacobian.backward(net, at[1], jacobian, c), c * gain
-
-            _, credit = jax.lax.scan(back, jnp.zeros_like(step.r), (c_bar, v))
-            return credit.T @ r_hat  # (2)
-
+        v, r_hat, clock = push(state.v, step.at(net)), push(state.r_hat, step.r_hat), state.clock.tick()
+        after = EBPTTState(c_bar, v, r_hat, clock, jacobian, state.feedback)
         full = clock.steps % self.window == 0
-        G = jax.lax.cond(full, backpropagate, lambda: jnp.zeros_like(net.W))
-        return G, EBPTTState(c_bar, v, r_hat, clock, jacobian, state.feedback)
+        G = jax.lax.cond(full, lambda: self.backpropagate(net, after), lambda: jnp.zeros_like(net.W))
+        return G, after
+
+    def backpropagate(self, net: RNN, state: EBPTTState) -> Float[Array, "P m"]:
+        """The gradient of the window's losses."""
+
+        def back(arriving, now):
+            c = now[0] + arriving  # (1)
+            gain = net.gain(now[1], with_alpha=not self.published_alpha_bug)
+            return self.jacobian.backward(net, now[1], state.jacobian, c), row_times(c, gain)
+
+        _, credit = jax.lax.scan(back, jnp.zeros_like(state.c_bar[0]), (state.c_bar, state.v))
+        return credit.T @ state.r_hat  # (2)
+
+    def restart(self, net: RNN, state: EBPTTState) -> tuple[Float[Array, "P m"], EBPTTState]:
+        """It owes the steps of the window that is open, which the trial's end cuts short."""
+        is_open = (jnp.arange(self.window) < state.clock.steps % self.window)[:, None]
+        now = replace(state, c_bar=jnp.where(is_open, state.c_bar, 0), r_hat=jnp.where(is_open, state.r_hat, 0))
+        c_bar, v, r_hat = empty_window(net, self.window)
+        return self.backpropagate(net, now), replace(state, c_bar=c_bar, v=v, r_hat=r_hat)

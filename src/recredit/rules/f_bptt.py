@@ -11,6 +11,7 @@ Biased by truncation only.
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,19 +20,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.blocks.buffers import push
+from recredit.blocks.buffers import empty_window, push, row
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times
 from recredit.rule import AbstractRule, Step
 
 
 class FBPTTState(eqx.Module):
-    """The window's credits, voltages and inputs, newest first, and the blocks' arrays."""
+    """The window's credits, voltages (of other units than leaky ones with the states before) and inputs, newest first, and the
+    blocks' arrays."""
 
-    c: Float[Array, "T n"]
-    v: Float[Array, "T n"]
+    c: Float[Array, "T N"]
+    v: Any
     r_hat: Float[Array, "T m"]
     jacobian: Any
     feedback: Any
@@ -54,21 +57,29 @@ class FBPTT(AbstractRule):
         """The window's first step is the one whose credit is complete."""
         return self.window - 1
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> FBPTTState:
-        n, m = net.W.shape
-        zeros = jnp.zeros((self.window, n), net.W.dtype)
-        r_hat = jnp.zeros((self.window, m), net.W.dtype)
+    def init(self, net: RNN, key: PRNGKeyArray) -> FBPTTState:
+        c, v, r_hat = empty_window(net, self.window)
         k_jacobian, k_feedback = jax.random.split(key)
-        return FBPTTState(zeros, zeros, r_hat, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
+        return FBPTTState(c, v, r_hat, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(self, net: LeakyRNN, step: Step, state: FBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], FBPTTState]:
+    def update(self, net: RNN, step: Step, state: FBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], FBPTTState]:
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
+        v, r_hat = push(state.v, step.at(net)), push(state.r_hat, step.r_hat)
         credit = [q]
         for s in range(self.window - 1):
-            q = self.jacobian.backward(net, v[s], jacobian, q)
+            q = self.jacobian.backward(net, row(v, s), jacobian, q)
             credit.append(q)
         c = push(state.c, jnp.zeros_like(q)) + jnp.stack(credit)  # (1)
-        gain = net.gain(v[-1], with_alpha=not self.published_alpha_bug)
-        return jnp.outer(c[-1] * gain, r_hat[-1]), FBPTTState(c, v, r_hat, jacobian, state.feedback)  # (2)
+        gain = net.gain(row(v, -1), with_alpha=not self.published_alpha_bug)
+        return jnp.outer(row_times(c[-1], gain), r_hat[-1]), FBPTTState(c, v, r_hat, jacobian, state.feedback)  # (2)
+
+    def restart(self, net: RNN, state: FBPTTState) -> tuple[Float[Array, "P m"], FBPTTState]:
+        """It owes the credit of all steps whose window the trial's end has cut short, all but the oldest, which is told."""
+
+        def told(c, at, r_hat):
+            return jnp.outer(row_times(c, net.gain(at, with_alpha=not self.published_alpha_bug)), r_hat)
+
+        late = jax.tree.map(lambda rows: rows[:-1], (state.c, state.v, state.r_hat))
+        c, v, r_hat = empty_window(net, self.window)
+        return jax.vmap(told)(*late).sum(0), replace(state, c=c, v=v, r_hat=r_hat)

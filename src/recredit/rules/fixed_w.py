@@ -11,15 +11,18 @@ State: none. Cost: no memory, no time. The lower bound of Fig. 1: an echo-state 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.network import LeakyRNN
+from recredit.network import RNN
 from recredit.rule import AbstractRule, Step
 
 
 class FixedW(AbstractRule):
     """Only the read-out weights learn."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> None:
+    def init(self, net: RNN, key: PRNGKeyArray) -> None:
         return None
 
-    def update(self, net: LeakyRNN, step: Step, state: None, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], None]:
+    def update(self, net: RNN, step: Step, state: None, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], None]:
         return jnp.zeros_like(net.W), None  # (1)
+
+    def restart(self, net: RNN, state: None) -> tuple[Float[Array, "P m"], None]:
+        return jnp.zeros_like(net.W), None

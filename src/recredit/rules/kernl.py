@@ -21,6 +21,7 @@ small; so the published program could start anew at every `reset`-th step, which
   author={Roth, Christopher and Kanitscheider, Ingmar and Fiete, Ila}, booktitle={ICLR}, year={2019}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,8 +32,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.errors import check_optional_count, check_range
-from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Clock, Step
+from recredit.network import RNN
+from recredit.rule import AbstractRule, Clock, Step, check_simple
 
 
 class KeRNLState(eqx.Module):
@@ -64,7 +65,7 @@ class KeRNL(AbstractRule):
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KeRNLState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> KeRNLState:
         zero = jnp.zeros(net.n, net.W.dtype)
         return KeRNLState(
             A=jnp.eye(net.n, dtype=net.W.dtype),
@@ -77,18 +78,26 @@ class KeRNL(AbstractRule):
             feedback=self.feedback.init(net, key),
         )
 
-    def update(self, net: LeakyRNN, step: Step, state: KeRNLState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], KeRNLState]:
+    def update(self, net: RNN, step: Step, state: KeRNLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], KeRNLState]:
         c_bar = self.feedback(net, step, state.feedback)
         anew = state.clock.steps % self.reset == 0 if self.reset else state.clock.steps == 0
-        r_tilde, B, Omega, Gamma = jnp.where(anew, step.r_prev, state.r_tilde), state.B, state.Omega, state.Gamma
+        r_tilde, B, Omega, Gamma = jnp.where(anew, step.state_prev, state.r_tilde), state.B, state.Omega, state.Gamma
         if self.reset:
             B, Omega, Gamma = (jnp.where(anew, 0, trace) for trace in (B, Omega, Gamma))  # (7)
         A, kappa, eta = state.A, jnp.maximum(0, 1 - state.a), self.rate / self.sigma**2  # (1)
         zeta = self.sigma * jax.random.normal(key, (net.n,), net.W.dtype)
         r_tilde = net.step(r_tilde, step.r_hat[net.n : -1])[2] + zeta  # (2)
         Gamma, Omega = kappa * Gamma - Omega, kappa * Omega + zeta  # (3)
-        B = kappa[:, None] * B + jnp.outer(net.gain(step.v), step.r_hat)  # (4)
-        e = A @ Omega - (r_tilde - step.r)
+        B = kappa[:, None] * B + jnp.outer(net.gain(step.at(net)), step.r_hat)  # (4)
+        e = A @ Omega - (r_tilde - step.state)
         A, a = A - eta * jnp.outer(e, Omega), state.a - eta * (e @ A) * Gamma  # (5)
         G = (c_bar @ A)[:, None] * B  # (6)
         return G, KeRNLState(A, B, a, Omega, Gamma, r_tilde, state.clock.tick(), state.feedback)
+
+    def restart(self, net: RNN, state: KeRNLState) -> tuple[Float[Array, "P m"], KeRNLState]:
+        zero = jnp.zeros_like(state.Omega)
+        after = replace(state, B=jnp.zeros_like(state.B), Omega=zero, Gamma=zero, r_tilde=net.rest())
+        return jnp.zeros_like(net.W), after
+
+    def check_network(self, net: RNN) -> None:
+        check_simple(self, net)

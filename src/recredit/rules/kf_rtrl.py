@@ -7,12 +7,14 @@
     G_ij^t = (sum_k c_bar_k B_ki) A_j                                                                           (5)
 
 The influence M_kij ~ A_j B_ki (Table 1 prints A_i and r_hat_i). State: A (m,), B (n, n). Cost: m + n^2 memory, n^3 time.
-Unbiased for weights that stand still; the immediate influence alone is exact for every draw.
+Of any units, B (N, P), and
+ds'/dv stands for alpha diag(D). Unbiased for weights that stand still; the immediate influence alone is exact for every draw.
 
 @inproceedings{mujika2018approximating, title={Approximating real-time recurrent learning with random {Kronecker} factors},
   author={Mujika, Asier and Meier, Florian and Steger, Angelika}, booktitle={NeurIPS}, year={2018}}
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -23,7 +25,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.balance import balance
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import matrix
 from recredit.rule import AbstractRule, Step
 
 
@@ -31,7 +34,7 @@ class KFRTRLState(eqx.Module):
     """The two factors of the influence, and the blocks' arrays."""
 
     A: Float[Array, " m"]
-    B: Float[Array, "n n"]
+    B: Float[Array, "N P"]
     jacobian: Any
     feedback: Any
 
@@ -46,22 +49,24 @@ class KFRTRL(AbstractRule):
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> KFRTRLState:
-        n, m = net.W.shape
+    def init(self, net: RNN, key: PRNGKeyArray) -> KFRTRLState:
+        P, m = net.W.shape
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)
         A = jax.random.normal(k_A, (m,), net.W.dtype)
-        B = jax.random.normal(k_B, (n, n), net.W.dtype)
+        B = jax.random.normal(k_B, (net.n_state, P), net.W.dtype)
         return KFRTRLState(A, B, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(
-        self, net: LeakyRNN, step: Step, state: KFRTRLState, key: PRNGKeyArray
-    ) -> tuple[Float[Array, "n m"], KFRTRLState]:
+    def update(self, net: RNN, step: Step, state: KFRTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], KFRTRLState]:
         c_bar = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         nu_0, nu_1 = jax.random.rademacher(key, (2,), net.W.dtype)
-        F = self.jacobian.forward(net, step.v, jacobian, state.B)  # (1)
-        gain = net.gain(step.v, with_alpha=not self.published_alpha_bug)
+        at = step.at(net)
+        F = self.jacobian.forward(net, at, jacobian, state.B)  # (1)
+        gain = net.gain(at, with_alpha=not self.published_alpha_bug)
         rho_0, rho_1 = balance(F, state.A), balance(gain, step.r_hat)  # (2)
         A = nu_0 * rho_0 * state.A + nu_1 * rho_1 * step.r_hat  # (3)
-        B = nu_0 * F / rho_0 + nu_1 * jnp.diag(gain) / rho_1  # (4)
+        B = nu_0 * F / rho_0 + nu_1 * matrix(gain) / rho_1  # (4)
         return jnp.outer(c_bar @ B, A), KFRTRLState(A, B, jacobian, state.feedback)  # (5)
+
+    def restart(self, net: RNN, state: KFRTRLState) -> tuple[Float[Array, "P m"], KFRTRLState]:
+        return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

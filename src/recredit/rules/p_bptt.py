@@ -10,6 +10,7 @@ to RTRL while T reaches back to the first step (the product of Jacobians in Eq. 
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,18 +19,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.blocks.buffers import push
+from recredit.blocks.buffers import empty_window, push, row
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
 from recredit.errors import check_count
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times
 from recredit.rule import AbstractRule, Step
 
 
 class PBPTTState(eqx.Module):
-    """The window's voltages and inputs, newest first, and the blocks' arrays."""
+    """The window's voltages (of other units than leaky ones with the states before) and inputs, newest first, and the blocks'
+    arrays."""
 
-    v: Float[Array, "T n"]
+    v: Any
     r_hat: Float[Array, "T m"]
     jacobian: Any
     feedback: Any
@@ -45,19 +48,22 @@ class PBPTT(AbstractRule):
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PBPTTState:
-        n, m = net.W.shape
-        v, r_hat = jnp.zeros((self.window, n), net.W.dtype), jnp.zeros((self.window, m), net.W.dtype)
+    def init(self, net: RNN, key: PRNGKeyArray) -> PBPTTState:
+        _, v, r_hat = empty_window(net, self.window)
         k_jacobian, k_feedback = jax.random.split(key)
         return PBPTTState(v, r_hat, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(self, net: LeakyRNN, step: Step, state: PBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], PBPTTState]:
+    def update(self, net: RNN, step: Step, state: PBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], PBPTTState]:
         q = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        v, r_hat = push(state.v, step.v), push(state.r_hat, step.r_hat)
-        credit = [q * net.gain(v[0])]  # step by step: over the whole window at once, the compiler does not vectorise it
+        v, r_hat = push(state.v, step.at(net)), push(state.r_hat, step.r_hat)
+        credit = [row_times(q, net.gain(row(v, 0)))]  # step by step: the compiler does not vectorise a whole window
         for s in range(self.window - 1):
-            q = self.jacobian.backward(net, v[s], jacobian, q)  # (1)
-            credit.append(q * net.gain(v[s + 1]))
+            q = self.jacobian.backward(net, row(v, s), jacobian, q)  # (1)
+            credit.append(row_times(q, net.gain(row(v, s + 1))))
         G = jnp.stack(credit).T @ r_hat  # (2)
         return G, PBPTTState(v, r_hat, jacobian, state.feedback)
+
+    def restart(self, net: RNN, state: PBPTTState) -> tuple[Float[Array, "P m"], PBPTTState]:
+        _, v, r_hat = empty_window(net, self.window)
+        return jnp.zeros_like(net.W), replace(state, v=v, r_hat=r_hat)

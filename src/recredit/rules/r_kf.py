@@ -6,12 +6,14 @@
     G_ij^t = A_i (sum_k c_bar_k B_kj)                                                                           (4)
 
 The influence M_kij ~ A_i B_kj. State: A (n,), B (n, m). Cost: n + nm memory, n^2 m time. Unbiased for weights that stand still.
+Of any units, A (P,), B (N, m), and ds'/dv nu stands for nu alpha D.
 Table 1 prints B's noise term with a dangling index and without alpha.
 
 @article{marschall2020unified, title={A unified framework of online learning algorithms for training recurrent neural
   networks}, author={Marschall, Owen and Cho, Kyunghyun and Savin, Cristina}, journal={JMLR}, volume={21}, year={2020}}
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -22,15 +24,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.balance import balance
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import times_column
 from recredit.rule import AbstractRule, Step
 
 
 class RKFState(eqx.Module):
     """The two factors of the influence, and the blocks' arrays."""
 
-    A: Float[Array, " n"]
-    B: Float[Array, "n m"]
+    A: Float[Array, " P"]
+    B: Float[Array, "N m"]
     jacobian: Any
     feedback: Any
 
@@ -45,18 +48,22 @@ class RKF(AbstractRule):
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RKFState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> RKFState:
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)
-        A = jax.random.normal(k_A, (net.n,), net.W.dtype)
-        B = jax.random.normal(k_B, net.W.shape, net.W.dtype)
+        A = jax.random.normal(k_A, net.W.shape[:1], net.W.dtype)
+        B = jax.random.normal(k_B, (net.n_state, net.W.shape[1]), net.W.dtype)
         return RKFState(A, B, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(self, net: LeakyRNN, step: Step, state: RKFState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], RKFState]:
+    def update(self, net: RNN, step: Step, state: RKFState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RKFState]:
         c_bar = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        nu = jax.random.rademacher(key, (net.n,), net.W.dtype)
-        F = self.jacobian.forward(net, step.v, jacobian, state.B)
-        P = jnp.outer(nu * net.gain(step.v, with_alpha=not self.published_alpha_bug), step.r_hat)  # (1)
+        nu = jax.random.rademacher(key, net.W.shape[:1], net.W.dtype)
+        at = step.at(net)
+        F = self.jacobian.forward(net, at, jacobian, state.B)
+        P = jnp.outer(times_column(net.gain(at, with_alpha=not self.published_alpha_bug), nu), step.r_hat)  # (1)
         rho_0, rho_1 = balance(F, state.A), balance(P, nu)  # (2)
         A, B = rho_0 * state.A + rho_1 * nu, F / rho_0 + P / rho_1  # (3)
         return jnp.outer(A, c_bar @ B), RKFState(A, B, jacobian, state.feedback)  # (4)
+
+    def restart(self, net: RNN, state: RKFState) -> tuple[Float[Array, "P m"], RKFState]:
+        return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

@@ -4,12 +4,15 @@
     G_ij^t = c_bar_i^t B_ij^t                                                                                   (2)
 
 The influence M_kij ~ delta_ki B_ij. State: B (n, m). Cost: nm memory, 2nm time. Biased: it drops every path through W_rec,
-and equals RTRL exactly when J is replaced by (1 - alpha) I. The paper ran it with exact feedback, despite its name.
+and equals RTRL exactly when J is replaced by (1 - alpha) I. The paper ran it with exact feedback, despite its name. Of any
+units B (S, G, n, m) is each unit's weights' influence on its own state, with L = ds'/ds for 1 - alpha and ds'/dv for alpha D:
+on adaptive spiking units (ALIF) that is e-prop (Bellec et al. 2020), and without recurrent synapses exact RTRL.
 
 @article{murray2019local, title={Local online learning in recurrent networks with random feedback},
   author={Murray, James M}, journal={eLife}, volume={8}, pages={e43299}, year={2019}}
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -17,14 +20,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times_trace, times_signals, times_trace
 from recredit.rule import AbstractRule, Step
 
 
 class RFLOState(eqx.Module):
     """The eligibility traces, and the feedback's arrays."""
 
-    B: Float[Array, "n m"]
+    B: Float[Array, "*S_G n m"]
     feedback: Any
 
 
@@ -34,10 +38,14 @@ class RFLO(AbstractRule):
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RFLOState:
-        return RFLOState(jnp.zeros_like(net.W), self.feedback.init(net, key))
+    def init(self, net: RNN, key: PRNGKeyArray) -> RFLOState:
+        return RFLOState(jnp.zeros(net.own_shape, net.W.dtype), self.feedback.init(net, key))
 
-    def update(self, net: LeakyRNN, step: Step, state: RFLOState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], RFLOState]:
+    def update(self, net: RNN, step: Step, state: RFLOState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RFLOState]:
         c_bar = self.feedback(net, step, state.feedback)
-        B = (1 - net.alpha) * state.B + jnp.outer(net.gain(step.v), step.r_hat)  # (1)
-        return c_bar[:, None] * B, RFLOState(B, state.feedback)  # (2)
+        at = step.at(net)
+        B = times_trace(net.memory(at), state.B) + times_signals(net.gain(at), step.r_hat)  # (1)
+        return row_times_trace(c_bar, B), RFLOState(B, state.feedback)  # (2)
+
+    def restart(self, net: RNN, state: RFLOState) -> tuple[Float[Array, "P m"], RFLOState]:
+        return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B))

@@ -4,13 +4,15 @@
     G_ij^t  = sum_k c_bar_k^t M_kij^t                                                                           (2)
 
 State: the influence M (n, n, m), d r_k / d W_ij. Cost: n^2 m memory, n^3 m time. Exact (past-facing) while the weights stand
-still; with learning, M carries the weights of earlier steps.
+still; with learning, M carries the weights of earlier steps. Of any units, M (N, P, m) is d s_k / d W_ij, and ds'/dv stands for
+delta_ki alpha D_i.
 
 @article{williams1989learning, title={A learning algorithm for continually running fully recurrent neural networks},
   author={Williams, Ronald J and Zipser, David}, journal={Neural Computation}, volume={1}, number={2}, pages={270--280},
   year={1989}}
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -20,14 +22,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import influence
 from recredit.rule import AbstractRule, Step
 
 
 class RTRLState(eqx.Module):
     """The influence tensor, and the blocks' arrays."""
 
-    M: Float[Array, "n n m"]
+    M: Float[Array, "N P m"]
     jacobian: Any
     feedback: Any
 
@@ -42,16 +45,18 @@ class RTRL(AbstractRule):
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLState:
-        n, m = net.W.shape
-        M = jnp.zeros((n, n, m), net.W.dtype)
+    def init(self, net: RNN, key: PRNGKeyArray) -> RTRLState:
+        M = jnp.zeros((net.n_state, *net.W.shape), net.W.dtype)
         k_jacobian, k_feedback = jax.random.split(key)
         return RTRLState(M, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(self, net: LeakyRNN, step: Step, state: RTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], RTRLState]:
+    def update(self, net: RNN, step: Step, state: RTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RTRLState]:
         c_bar = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        P = jnp.outer(net.gain(step.v, with_alpha=not self.published_alpha_bug), step.r_hat)
-        immediate = jnp.eye(net.n, dtype=P.dtype)[:, :, None] * P[None]
-        M = self.jacobian.forward(net, step.v, jacobian, state.M) + immediate  # (1)
+        at = step.at(net)
+        immediate = influence(net.gain(at, with_alpha=not self.published_alpha_bug), step.r_hat)
+        M = self.jacobian.forward(net, at, jacobian, state.M) + immediate  # (1)
         return jnp.tensordot(c_bar, M, axes=1), RTRLState(M, jacobian, state.feedback)  # (2)
+
+    def restart(self, net: RNN, state: RTRLState) -> tuple[Float[Array, "P m"], RTRLState]:
+        return jnp.zeros_like(net.W), replace(state, M=jnp.zeros_like(state.M))

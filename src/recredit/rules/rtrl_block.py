@@ -19,6 +19,7 @@ n^3 m.
   pages={243--248}, year={1992}}
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,8 +31,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from recredit.blocks.buffers import put
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.errors import check_optional_count
-from recredit.network import LeakyRNN
-from recredit.rule import AbstractRule, Clock, Step
+from recredit.network import RNN
+from recredit.rule import AbstractRule, Clock, Step, check_simple
 
 CHUNK = 4_000_000  # bytes of M that are advanced at once, so that the advance needs little memory of its own
 LINE = 16  # so many units at once where n allows, a cache line's: their columns of J are read across its rows
@@ -58,20 +59,21 @@ class RTRLBlock(AbstractRule):
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> RTRLBlockState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> RTRLBlockState:
         n, m = net.W.shape
         T = self.block or max(16, n // 4)  # measured: near the least time from n = 32 to 512
         M, J, gain, r_hat = (jnp.zeros(shape, net.W.dtype) for shape in ((n, n * m), (T, n, n), (T, n), (T, m)))
         return RTRLBlockState(M, J, gain, r_hat, Clock.at_zero(), self.feedback.init(net, key))
 
     def update(
-        self, net: LeakyRNN, step: Step, state: RTRLBlockState, key: PRNGKeyArray
-    ) -> tuple[Float[Array, "n m"], RTRLBlockState]:
+        self, net: RNN, step: Step, state: RTRLBlockState, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "P m"], RTRLBlockState]:
         c_bar = self.feedback(net, step, state.feedback)
-        gain = net.gain(step.v, with_alpha=not self.published_alpha_bug)
+        at = step.at(net)
+        gain = net.gain(at, with_alpha=not self.published_alpha_bug)
         T = len(state.J)
         now = state.clock.steps % T
-        J = put(state.J, now, net.jacobian(step.v))
+        J = put(state.J, now, net.jacobian(at))
 
         def backpropagate(k, carry):
             q, credit = carry
@@ -85,6 +87,13 @@ class RTRLBlock(AbstractRule):
         later = (now + 1) % T
         gain, r_hat = put(state.gain, later, gain), put(state.r_hat, later, step.r_hat)
         return G, RTRLBlockState(M, J, gain, r_hat, state.clock.tick(), state.feedback)
+
+    def restart(self, net: RNN, state: RTRLBlockState) -> tuple[Float[Array, "P m"], RTRLBlockState]:
+        M, gain, r_hat = map(jnp.zeros_like, (state.M, state.gain, state.r_hat))
+        return jnp.zeros_like(net.W), replace(state, M=M, gain=gain, r_hat=r_hat)
+
+    def check_network(self, net: RNN) -> None:
+        check_simple(self, net)
 
 
 def _advance(

@@ -6,12 +6,13 @@
     G_ij^t = (sum_k c_bar_k A_k) B_ij                                                                           (4)
 
 The influence M_kij ~ A_k B_ij. State: A (n,), B (n, m). Cost: n + nm memory, n^2 + O(nm) time. Unbiased for weights that
-stand still. Table 1 prints B's noise term without alpha.
+stand still. Of any units, A (N,), B (P, m), and nu D is nu ds'/dv. Table 1 prints B's noise term without alpha.
 
 @article{tallec2017unbiased, title={Unbiased online recurrent optimization}, author={Tallec, Corentin and Ollivier, Yann},
   journal={arXiv:1702.05043}, year={2017}}
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -22,15 +23,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.balance import balance
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.unitwise import row_times
 from recredit.rule import AbstractRule, Step
 
 
 class UOROState(eqx.Module):
     """The two factors of the influence, and the blocks' arrays."""
 
-    A: Float[Array, " n"]
-    B: Float[Array, "n m"]
+    A: Float[Array, " N"]
+    B: Float[Array, "P m"]
     jacobian: Any
     feedback: Any
 
@@ -45,18 +47,22 @@ class UORO(AbstractRule):
     published_alpha_bug: bool = False
     """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> UOROState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> UOROState:
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)
-        A = jax.random.normal(k_A, (net.n,), net.W.dtype)
+        A = jax.random.normal(k_A, (net.n_state,), net.W.dtype)
         B = jax.random.normal(k_B, net.W.shape, net.W.dtype)
         return UOROState(A, B, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
-    def update(self, net: LeakyRNN, step: Step, state: UOROState, key: PRNGKeyArray) -> tuple[Float[Array, "n m"], UOROState]:
+    def update(self, net: RNN, step: Step, state: UOROState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], UOROState]:
         c_bar = self.feedback(net, step, state.feedback)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        nu = jax.random.rademacher(key, (net.n,), net.W.dtype)
-        F = self.jacobian.forward(net, step.v, jacobian, state.A)
-        P = jnp.outer(nu * net.gain(step.v, with_alpha=not self.published_alpha_bug), step.r_hat)  # (1)
+        nu = jax.random.rademacher(key, (net.n_state,), net.W.dtype)
+        at = step.at(net)
+        F = self.jacobian.forward(net, at, jacobian, state.A)
+        P = jnp.outer(row_times(nu, net.gain(at, with_alpha=not self.published_alpha_bug)), step.r_hat)  # (1)
         rho_0, rho_1 = balance(state.B, F), balance(P, nu)  # (2)
         A, B = rho_0 * F + rho_1 * nu, state.B / rho_0 + P / rho_1  # (3)
         return (c_bar @ A) * B, UOROState(A, B, jacobian, state.feedback)  # (4)
+
+    def restart(self, net: RNN, state: UOROState) -> tuple[Float[Array, "P m"], UOROState]:
+        return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from recredit.errors import check_count
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.network import RNN, Head
 from recredit.tasks.task import AbstractTask, Sample, bernoulli_stream, stream_key
 
 Labels = Literal["deterministic", "sampled"]
@@ -44,7 +44,7 @@ class Add(AbstractTask):
     head: Head = eqx.field(default="softmax", init=False, static=True)
     """Cross-entropy: the label is a distribution."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> PRNGKeyArray:
+    def init(self, net: RNN, key: PRNGKeyArray) -> PRNGKeyArray:
         return key
 
     def chunk(self, state: PRNGKeyArray, start: Int[Array, ""], length: int) -> tuple[PRNGKeyArray, Sample]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from recredit.errors import check_count
-from recredit.network.leaky import Head
+from recredit.network import Head
 from recredit.tasks.recording.order import Part, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
 from recredit.tasks.task import Sample

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from recredit.errors import check_range
-from recredit.network.leaky import Head
+from recredit.network import Head
 from recredit.tasks.guesses import guess_loss
 from recredit.tasks.task import Sample
 from recredit.tasks.trials import AbstractTrialTask, count_setting, in_steps, setting

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_range
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.network import RNN, Head
 from recredit.tasks.task import AbstractTask, Sample, stream_key
 
 
@@ -43,7 +43,7 @@ class FlipFlop(AbstractTask):
     def n_out(self) -> int:
         return self.bits
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> FlipFlopState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> FlipFlopState:
         return FlipFlopState(key, jnp.zeros(self.bits))
 
     def chunk(self, state: FlipFlopState, start: Int[Array, ""], length: int) -> tuple[FlipFlopState, Sample]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.network import RNN, Head
 from recredit.tasks.task import AbstractTask, Sample, stream_key
 
 FINE = 10  # Runge-Kutta's steps in a network step
@@ -48,7 +48,7 @@ class MackeyGlass(AbstractTask):
     head: Head = eqx.field(default="linear", init=False, static=True)
     """Squared error."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Series:
+    def init(self, net: RNN, key: PRNGKeyArray) -> Series:
         return self._begun(key)
 
     def _begun(self, key: PRNGKeyArray) -> Series:

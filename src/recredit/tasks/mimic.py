@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_optional_count, check_range
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.network import RNN, Head, Network
 from recredit.tasks.task import AbstractTask, Sample, bernoulli_stream, stream_key
 
 
 class MimicState(eqx.Module):
-    """The coins' key, the target network and its firing rates."""
+    """The coins' key, the target network and its units' state."""
 
     key: PRNGKeyArray
-    target: LeakyRNN
-    r: Float[Array, " n_target"]
+    target: RNN
+    s: Float[Array, " N_target"]
 
 
 class Mimic(AbstractTask):
@@ -47,26 +47,25 @@ class Mimic(AbstractTask):
 
     BIAS_SD = 0.1  # of the target's recurrent and read-out biases
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> MimicState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> MimicState:
         k_coin, k_net, k_rec, k_out = jax.random.split(key, 4)
-        sizes = (self.n_target or net.n, self.n_in, self.n_out)
-        target = LeakyRNN.create(sizes, k_net, alpha=net.alpha, activation=net.activation, head=self.head)
-        b_rec = self.BIAS_SD * jax.random.normal(k_rec, (target.n,))
+        target = Network(self.n_target or net.n, units=net.units).create(self.n_in, self.n_out, self.head, k_net)
+        b_rec = self.BIAS_SD * jax.random.normal(k_rec, target.W.shape[:1])
         b_out = self.BIAS_SD * jax.random.normal(k_out, (target.n_out,))
-        target = eqx.tree_at(lambda net: (net.W, net.b_out), target, (target.W.at[:, -1].set(b_rec), b_out))
-        return MimicState(k_coin, target, target.phi(jnp.zeros(target.n)))
+        target = target.with_weights(target.W.at[:, -1].add(b_rec), target.W_out, b_out)
+        return MimicState(k_coin, target, target.rest())
 
     def chunk(self, state: MimicState, start: Int[Array, ""], length: int) -> tuple[MimicState, Sample]:
         first = start // self.hold
         coins = bernoulli_stream(state.key, self.p, first, (length - 1) // self.hold + 2, self.n_in)
         inputs = coins[(start + jnp.arange(length)) // self.hold - first]
 
-        def respond(r, x):
-            _, _, r = state.target.step(r, x)
-            return r, state.target.readout(r)
+        def respond(s, x):
+            _, _, s = state.target.step(s, x)
+            return s, state.target.readout(s)
 
-        r, targets = jax.lax.scan(respond, state.r, inputs)
-        return eqx.tree_at(lambda s: s.r, state, r), Sample(inputs, targets)
+        s, targets = jax.lax.scan(respond, state.s, inputs)
+        return eqx.tree_at(lambda at: at.s, state, s), Sample(inputs, targets)
 
     def stream(self, state: MimicState, number: Int[Array, ""], count: int) -> MimicState:
         return eqx.tree_at(lambda s: s.key, state, stream_key(state.key, number))

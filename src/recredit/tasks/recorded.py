@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from recredit.errors import check_choice, check_count, check_instance
-from recredit.network.leaky import Head
+from recredit.network import Head
 from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
 from recredit.tasks.recording.files import read_arrays
 from recredit.tasks.recording.levels import levels

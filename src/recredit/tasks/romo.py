@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from recredit.network.leaky import Head
+from recredit.network import Head
 from recredit.tasks.guesses import guess_loss
 from recredit.tasks.task import Sample
 from recredit.tasks.trials import AbstractTrialTask, in_steps, setting

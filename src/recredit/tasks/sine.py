@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from recredit.network.leaky import Head
+from recredit.network import Head
 from recredit.tasks.task import Sample
 from recredit.tasks.trials import AbstractTrialTask, count_setting, in_steps, setting
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
 from recredit.errors import brief, check_choice, check_count, check_fields, check_instance, check_range
-from recredit.network.leaky import Head, LeakyRNN
+from recredit.network import RNN, Head
 
 File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
 
@@ -48,6 +48,11 @@ class AbstractTask(eqx.Module):
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
 
     @property
+    def classes(self) -> bool:
+        """Whether labels are classes, one of the outputs each, so that accuracy is measured beside the loss."""
+        return False
+
+    @property
     def epochs(self) -> tuple[str, ...]:
         """The names of the parts of a trial; none by default."""
         return ()
@@ -56,7 +61,7 @@ class AbstractTask(eqx.Module):
         check_fields(self)
 
     @abstractmethod
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Any:
+    def init(self, net: RNN, key: PRNGKeyArray) -> Any:
         """What the stream keeps; `net` is the learner, `key` decides all of the data."""
 
     @abstractmethod
@@ -143,7 +148,7 @@ def task_length(task: AbstractTask, streams: int) -> int | None:
     return None if given is None else check_count(what, given, 0)
 
 
-def check_chunk(task: AbstractTask, net: LeakyRNN, length: int, streams: int) -> list[tuple[Any, Any]]:
+def check_chunk(task: AbstractTask, net: RNN, length: int, streams: int) -> list[tuple[Any, Any]]:
     """The jaxprs of the task's methods for chunks of this length and `net` (or its shapes), with the shapes of their results:
     of `init`, of `stream` if there are several, and of `chunk`.
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.errors import check_count, check_range
-from recredit.network.leaky import LeakyRNN
+from recredit.network import RNN
 from recredit.tasks.task import AbstractTask, Sample, stream_key
 
 
@@ -66,7 +66,7 @@ class AbstractTrialTask(AbstractTask):
         least, most = zip(*self.timing.values(), strict=True)
         return sum(least), sum(most)
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> TrialState:
+    def init(self, net: RNN, key: PRNGKeyArray) -> TrialState:
         return TrialState(key, jnp.zeros((), int), jnp.zeros((), int))
 
     def chunk(self, state: TrialState, start: Int[Array, ""], length: int) -> tuple[TrialState, Sample]:

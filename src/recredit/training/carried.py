@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from recredit.contract import kind_of, names_of
 from recredit.errors import nearest
 from recredit.training.measured import Measured
-from recredit.training.step import Learner, weights
+from recredit.training.step import Learner, Trainer, weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,13 +41,14 @@ class Carried:
     not_finite_at: np.ndarray
     """(lane, observer): the first step at which the two gradients could not be compared; -1: none."""
     sums: Arrays
-    """Sums over each bin: "loss" (lane, bin), the rest (lane, observer, bin)."""
+    """Sums over each bin: "loss", "weight" and "correct" (lane, bin), the rest (lane, observer, bin)."""
 
     @classmethod
-    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int) -> Carried:
-        """Before the first step."""
+    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int, measures: Sequence[str]) -> Carried:
+        """Before the first step. `measures`: what is measured beside the loss (`Trainer.measures`)."""
         lanes = len(loss_at_start)
-        sums = {"loss": np.zeros((lanes, bins))} | {name: np.zeros((lanes, observers, bins)) for name in SUMS}
+        sums = {name: np.zeros((lanes, bins)) for name in ("loss", *measures)}
+        sums |= {name: np.zeros((lanes, observers, bins)) for name in SUMS}
         none = np.full(lanes, -1), np.full((lanes, observers), -1)
         return cls(0, learners, np.array(loss_at_start), *none, sums)
 
@@ -55,7 +56,8 @@ class Carried:
         """One more compiled call; nothing is added to lanes that had diverged before it."""
         comparison, now = measured.comparison, self.step // bin
         going = self.diverged_at < 0
-        told = {"loss": measured.loss} | {name: getattr(comparison, name) for name in SUMS}
+        told = {name: score for name, score in measured.scores._asdict().items() if score is not None}
+        told |= {name: getattr(comparison, name) for name in SUMS}
         for name, values in told.items():
             self.sums[name][going, ..., now] += np.asarray(values, float)[going]
         first = going[:, None] & (self.not_finite_at < 0)
@@ -64,8 +66,8 @@ class Carried:
         self.learners, self.step = learners, self.step + length
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], start: Any, observers: int, steps: int, bin: int, most: int) -> Carried:
-        """What `arrays()` gave. `start`: the shapes of the learners and of their losses at the start.
+    def of(cls, arrays: Mapping[str, np.ndarray], start: Any, like: Trainer, steps: int, bin: int, most: int) -> Carried:
+        """What `arrays()` gave. `start`: the shapes of the learners and of their losses at the start; `like`: their trainer.
 
         Raises UnfitError, one sentence, unless names, shapes and types are those of such learners, and the step is one at which
         a compiled call of at most `most` steps ends.
@@ -79,7 +81,8 @@ class Carried:
             or (step != steps and step % bin % most)
         ):
             raise UnfitError("the checkpoint has no step at which training could go on.")
-        new = cls.at_start(learners, np.zeros(lanes, loss_at_start.dtype), observers, -(-steps // bin))
+        observers = len(like.rules) - 1
+        new = cls.at_start(learners, np.zeros(lanes, loss_at_start.dtype), observers, -(-steps // bin), like.measures)
         new.step, begun = int(step), -(-int(step) // bin)
         named = dict(zip(names_of(learners, "learner"), jax.tree.leaves(learners), strict=True))
         own = new._own_arrays(begun)
@@ -125,13 +128,18 @@ class Carried:
             "compared": sums["compared"].astype(int),
             "not_finite": sums["not_finite"].astype(int),
         }
-        final = {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit"), "b_out": ("seed", "output")}
+        scored = sums.get("weight", np.broadcast_to(ends - first, sums["loss"].shape))
+        scores = {"loss": ratio(np.where(over, np.nan, sums["loss"]), scored)}
+        if "correct" in sums:
+            scores["accuracy"] = ratio(np.where(over, np.nan, sums["correct"]), scored)
+        rows, columns = ("unit", "unit") if self.learners.net.units.is_simple else ("voltage", "reading")
+        final = {"W": ("seed", rows, "source"), "W_out": ("seed", "output", columns), "b_out": ("seed", "output")}
         arrays = {name: np.array(array) for name, array in weights(self.learners.net).items()}
         for array in arrays.values():
             array[lost] = np.nan
         return xr.Dataset(
-            {
-                "loss": (("seed", "step"), np.where(over, np.nan, sums["loss"]) / (ends - first)),
+            {name: (("seed", "step"), array) for name, array in scores.items()}
+            | {
                 "loss_at_start": ("seed", self.loss_at_start),
                 "diverged_at": ("seed", self.diverged_at),
             }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from recredit.network.leaky import Head
+from recredit.network import RNN
 from recredit.training.untrained import AT_START
 
 if TYPE_CHECKING:
@@ -30,23 +30,34 @@ MEANING = {
     "step": ("network steps done at the end of the bin", "network step"),
     "observer": ("rule that sees the same steps and changes nothing", ""),
     "unit": ("recurrent unit", "1"),
+    "voltage": ("recurrent unit, and which of its voltages", ""),
+    "reading": ("recurrent unit, and which of the quantities that the read-out gets of it", ""),
+    "accuracy": ("share of the scored steps whose largest output is the label's, by their weights, in each bin", "1"),
     "output": ("output of the network", "1"),
     "source": ("where the weight comes from", ""),
     "kind": ("kind of source: recurrent, input or bias", ""),
 }
 
 
-def described(data: xr.Dataset, head: Head) -> xr.Dataset:
-    """The dataset of a run with coordinates for every axis of its weights, and the meaning and unit of every variable."""
-    n, n_out = data.sizes["unit"], data.sizes["output"]
-    n_in = data.sizes["source"] - n - 1
-    source = [f"unit {i}" for i in range(n)] + [f"input {i}" for i in range(n_in)] + ["bias"]
-    kind = ["recurrent"] * n + ["input"] * n_in + ["bias"]
-    data = data.assign_coords(unit=np.arange(n), output=np.arange(n_out), source=source, kind=("source", kind))
-    what, units = LOSS[head]
+def described(data: xr.Dataset, net: RNN) -> xr.Dataset:
+    """The dataset of a run with coordinates for every axis of its weights, and the meaning and unit of every variable.
+
+    `net`: such a network, or its shapes.
+    """
+    n, units = net.n, net.units
+    source = [f"unit {i}" for i in range(n)] + [f"input {i}" for i in range(net.n_in)] + ["bias"]
+    kind = ["recurrent"] * n + ["input"] * net.n_in + ["bias"]
+    data = data.assign_coords(output=np.arange(net.n_out), source=source, kind=("source", kind))
+    if units.is_simple:
+        data = data.assign_coords(unit=np.arange(n))
+    else:
+        voltage = [f"unit {i}: {name}" for name in units.voltages for i in range(n)]
+        reading = [f"unit {i}" + (f": {k}" if units.outputs > 1 else "") for k in range(units.outputs) for i in range(n)]
+        data = data.assign_coords(voltage=voltage, reading=reading)
+    what, unit = LOSS[net.head]
     meaning = MEANING | {
-        "loss": (f"{what}, mean of each bin over its steps and all streams", units),
-        "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", units),
+        "loss": (f"{what}, mean of each bin over its steps and all streams, by their weights", unit),
+        "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", unit),
     }
     describe_variables(data, meaning)
     data.attrs["precision"] = str(jnp.zeros(()).dtype)

@@ -118,7 +118,7 @@ def train(
         before += len(group)
     import xarray as xr
 
-    return labelled(xr.concat(parts, "seed"), list(watching), task.head)
+    return labelled(xr.concat(parts, "seed"), list(watching), trainer)
 
 
 def default_steps(task: AbstractTask, streams: SupportsFloat) -> int:

@@ -6,6 +6,9 @@ from one step that ends a window of both to the next. What is left is a differen
 future-facing one (RTRL and F-BPTT) share out the same total among the steps of a run in two ways, and agree in sums alone.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,18 +21,18 @@ from recredit.training.traced import TracedRule
 class Pair(eqx.Module):
     """What is kept to compare an observer's gradient with the driver's at the step that both belong to."""
 
-    waiting: Float[Array, "lag n m"]
+    waiting: Float[Array, "lag P m"]
     """A ring buffer: of the rule that is less late, the gradients for which the other's are still to come."""
-    sums: Float[Array, "two n m"] | None
+    sums: Float[Array, "two P m"] | None
     """Where a rule gives sums of several steps: both rules' sums since the last step at which both gave theirs."""
 
     @classmethod
-    def start(cls, driver: TracedRule, observer: TracedRule, W: Float[Array, "n m"]) -> "Pair":
+    def start(cls, driver: TracedRule, observer: TracedRule, W: Float[Array, "P m"]) -> "Pair":
         lag, summed = abs(driver.delay - observer.delay), max(driver.period, observer.period) > 1
         return cls(jnp.zeros((lag, *W.shape), W.dtype), jnp.zeros((2, *W.shape), W.dtype) if summed else None)
 
     def add(
-        self, rules: tuple[TracedRule, TracedRule], t: Int[Array, ""], G: tuple[Float[Array, "n m"], Float[Array, "n m"]]
+        self, rules: tuple[TracedRule, TracedRule], t: Int[Array, ""], G: tuple[Float[Array, "P m"], Float[Array, "P m"]]
     ) -> tuple["Pair", "Comparison"]:
         """One more step of the driver and the observer."""
         (driver, observer), waiting, sums = rules, self.waiting, self.sums
@@ -70,7 +73,7 @@ class Comparison(eqx.Module):
 
 
 def compare(
-    driver: Float[Array, "n m"], observer: Float[Array, "n m"], due: Bool[Array, ""], step: Int[Array, ""]
+    driver: Float[Array, "P m"], observer: Float[Array, "P m"], due: Bool[Array, ""], step: Int[Array, ""]
 ) -> Comparison:
     """Two gradients beside each other, if they are `due`; `step` is the one that they belong to."""
     norms = jnp.linalg.norm(driver), jnp.linalg.norm(observer)
@@ -89,11 +92,22 @@ def compare(
     )
 
 
+class Scores(NamedTuple):
+    """What is measured of one step."""
+
+    loss: Float[Array, "*streams"]
+    """The loss, times the step's weight."""
+    weight: Float[Array, "*streams"] | None = None
+    """The step's weight; None: 1."""
+    correct: Float[Array, "*streams"] | None = None
+    """The weight where the largest output is the label's, 0 elsewhere; None where labels are no classes."""
+
+
 class Measured(eqx.Module):
     """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
 
-    loss: Float[Array, ""]
-    """The sum of the steps' losses."""
+    scores: Scores
+    """The sums of the steps'."""
     comparison: Comparison
     """Of each observer with the driver."""
     diverged_at: Int[Array, ""]
@@ -106,19 +120,23 @@ class Measured(eqx.Module):
     """Whether the driver told a gradient other than 0 at a step for which its period has none: W is not moved by it."""
 
     @classmethod
-    def nothing(cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""]) -> "Measured":
+    def nothing(
+        cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""], measures: Sequence[str] = ()
+    ) -> "Measured":
+        """Before the first step; `measures`: which scores there are beside the loss."""
+        scores = Scores(jnp.zeros(()), *(jnp.zeros(()) if name in measures else None for name in Scores._fields[1:]))
         zero, count = jnp.zeros(observers), jnp.zeros(observers, int)
         comparison = Comparison(zero, zero, zero, count, count, count - 1)
-        return cls(jnp.zeros(()), comparison, jnp.array(-1), finite_data, has_loss, jnp.array(False))
+        return cls(scores, comparison, jnp.array(-1), finite_data, has_loss, jnp.array(False))
 
     def add(
-        self, t: Int[Array, ""], loss: Float[Array, ""], comparisons: list[Comparison], lost_gradient: Bool[Array, ""] | bool
+        self, t: Int[Array, ""], scores: Scores, comparisons: list[Comparison], lost_gradient: Bool[Array, ""] | bool
     ) -> "Measured":
         """One more step, and each observer's comparison."""
         return Measured(
-            self.loss + loss,
+            jax.tree.map(jnp.add, self.scores, scores),
             self.comparison + jax.tree.map(lambda *each: jnp.stack(each), *comparisons) if comparisons else self.comparison,
-            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(loss), t, self.diverged_at),
+            jnp.where((self.diverged_at < 0) & ~jnp.isfinite(scores.loss), t, self.diverged_at),
             self.finite_data,
             self.has_loss,
             self.lost_gradient | lost_gradient,

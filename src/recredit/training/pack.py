@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recredit.contract import check_finite, names_of
-from recredit.network.leaky import Head
+from recredit.contract import check_finite, example_key, names_of
 from recredit.tasks.task import AbstractTask
 from recredit.training.carried import Arrays, Carried
 from recredit.training.described import described
@@ -87,12 +86,13 @@ def train_pack(
     data = train_together(players, most, members, steps, bin, begin, at_end)
     places = np.cumsum([0, *(len(member.seeds) for member in members)])
     parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
-    return [labelled(part, member.observers, first.task.head) for part, member in zip(parts, members, strict=True)]
+    return [labelled(part, member.observers, first) for part, member in zip(parts, members, strict=True)]
 
 
-def labelled(data: xr.Dataset, observers: Sequence[str], head: Head) -> xr.Dataset:
+def labelled(data: xr.Dataset, observers: Sequence[str], trainer: Trainer) -> xr.Dataset:
     """A dataset with its observers' names, and all that it says of itself."""
-    return described(data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer"), head)
+    named = data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer")
+    return described(named, jax.eval_shape(trainer.network, example_key()))
 
 
 def train_together(
@@ -117,12 +117,12 @@ def train_together(
     given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing
     if begin is None:
         learners, losses = fast_start(*given)
-        now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin))
+        now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin), trainer.measures)
         for rule, state in zip(rules, now.learners.states, strict=True):
             named = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
             check_finite(rule.name, {name: a for name, a in named if jnp.issubdtype(a.dtype, jnp.inexact)})
     else:
-        now = Carried.of(begin, eqx.filter_eval_shape(start, *given), len(rules) - 1, steps, bin, most)
+        now = Carried.of(begin, eqx.filter_eval_shape(start, *given), trainer, steps, bin, most)
     while now.step < steps:
         first, length = now.step, segment_at(now.step, steps, bin, most)
         trainer, differing = lanes[length]
@@ -142,7 +142,10 @@ def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> 
     if not np.asarray(measured.finite_data).all():
         raise ValueError(f"the task gave data that are not finite between steps {first} and {end}.")
     if not np.asarray(measured.has_loss).all():
-        raise ValueError(f"the task gave labels below 0 between steps {first} and {end}; a softmax head's are at least 0.")
+        raise ValueError(
+            f"the task gave labels or weights below 0 between steps {first} and {end}; weights and a softmax head's labels "
+            "are at least 0."
+        )
     if np.asarray(measured.lost_gradient).any():
         raise ValueError(
             f"{rule} told a gradient between steps {first} and {end} at a step for which its period, {period}, has none."

@@ -9,14 +9,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from recredit.contract import check_rule, check_steps, example_key, random_key
 from recredit.errors import brief, check_count, check_instance
-from recredit.network import LeakyRNN, Network
+from recredit.network import RNN, Network
 from recredit.rule import AbstractRule, State, Step
 from recredit.tasks.task import AbstractTask, Sample, check_chunk, check_fit, check_task, stream_key
-from recredit.training.measured import Measured, Pair
+from recredit.training.measured import Measured, Pair, Scores
 from recredit.training.optimizer import Memory, Optimizer
 from recredit.training.precompute import split
 from recredit.training.programs import TracedFunction
@@ -34,10 +34,10 @@ class Learner(eqx.Module):
     With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
     """
 
-    net: LeakyRNN
+    net: RNN
     """Its weights as they are now."""
-    r: Float[Array, "*streams n"]
-    """Firing rates."""
+    s: Float[Array, "*streams N"]
+    """The units' state; of leaky units their firing rates."""
     optimizer: tuple[Memory, ...]
     """What the optimiser carries."""
     states: tuple[State, ...]
@@ -48,6 +48,8 @@ class Learner(eqx.Module):
     """The rules' own randomness."""
     pairs: tuple[Pair, ...] = ()
     """What is kept to compare each observer's gradient with the driver's."""
+    owed: Float[Array, "P m"] | None = None
+    """Of a driver with gradients once a period: what it owes trials that ended since the last one."""
 
 
 class Trainer(eqx.Module):
@@ -67,6 +69,10 @@ class Trainer(eqx.Module):
     """What turns gradients into steps of W, W_out and b_out."""
     streams: int = eqx.field(static=True)
     """Data streams that share a seed's weights; 1, as in the paper."""
+    across_trials: bool = eqx.field(static=True)
+    """Whether units and learning states run on over the borders of trials."""
+    measures: tuple[str, ...] = eqx.field(static=True)
+    """What is measured beside the loss: "weight", its steps' weights, and "correct", where labels are classes."""
 
     def __init__(
         self,
@@ -76,8 +82,10 @@ class Trainer(eqx.Module):
         optimizer: Any,
         streams: Any = 1,
         steps: int | None = None,
+        across_trials: bool = False,
     ):
         """`optimizer`: any optax optimiser. `steps`: how long the run is, if the task and the rules must fit into it.
+        `across_trials`: let units and learning states run on over the borders of trials.
 
         Raises ValueError for what does not fit, TypeError for what is none of these.
         """
@@ -91,8 +99,11 @@ class Trainer(eqx.Module):
             create = partial(network.create, task.n_in, task.n_out, task.head)
             self.network = TracedFunction(*jax.make_jaxpr(create, return_shape=True)(example_key()), lifted=None)
             net = jax.eval_shape(self.network, example_key())
-            self.rules = tuple(TracedRule(*each, net) for each in named)
-            check_chunk(task, net, 1, self.streams)
+            (_, sample) = check_chunk(task, net, 1, self.streams)[-1][1]
+            self.across_trials, trials = across_trials, sample.start is not None and not across_trials
+            self.rules = tuple(TracedRule(*each, net, trials) for each in named)
+        measured = {"weight": sample.weight is not None, "correct": task.classes}
+        self.measures = tuple(name for name, is_measured in measured.items() if is_measured)
         self.optimizer = Optimizer(optimizer, jax.eval_shape(weights, net), self.rules[0].period)
 
     def playing(self, length: int) -> "Trainer":
@@ -110,7 +121,7 @@ class Trainer(eqx.Module):
         """Bytes of one seed's learner."""
         return bytes_of(jax.eval_shape(self.start, 0))
 
-    def create(self, key: PRNGKeyArray) -> LeakyRNN:
+    def create(self, key: PRNGKeyArray) -> RNN:
         """Draw the initial network."""
         return self.network(key)
 
@@ -131,16 +142,16 @@ class Trainer(eqx.Module):
         """The network of one seed, its rates, data and randomness before the first step, without learning states."""
         k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
         net = self.create(k_net)
-        r, stream = net.phi(jax.random.normal(k_r, (net.n,))), self.task.init(net, k_task)
+        s, stream = net.first(k_r), self.task.init(net, k_task)
         if self.streams == 1:
-            return Learner(net, r, (), (), stream, k_rules)
+            return Learner(net, s, (), (), stream, k_rules)
 
         def begin(number: Int[Array, ""]):
-            r = net.phi(jax.random.normal(stream_key(k_r, number), (net.n,)))
-            return r, self.task.stream(stream, number, self.streams), stream_key(k_rules, number)
+            s = net.first(stream_key(k_r, number))
+            return s, self.task.stream(stream, number, self.streams), stream_key(k_rules, number)
 
-        r, stream, key = jax.vmap(begin)(jnp.arange(self.streams))
-        return Learner(net, r, (), (), stream, key)
+        s, stream, key = jax.vmap(begin)(jnp.arange(self.streams))
+        return Learner(net, s, (), (), stream, key)
 
     def equipped(self, learner: Learner, seed: int | Int[Array, ""]) -> Learner:
         """An `unequipped` learner of this seed with all that rules and optimiser carry."""
@@ -151,76 +162,115 @@ class Trainer(eqx.Module):
         optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
         if self.streams > 1:
             states = jax.vmap(lambda _: states, out_axes=seed_axes(states))(jnp.arange(self.streams))
-        return replace(learner, optimizer=optimizer, states=states, pairs=pairs)
+        owed = jnp.zeros_like(net.W) if self.rules[0].restart and self.rules[0].period > 1 else None
+        return replace(learner, optimizer=optimizer, states=states, pairs=pairs, owed=owed)
 
     def step(
-        self, learner: Learner, t: Any, x: Float[Array, "*streams n_in"], target: Float[Array, "*streams n_out"]
-    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "n m"]]]:
+        self,
+        learner: Learner,
+        t: Any,
+        x: Float[Array, "*streams n_in"],
+        target: Float[Array, "*streams n_out"],
+        weight: Float[Array, "*streams"] | None = None,
+        start: Bool[Array, "*streams"] | None = None,
+    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "P m"]]]:
         """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
 
-        Loss and estimates are means over the streams; `x` and `target` have an axis for them if there are more than one.
+        Loss and estimates are means over the streams; a sample's arrays have an axis for them if there are more than one.
 
         The order is the published program's: forward with W_t; credit from W_out before its update; learning state; gradient;
-        simultaneous update of W, W_out and b_out.
+        simultaneous update of W, W_out and b_out. Where a trial starts, units and learning states are restarted before it.
         """
-        net = learner.net
+        learner, (loss, *_), grads = self.stepped(learner, t, Sample(x, target, weight, start))
+        return learner, loss, grads
 
-        def go(r_prev, states, key, x, target):  # one stream's step
-            r_hat, v, r = net.step(r_prev, x)
-            loss, error = net.loss_and_error(net.readout(r), target)
-            step = Step(r_prev, r_hat, v, r, error, target)
+    def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "P m"]]]:
+        """What `step` does, with all that is measured of the step."""
+        net, driver = learner.net, self.rules[0]
+
+        def go(s, states, key, sample):  # one stream's step
+            owed = None
+            if sample.start is not None:
+                s = jnp.where(sample.start, net.rest(), s)
+                owed, states = zip(*(rule.restarted(net, each, sample.start) for rule, each in zip(self.rules, states)))
+                owed = owed[0]
+            step, loss = Step.of(net, s, sample.x, sample.target)
+            scores = self.scores(net, step, loss, sample)
+            if sample.weight is not None:
+                step = eqx.tree_at(lambda step: step.error, step, sample.weight * step.error)
             told = [
                 rule.update(net, step, state, rule_key(key, i, t + 1))
                 for i, (rule, state) in enumerate(zip(self.rules, states, strict=True))
             ]
-            readout = {"W_out": jnp.outer(error, r), "b_out": error}
-            return r, tuple(state for _, state in told), (loss, readout, [G for G, _ in told])
+            readout = {"W_out": jnp.outer(step.error, net.out(step.state)), "b_out": step.error}
+            return step.state, tuple(state for _, state in told), (scores, readout, [G for G, _ in told], owed)
 
         axes = seed_axes(learner.states)
-        gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0, 0), out_axes=(0, axes, 0))
-        r, states, told = gone(learner.r, learner.states, learner.key, x, target)
-        loss, readout, grads = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
-        after, optimizer = self.optimizer.step(t, {"W": grads[0], **readout}, learner.optimizer, weights(net), loss)
-        net = with_weights(net, after)
-        return Learner(net, r, optimizer, states, learner.stream, learner.key, learner.pairs), loss, grads
+        gone = go if self.streams == 1 else jax.vmap(go, in_axes=(0, axes, 0, 0), out_axes=(0, axes, 0))
+        s, states, told = gone(learner.s, learner.states, learner.key, sample)
+        scores, readout, grads, owed = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
+        if (mask := net.mask) is not None:
+            grads, owed = jax.tree.map(lambda G: jnp.where(mask, G, 0), (grads, owed))
+        G = grads[0]
+        if owed is not None and driver.period == 1:
+            G, owed = G + owed, None
+        elif owed is not None:
+            owed, due = owed + learner.owed, (t + 1) % driver.period == 0
+            G, owed = jnp.where(due, G + owed, G), jnp.where(due, 0, owed)
+        after, optimizer = self.optimizer.step(t, {"W": G, **readout}, learner.optimizer, weights(net), scores.loss)
+        net = net.with_weights(**after | {"W": net.kept(after["W"])})
+        return Learner(net, s, optimizer, states, learner.stream, learner.key, learner.pairs, owed), scores, grads
+
+    def scores(self, net: RNN, step: Step, loss: Float[Array, ""], sample: Sample) -> Scores:
+        """What is measured of one stream's step."""
+        weight, correct = sample.weight, None
+        if "correct" in self.measures:
+            correct = (jnp.argmax(net.readout(step.state)) == jnp.argmax(step.target)).astype(loss.dtype)
+            correct = correct if weight is None else weight * correct
+        return Scores(loss if weight is None else weight * loss, weight, correct)
 
     def chunk(self, stream: Any, first: Any, length: int) -> tuple[Any, Sample]:
         """The task's state and samples of `length` steps of all streams, whose axis is the second."""
         if self.streams == 1:
-            return self.task.chunk(stream, first, length)
-        return jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1))(stream)
+            stream, sample = self.task.chunk(stream, first, length)
+        else:
+            stream, sample = jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1))(stream)
+        return stream, sample._replace(epoch=None, start=None if self.across_trials else sample.start)
 
     def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
         """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
         stream, sample = self.chunk(learner.stream, first, length)
-        inputs, targets = sample.x, sample.target
         learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
         def one_step(early, late):
-            (t, key), (learner, measured, x, target) = early, late
-            learner, loss, (G, *others) = self.step(eqx.tree_at(lambda s: s.key, learner, key), t, x, target)
+            (t, key), (learner, measured, sample) = early, late
+            learner, scores, (G, *others) = self.stepped(eqx.tree_at(lambda s: s.key, learner, key), t, sample)
             watched = zip(learner.pairs, self.rules[1:], others, strict=True)
             compared = [pair.add((self.rules[0], rule), t, (G, other)) for pair, rule, other in watched]
             learner = replace(learner, pairs=tuple(pair for pair, _ in compared))
             period = self.rules[0].period
             lost = ((t + 1) % period != 0) & (jnp.vdot(G, G) > 0) if period > 1 else False  # cheaper than any(G != 0)
-            return learner, measured.add(t, loss, [comparison for _, comparison in compared], lost)
+            return learner, measured.add(t, scores, [comparison for _, comparison in compared], lost)
 
-        extremes = inputs.min(), inputs.max(), targets.min(), targets.max()  # not finite if any entry is not, at two a number
-        finite = jnp.isfinite(jnp.stack(extremes)).all()
-        total = Measured.nothing(len(self.rules) - 1, finite, learner.net.has_loss(extremes[2]))
-        draw, go_on = split(one_step, (first, learner.key), (learner, total, inputs[0], targets[0]))
+        parts = [part for part in (sample.x, sample.target, sample.weight) if part is not None]
+        extremes = [extreme for part in parts for extreme in (part.min(), part.max())]
+        finite = jnp.isfinite(jnp.stack(extremes)).all()  # not so if any entry is not, at two a number
+        has_loss = learner.net.has_loss(extremes[2])
+        if sample.weight is not None:
+            has_loss &= extremes[4] >= 0
+        total = Measured.nothing(len(self.rules) - 1, finite, has_loss, self.measures)
+        draw, go_on = split(one_step, (first, learner.key), (learner, total, jax.tree.map(lambda a: a[0], sample)))
 
         def some_steps(carry, samples):
             def body(carry, now):
-                drawn, (t, *sample) = now
-                return go_on(drawn, (t, learner.key), (*carry, *sample)), None
+                drawn, (t, sample) = now
+                return go_on(drawn, (t, learner.key), (*carry, sample)), None
 
             drawn = jax.vmap(lambda t: draw((t, learner.key)))(samples[0])
             return jax.lax.scan(body, carry, (drawn, samples))
 
         at_once = max(k for k in range(1, min(length, DRAWN) + 1) if length % k == 0)
-        samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), inputs, targets))
+        samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), sample))
         (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
         return learner, total
 
@@ -250,11 +300,6 @@ def bytes_of(tree: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def weights(net: LeakyRNN) -> dict[str, Array]:
+def weights(net: RNN) -> dict[str, Array]:
     """The trainable arrays of a network."""
     return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}
-
-
-def with_weights(net: LeakyRNN, arrays: Any) -> LeakyRNN:
-    """The network with other weights."""
-    return LeakyRNN(arrays["W"], arrays["W_out"], arrays["b_out"], net.alpha, net.activation, net.head)

@@ -5,11 +5,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from recredit.contract import example_key, example_step, in_a_sentence, trace_rule
-from recredit.network import LeakyRNN
+from recredit.contract import example_key, example_step, in_a_sentence, trace_restart, trace_rule
+from recredit.network import RNN
 from recredit.rule import AbstractRule, Clock
 from recredit.tasks.task import AbstractTask, Sample, check_chunk
 from recredit.training.programs import TracedFunction
@@ -23,9 +24,14 @@ class TracedRule(eqx.Module):
     period: int = eqx.field(static=True)
     init: TracedFunction
     update: TracedFunction
+    restart: TracedFunction | None
+    """None: for an unbroken stream."""
 
-    def __init__(self, rule: AbstractRule, name: str, delay: int, period: int, net: LeakyRNN):
-        """Raises ValueError for a rule that breaks the contract, or cannot be vectorised over seeds and streams."""
+    def __init__(self, rule: AbstractRule, name: str, delay: int, period: int, net: RNN, trials: bool = False):
+        """`trials`: whether it must learn from trials.
+
+        Raises ValueError for a rule that breaks the contract, or cannot be vectorised over seeds and streams.
+        """
         self.name, self.delay, self.period = name, delay, period
         traced = trace_rule(rule, name, net)
         lifted = _is_data if any(isinstance(leaf, float) for leaf in jax.tree.leaves(rule)) else None
@@ -36,6 +42,21 @@ class TracedRule(eqx.Module):
         _check_vectorised(f"{name}'s init", rule.init, self.init, (0, 0), axes, *_two((net, key)))
         now = _two(net), _two(step), state, _two(key)
         _check_vectorised(f"{name}'s update", rule.update, self.update, (0, 0, axes, 0), (0, axes), *now)
+        self.restart = None
+        if trials:
+            restart = trace_restart(rule, name, net, traced.state)
+            self.restart = TracedFunction(restart, (net.W, traced.state), lifted)
+            _check_vectorised(f"{name}'s restart", rule.restart, self.restart, (0, axes), (0, axes), _two(net), state)
+
+    def restarted(self, net: RNN, state: Any, start: Bool[Array, ""]) -> tuple[Float[Array, "P m"], Any]:
+        """What is owed to the trial that ends if one starts now, and the state then; else 0 and the state as it is."""
+        assert self.restart is not None
+        owed, new = self.restart(net, state)
+
+        def choose(old: Any, new: Any) -> Any:  # a Clock runs on
+            return old if is_clock(old) else jnp.where(start, new, old)
+
+        return jnp.where(start, owed, 0), jax.tree.map(choose, state, new, is_leaf=is_clock)
 
 
 class TracedTask(eqx.Module):
@@ -46,7 +67,7 @@ class TracedTask(eqx.Module):
     """Of the stream's number; None for one stream."""
     played: TracedFunction
 
-    def __init__(self, task: AbstractTask, net: LeakyRNN, length: int, streams: int):
+    def __init__(self, task: AbstractTask, net: RNN, length: int, streams: int):
         """Raises ValueError for a task that breaks the contract."""
         programs = check_chunk(task, net, length, streams)
         self.init, *streamed, self.played = (TracedFunction(*program, lifted=None) for program in programs)

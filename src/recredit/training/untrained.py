@@ -6,18 +6,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from recredit.tasks import Sample
 from recredit.training.step import Learner, Trainer
 
 AT_START = 1000  # steps: enough for a mean, and nothing beside a run
 
 
 def loss_at_start(trainer: Trainer, learner: Learner, steps: int) -> Float[Array, ""]:
-    """The mean loss of one seed's untrained network, its weights held, over the run's first `steps` steps."""
+    """The mean loss of one seed's untrained network, its weights held, over the run's first steps; nan if none is scored."""
     _, sample = trainer.chunk(learner.stream, jnp.array(0), steps)
+    net = learner.net
 
-    def go(r: Any, x: Any, target: Any) -> Any:  # one stream's step
-        _, _, r = learner.net.step(r, x)
-        return r, learner.net.loss_and_error(learner.net.readout(r), target)[0]
+    def go(s: Any, now: Sample) -> Any:  # one stream's step
+        s = s if now.start is None else jnp.where(now.start, net.rest(), s)
+        _, _, s = net.step(s, now.x)
+        return s, net.loss_and_error(net.readout(s), now.target)[0]
 
-    go_all = go if trainer.streams == 1 else jax.vmap(go)
-    return jax.lax.scan(lambda r, sample: go_all(r, *sample), learner.r, (sample.x, sample.target))[1].mean()
+    losses = jax.lax.scan(go if trainer.streams == 1 else jax.vmap(go), learner.s, sample)[1]
+    return losses.mean() if sample.weight is None else jnp.sum(sample.weight * losses) / jnp.sum(sample.weight)

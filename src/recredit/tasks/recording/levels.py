@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recredit.network.leaky import Head
+from recredit.network import Head
 
 
 def levels(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from recredit.errors import MOST
-from recredit.network.leaky import LeakyRNN
+from recredit.network import RNN
 from recredit.tasks.recording.order import Part, shuffled_rows
 from recredit.tasks.task import AbstractTask, Sample
 
@@ -44,7 +44,7 @@ class AbstractRows(AbstractTask):
     def sample(self, take: Callable[[Array], Array]) -> Sample:
         """The samples of some steps; `take` takes these steps' rows from an array of all rows."""
 
-    def init(self, net: LeakyRNN, key: PRNGKeyArray) -> Place:
+    def init(self, net: RNN, key: PRNGKeyArray) -> Place:
         return Place(self.rows, jnp.array(0), key) if self.shuffle else Place(self.rows)
 
     def chunk(self, state: Place, start: Int[Array, ""], length: int) -> tuple[Place, Sample]:

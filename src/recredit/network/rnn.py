@@ -1,0 +1,306 @@
+"""The network that learns: units, each on its own, that linear synapses connect, and a linear read-out.
+
+With n units of S state variables and G voltages each (`recredit.network.units`), n_in inputs, n_out outputs, N = S n, P = G n
+and m = n + n_in + 1,
+
+    r_hat^t = [g(s^{t-1}); x^t; 1]                       (m,)   rates of the step before, inputs, a one
+    v^t     = W r_hat^t,   W = [W_rec | W_in | b_rec]    (P,)   all that a rule learns
+    s^t     = f(s^{t-1}, v^t)                            (N,)   unit by unit
+    z^t     = W_out out(s^t) + b_out                     (n_out,)
+
+and its derivatives are made of those of a unit: L = ds'/ds at fixed v, D = ds'/dv, R = dg/ds, and J = L + D W_rec R, all of
+which are what one step does to the state (N,).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from recredit.errors import brief, check_choice, check_count, check_fields, check_instance
+from recredit.network.leaky import Activation, Leaky
+from recredit.network.synapses import check_signs
+from recredit.network.units import AbstractUnits, join, split
+from recredit.network.unitwise import matrix, row_times, times_column
+
+Head = Literal["softmax", "linear"]
+HEADS = ("softmax", "linear")
+LEAKY_ALONE = ("alpha", "activation", "phi", "slope", "leak")
+
+
+class At(NamedTuple):
+    """What the derivatives of one step depend on."""
+
+    s_prev: Float[Array, "*T N"]
+    """The state before it."""
+    v: Float[Array, "*T P"]
+    """The voltages."""
+
+
+class RNN(eqx.Module):
+    """A recurrent network of any units with trainable weights `W`, `W_out`, `b_out`.
+
+    `head` fixes the loss: "softmax" with cross-entropy (two outputs or more), or "linear" with half the summed squared error.
+    """
+
+    W: Float[Array, "P m"]
+    """[W_rec | W_in | b_rec], the weights that a rule learns; n rows for each of the units' voltages."""
+    W_out: Float[Array, "n_out k"]
+    """Read-out weights, learned by the delta rule; n columns for each quantity that the read-out gets of a unit."""
+    b_out: Float[Array, " n_out"]
+    """Biases of the read-out, learned by the delta rule."""
+    units: AbstractUnits = eqx.field(static=True)
+    """What the units do with their voltages."""
+    head: Head = eqx.field(static=True)
+    """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
+    mask: Bool[Array, "P m"] | None = None
+    """Which synapses exist: the others are 0 and stay so. None: all."""
+    signs: Float[Array, " m"] | None = None
+    """The sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
+
+    def __check_init__(self):
+        check_fields(self)
+        check_instance("the network's units", self.units, AbstractUnits)
+        check_choice("head", self.head, HEADS)
+        shapes: list[tuple[int, ...]] = [getattr(array, "shape", ()) for array in (self.W, self.W_out, self.b_out)]
+        W, W_out, b_out = shapes
+        G, K = len(self.units.voltages), self.units.outputs
+        n = W[0] // G if W else 0
+        if [*map(len, shapes)] != [2, 2, 1] or W[0] % G or W[1] < n + 2 or W_out != (*b_out, K * n):
+            rows, columns = "n" if G == 1 else f"{G} n", "n" if K == 1 else f"{K} n"
+            raise ValueError(
+                f"the network's sizes disagree: W is {W}, W_out {W_out}, b_out {b_out}; "
+                f"they must be arrays ({rows}, n + n_in + 1), (n_out, {columns}) and (n_out,)."
+            )
+        for what, array, shape in (("mask", self.mask, W), ("signs", self.signs, W[1:])):
+            if array is not None and getattr(array, "shape", None) != shape:
+                given = getattr(array, "shape", type(array).__name__)
+                raise ValueError(f"the network's {what} must be of shape {shape}, as W's, not {given}.")
+        if self.signs is not None and not any(isinstance(a, Tracer) for a in (self.W, self.signs)):
+            check_signs(self.W, self.signs)
+        if self.head == "softmax" and b_out == (1,):
+            raise ValueError(
+                "a softmax head with one output has the loss 0 for every network and label; "
+                'take two outputs, with labels (y, 1 - y), or the head "linear".'
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        if name in LEAKY_ALONE:
+            raise AttributeError(f"{type(self.units).__name__} units have no {name}: what reads it is for leaky units alone")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def n(self) -> int:
+        """Number of recurrent units."""
+        return self.W.shape[0] // len(self.units.voltages)
+
+    @property
+    def n_in(self) -> int:
+        """Number of inputs."""
+        return self.W.shape[1] - self.n - 1
+
+    @property
+    def n_out(self) -> int:
+        """Number of outputs."""
+        return self.W_out.shape[0]
+
+    @property
+    def n_state(self) -> int:
+        """N, the number of state variables of all units."""
+        return self.n * len(self.units.variables)
+
+    @property
+    def own_shape(self) -> tuple[int, ...]:
+        """Of the influence of each unit's weights on its own state: (S, G, n, m), or (n, m) where S = G = 1."""
+        S, G = len(self.units.variables), len(self.units.voltages)
+        return (*(() if self.units.is_simple else (S, G)), self.n, self.W.shape[1])
+
+    @property
+    def W_rec(self) -> Float[Array, "P n"]:
+        """The recurrent weights, the first n columns of W."""
+        return self.W[:, : self.n]
+
+    def with_weights(self, W: Any, W_out: Any, b_out: Any) -> "RNN":
+        """The same network with other weights."""
+        return eqx.tree_at(lambda net: (net.W, net.W_out, net.b_out), self, (W, W_out, b_out))
+
+    def kept(self, W: Float[Array, "P m"]) -> Float[Array, "P m"]:
+        """The nearest weights to W that mask and signs allow: no synapse where there is none, and none of the wrong sign."""
+        if self.mask is not None:
+            W = jnp.where(self.mask, W, 0)
+        return W if self.signs is None else jnp.where(W * self.signs < 0, 0, W)
+
+    def rest(self) -> Float[Array, " N"]:
+        """The state before a trial."""
+        return join(tuple(part.astype(self.W.dtype) for part in self.units.rest(self.n)))
+
+    def first(self, key: PRNGKeyArray) -> Float[Array, " N"]:
+        """The state before a run's first step."""
+        return join(tuple(part.astype(self.W.dtype) for part in self.units.first(self.n, key)))
+
+    def step(
+        self, s_prev: Float[Array, " N"], x: Float[Array, " n_in"]
+    ) -> tuple[Float[Array, " m"], Float[Array, " P"], Float[Array, " N"]]:
+        """One step of the dynamics: (r_hat, v, s)."""
+        r_hat = jnp.concatenate([self.rates(s_prev), x, jnp.ones(1, x.dtype)])
+        v = self.W @ r_hat
+        return r_hat, v, join(self.units.f(self._state(s_prev), self._voltages(v)))
+
+    def rates(self, s: Float[Array, " N"]) -> Float[Array, " n"]:
+        """r = g(s), what other units get."""
+        return s if self.units.rates_are_state else self.units.g(self._state(s))
+
+    def out(self, s: Float[Array, " N"]) -> Float[Array, " k"]:
+        """What the read-out gets."""
+        return s if self.units.rates_are_state else join(self.units.out(self._state(s)))
+
+    def readout(self, s: Float[Array, " N"]) -> Float[Array, " n_out"]:
+        """z = W_out out(s) + b_out."""
+        return self.W_out @ self.out(s) + self.b_out
+
+    def gain(self, at: At | Float[Array, "*T P"], *, with_alpha: bool = True) -> Float[Array, "*S_G n"]:
+        """D = ds'/dv of a step (`Step.at`); without alpha, of leaky units alone, phi': the published program's slip."""
+        if not with_alpha:
+            return self.slope(at)
+        return self.units.gain(*self._split(at))
+
+    def memory(self, at: At | Float[Array, " P"]) -> Float[Array, "*S_S n"] | float:
+        """L = ds'/ds at fixed v, a unit's own memory."""
+        return self.units.memory(*self._split(at))
+
+    def jacobian(self, at: At | Float[Array, " P"]) -> Float[Array, "N N"]:
+        """J = L + D W_rec R, J_ij = d s_i^t / d s_j^{t-1}."""
+        L, D, W_rec = self.memory(at), self.gain(at), self.W_rec
+        if self.units.is_simple:
+            L = L * jnp.eye(self.n, dtype=W_rec.dtype) if isinstance(L, float) else jnp.diag(L)
+            return L + D[:, None] * self.times_slope(at, W_rec)
+        G, n = len(self.units.voltages), self.n
+        through = jnp.einsum("sgi,gij->sij", D, W_rec.reshape(G, n, n)).reshape(-1, n)
+        return matrix(cast(Array, L)) + self.times_slope(at, through)
+
+    def sent(self, at: At | Float[Array, " P"], a: Float[Array, "N *k"]) -> Float[Array, "n *k"]:
+        """R a, over the first axis of `a`: what a change of the state before the step does to the rates."""
+        if self.units.rates_are_state:
+            return a
+        R = self.units.rates_slope(self._split(at)[0])
+        return times_column(R if R.ndim == 1 else R[None], a)
+
+    def times_slope(self, at: At | Float[Array, " P"], c: Float[Array, "*k n"]) -> Float[Array, "*k N"]:
+        """c R, over the last axis of `c`: credit for rates turned into credit for the state before the step."""
+        if self.units.rates_are_state:
+            return c
+        return _over_last(c, self.units.rates_slope(self._split(at)[0]))
+
+    def times_out_slope(self, s: Float[Array, " N"], c: Float[Array, " k"]) -> Float[Array, " N"]:
+        """c d out / ds: credit for what the read-out gets turned into credit for the state."""
+        return c if self.units.rates_are_state else row_times(c, self.units.out_slope(self._state(s)))
+
+    def _state(self, s: Float[Array, " N"]) -> tuple[Float[Array, " n"], ...]:
+        return split(s, len(self.units.variables))
+
+    def _voltages(self, v: Float[Array, " P"]) -> tuple[Float[Array, " n"], ...]:
+        return split(v, len(self.units.voltages))
+
+    def _split(self, at: At | Float[Array, "*T P"]) -> tuple[Any, Any]:
+        """A step's state before it and its voltages, by variable and voltage; units that need no state are given none."""
+        return (self._state(at.s_prev), self._voltages(at.v)) if isinstance(at, At) else (None, (at,))
+
+    def loss_and_error(
+        self, z: Float[Array, " n_out"], target: Float[Array, " n_out"]
+    ) -> tuple[Float[Array, ""], Float[Array, " n_out"]]:
+        """The loss L of one step and its error dL/dz.
+
+        Softmax head: cross-entropy in nats, and softmax(z) sum(target) - target, where a label's entries sum to 1. Linear head:
+        half the summed squared error, and z - target.
+        """
+        if self.head == "softmax":
+            below, weight = z - jnp.max(z), jnp.sum(target)
+            p = jnp.exp(below)  # softmax(z) is p / sum(p), its logarithm below - log(sum(p))
+            return weight * jnp.log(jnp.sum(p)) - jnp.vdot(target, below), p * (weight / jnp.sum(p)) - target
+        error = z - target
+        return 0.5 * jnp.sum(error**2), error
+
+    def has_loss(self, least: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether the head has a loss for labels of at least `least`: a softmax head has none for labels below 0."""
+        return least >= 0 if self.head == "softmax" else jnp.array(True)
+
+
+def _over_last(c: Float[Array, "*k n"], R: Float[Array, "*S n"]) -> Float[Array, "*k N"]:
+    """c R over the last axis of c: (n,), or all S parts of a state one after the other."""
+    return c * R if R.ndim == 1 else (c[..., None, :] * R).reshape(*c.shape[:-1], -1)
+
+
+class LeakyRNN(RNN):
+    """The paper's network, one layer of leaky units: r^t = (1 - alpha) r^{t-1} + alpha phi(v^t).
+
+    Source: Marschall et al. 2019, "Plausibility criteria for recurrent learning".
+    """
+
+    def __init__(
+        self,
+        W: Float[Array, "n m"],
+        W_out: Float[Array, "n_out n"],
+        b_out: Float[Array, " n_out"],
+        alpha: float,
+        activation: Activation,
+        head: Head,
+        mask: Bool[Array, "n m"] | None = None,
+        signs: Float[Array, " m"] | None = None,
+    ):
+        """`alpha`: leak, the part of a firing rate that is renewed each step, in (0, 1]; `activation`: phi, by name."""
+        self.W, self.W_out, self.b_out, self.head, self.mask, self.signs = W, W_out, b_out, head, mask, signs
+        self.units = Leaky(alpha, activation)
+
+    @classmethod
+    def create(
+        cls, sizes: tuple[int, int, int], key: PRNGKeyArray, *, alpha: float, activation: Activation = "tanh", head: Head
+    ) -> "LeakyRNN":
+        """Draw a network of `sizes` = (n, n_in, n_out) as the published program did.
+
+        W_rec is the orthogonal factor of a Gaussian matrix, W_in ~ N(0, 1/n_in), W_out ~ N(0, 1/n), biases are zero.
+
+        Raises ValueError for a size below 1, an alpha outside (0, 1], an unknown activation or head, or a softmax head with
+        one output.
+        """
+        if not isinstance(sizes, Sequence) or len(sizes) != 3:
+            raise ValueError(f"sizes must be three whole numbers (n, n_in, n_out), not {brief(sizes)}.")
+        if not isinstance(key, jax.Array) or not (key.shape == () or (key.shape == (2,) and key.dtype == jnp.uint32)):
+            raise TypeError(f"the key must be one of JAX's, as jax.random.key(0) makes it, not {brief(key)}.")
+        n, n_in, n_out = map(check_count, ("n", "n_in", "n_out"), sizes)
+        k_rec, k_in, k_out = jax.random.split(key, 3)
+        W_rec = jnp.linalg.qr(jax.random.normal(k_rec, (n, n)))[0]
+        W_in = jax.random.normal(k_in, (n, n_in)) / jnp.sqrt(n_in)
+        W_out = jax.random.normal(k_out, (n_out, n)) / jnp.sqrt(n)
+        W = jnp.concatenate([W_rec, W_in, jnp.zeros((n, 1))], axis=1)
+        return cls(W, W_out, jnp.zeros(n_out), alpha, activation, head)
+
+    @property
+    def leaky(self) -> Leaky:
+        """The units."""
+        return cast(Leaky, self.units)
+
+    @property
+    def alpha(self) -> float:
+        """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
+        return self.leaky.alpha
+
+    @property
+    def activation(self) -> Activation:
+        """phi, by name; the paper's tanh."""
+        return self.leaky.activation
+
+    def phi(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Firing rate of a voltage, elementwise."""
+        return self.leaky.phi(v)
+
+    def slope(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """phi'(v), elementwise (at relu's kink: 0)."""
+        return self.leaky.slope(v)
+
+    def leak(self, r_prev: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The next rates, (1 - alpha) r_prev + alpha phi(v)."""
+        return self.leaky.f((r_prev,), (v,))[0]

@@ -1,0 +1,137 @@
+"""What a network is made of, as settings."""
+
+import hashlib
+import warnings
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from recredit.errors import check_count, check_fields, check_range, user_path
+from recredit.network import synapses
+from recredit.network.activations import Activation
+from recredit.network.leaky import ALPHA, Leaky
+from recredit.network.rnn import RNN, Head, LeakyRNN
+from recredit.network.units import AbstractUnits, join
+
+RECURRENCE = ("orthogonal", "gaussian", "identity", "zero")
+DRAWN = ("orthogonal", "gaussian")
+CONNECTIONS = ("all", "areas", "stack", "diagonal", "none")
+
+
+class Network(eqx.Module):
+    """What the learner is made of; input and output sizes and the head come from the task."""
+
+    n: int = eqx.field(default=32, converter=partial(check_count, "n"))
+    """Number of recurrent units; the paper's 32."""
+    alpha: float = eqx.field(default=0.5, converter=ALPHA)
+    """Leak of leaky units, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
+    activation: Activation = "tanh"
+    """phi of leaky units, by name; the paper's tanh."""
+    units: AbstractUnits | None = None
+    """Units of another kind, with settings of their own; None: leaky units with `alpha` and `activation`."""
+    W_rec: str = eqx.field(default="orthogonal", converter=lambda name: synapses.check_name("W_rec", name, RECURRENCE))
+    """The recurrent weights at first, of each voltage: "orthogonal" as in the paper, "gaussian" ~ N(0, 1/n), "identity",
+    "zero"; or an array (n, n) of your own, a .npy or .csv file."""
+    gain: float = eqx.field(default=1.0, converter=partial(check_range, "the gain of W_rec", least=0))
+    """What W_rec is multiplied by at first: its spectral radius, if it is orthogonal or Gaussian."""
+    connections: str = eqx.field(default="all", converter=lambda name: synapses.check_name("connections", name, CONNECTIONS))
+    """Which recurrent synapses exist: "all"; "areas", within each of `areas` equal groups of units; "stack", from each group to
+    the next, the inputs reaching the first alone; "diagonal", of each unit with itself; "none"; or a mask (n, m) of 0 and 1 of
+    your own, a .npy or .csv file."""
+    areas: int = eqx.field(default=1, converter=partial(check_count, "the number of areas"))
+    """Number of equal groups of units, for the connections "areas" and "stack"."""
+    density: float = eqx.field(default=1.0, converter=partial(check_range, "the density", above=0, most=1))
+    """The chance that each of these recurrent synapses exists, drawn once for each seed; weights are scaled by the
+    square root of n over the number of a unit's recurrent synapses."""
+    self_synapses: bool = True
+    """Whether a unit may have a synapse with itself."""
+    excitatory: float | None = eqx.field(
+        default=None,
+        converter=lambda given: None if given is None else check_range("the excitatory share", given, least=0, most=1),
+    )
+    """Dale's law: the share of the units whose outgoing synapses are all excitatory; those of the others are inhibitory. None:
+    weights of any sign."""
+    digest: str | None = None
+    """Of the arrays of your own; None: whatever the files hold now."""
+
+    def __check_init__(self):
+        check_count("n", self.n)
+        check_fields(self)
+        kind = type(self.units).__name__
+        if self.units is not None and (self.alpha, self.activation) != (0.5, "tanh"):
+            raise ValueError(f"alpha and activation are those of leaky units; {kind} units have settings of their own.")
+        if self.areas > self.n:
+            raise ValueError(f"{self.areas} areas need as many units at least, and the network has {self.n}.")
+        if self.areas > 1 and self.connections not in ("areas", "stack"):
+            raise ValueError(f'areas are for the connections "areas" and "stack", not "{self.connections}".')
+        if self.density < 1 and synapses.is_own(self.connections):
+            raise ValueError("a mask of your own has its density; leave network.density at 1.")
+        if synapses.is_own(self.W_rec):
+            W_rec = synapses.read_array("W_rec", self.W_rec, (self.n, self.n))
+            if self.excitatory is not None:
+                synapses.check_signs(W_rec, synapses.dale(self.excitatory, self.n, 0)[:-1])
+        if self.digest not in (None, self.fingerprint()):
+            raise ValueError("the arrays of the network have changed since the run began; start it again.")
+        if advice := self.advice():
+            warnings.warn(advice, stacklevel=2)
+
+    @property
+    def kind(self) -> AbstractUnits:
+        """The units."""
+        return Leaky(self.alpha, self.activation) if self.units is None else self.units
+
+    def advice(self) -> str | None:
+        """A sentence on what makes little sense in these settings; None: nothing."""
+        if self.excitatory is not None and not self.kind.nonnegative:
+            return (
+                "Dale's law asks for rates that are not negative: where a unit's rate changes sign, so does the effect of all "
+                "its synapses; take relu, sigmoid or softplus units."
+            )
+        return None
+
+    def fingerprint(self) -> str | None:
+        """A short digest of the arrays of the user's own; None: there are none."""
+        files = [user_path(name) for name in (self.W_rec, self.connections) if synapses.is_own(name)]
+        try:
+            data = [file.read_bytes() for file in files]
+        except OSError as error:
+            raise ValueError(f"the file {error.filename} of the network cannot be read: {error.strerror}.") from None
+        return hashlib.sha256(b"".join(data)).hexdigest()[:16] if files else None
+
+    def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> RNN:
+        """Draw the initial network for a task of these sizes and this head.
+
+        W_rec as its setting says, W_in ~ N(0, 1/n_in), for each voltage of a unit; W_out ~ N(0, 1/n); biases as the units say.
+        """
+        units, n, G, K = self.kind, self.n, len(self.kind.voltages), self.kind.outputs
+        k_rec, k_in, k_out = jax.random.split(key, 3)
+        k_mask, k_bias = jax.random.split(jax.random.fold_in(key, 3))
+        mask = synapses.connected(self.connections, self.areas, self.density, self.self_synapses, (n, n_in), k_mask)
+        signs = None if self.excitatory is None else synapses.dale(self.excitatory, n, n_in)
+        rows = []
+        for g in range(G):
+            W_rec = synapses.recurrent(self.W_rec, self.gain, n, _own(k_rec, g))
+            if signs is not None and not synapses.is_own(self.W_rec):
+                W_rec = synapses.balanced(W_rec, signs[:n])
+            if mask is not None and self.W_rec in DRAWN:
+                W_rec = W_rec * jnp.sqrt(n / jnp.maximum(mask[:, :n].sum(1, keepdims=True), 1))
+            W_in = jax.random.normal(_own(k_in, g), (n, n_in)) / jnp.sqrt(n_in)
+            rows.append(jnp.concatenate([W_rec, W_in], axis=1))
+        W_out = jax.random.normal(k_out, (n_out, K * n)) / jnp.sqrt(n)
+        bias = join(units.biases(n, k_bias))[:, None].astype(W_out.dtype)
+        W = jnp.concatenate([jnp.concatenate(rows), bias], axis=1)
+        mask = synapses.reached(units, n, n_in, mask)
+        W = W if mask is None else jnp.where(mask, W, 0)
+        b_out = jnp.zeros(n_out)
+        kept = None if signs is None else jnp.asarray(signs, W.dtype)
+        if isinstance(units, Leaky):
+            return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept)
+        return RNN(W, W_out, b_out, units, head, mask, kept)
+
+
+def _own(key: PRNGKeyArray, g: int) -> PRNGKeyArray:
+    """The key of the g-th voltage; the first has what a unit's only one would."""
+    return jax.random.fold_in(key, g) if g else key

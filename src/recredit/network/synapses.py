@@ -1,0 +1,131 @@
+"""Which synapses a network has, what signs they keep, and what they are at first."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from recredit.errors import check_choice, user_path
+from recredit.network.units import AbstractUnits
+
+OWN = (".npy", ".csv", ".txt")
+
+
+def is_own(name: str) -> bool:
+    """Whether an array of the user's is meant, by its file."""
+    return Path(name).suffix in OWN
+
+
+def check_name(what: str, name: Any, names: tuple[str, ...]) -> str:
+    """A name among `names`, or a file's. Raises ValueError for any other."""
+    if not (isinstance(name, str) and is_own(name)):
+        check_choice(what, name, (*names, "path/to/file.npy"))
+    return name
+
+
+def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """An array of the user's: NumPy's .npy, or a table of numbers as text (.csv, .txt).
+
+    Raises ValueError for a file that is missing or unreadable, or an array of another shape or that is not finite.
+    """
+    path = user_path(file)
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+        else:
+            array = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
+        array = np.asarray(array, float)
+    except OSError as error:
+        raise ValueError(f"the file {file} of {what} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, TypeError):
+        raise ValueError(f"the file {file} of {what} is no array of numbers, .npy or a table as text.") from None
+    if array.shape != shape:
+        raise ValueError(f"{what} must be of shape {shape}, and the array in {file} is of shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must hold finite numbers, and the array in {file} does not.")
+    return array
+
+
+def recurrent(name: str, gain: float, n: int, key: PRNGKeyArray) -> Float[Array, "n n"]:
+    """W_rec at first: `gain` times an orthogonal matrix, a Gaussian one of spectral radius 1, the identity; or a file's."""
+    if is_own(name):
+        return gain * jnp.asarray(read_array("W_rec", name, (n, n)), float)
+    if name == "orthogonal":
+        W = jnp.linalg.qr(jax.random.normal(key, (n, n)))[0]
+    elif name == "gaussian":
+        W = jax.random.normal(key, (n, n)) / jnp.sqrt(n)
+    else:
+        W = jnp.eye(n) if name == "identity" else jnp.zeros((n, n))
+    return W if gain == 1 else gain * W
+
+
+def connected(
+    name: str, areas: int, density: float, self_synapses: bool, sizes: tuple[int, int], key: PRNGKeyArray
+) -> Bool[Array, "n m"] | None:
+    """Which synapses a voltage that reads everything has, of `sizes` = n, n_in; None: all.
+
+    "areas": equal groups of units, each connected within itself; "stack": equal groups, the first of which reads the inputs and
+    each further one the group before it, one step later; "diagonal": each unit with itself; "none": no recurrent synapses.
+    Of these recurrent synapses the share `density` exists, drawn at random.
+    """
+    n, n_in = sizes
+    if is_own(name):
+        given = read_array("the mask", name, (n, n + n_in + 1))
+        if not np.isin(given, (0, 1)).all():
+            raise ValueError(f"the mask in {name} must hold 0 and 1 alone: which synapses exist.")
+        return jnp.asarray(given == 1)
+    if name == "all" and density == 1 and self_synapses:
+        return None
+    group = np.arange(n) * areas // n
+    to, source = group[:, None], group[None]
+    units = {
+        "all": np.ones((n, n), bool),
+        "areas": to == source,
+        "stack": to == source + 1,
+        "diagonal": np.eye(n, dtype=bool),
+        "none": np.zeros((n, n), bool),
+    }[name] & (self_synapses | ~np.eye(n, dtype=bool))
+    inputs = np.broadcast_to(to == 0 if name == "stack" else np.full((n, 1), True), (n, n_in))
+    drawn = jnp.asarray(units)
+    if density < 1:
+        drawn &= jax.random.bernoulli(key, density, (n, n))
+    return jnp.concatenate([drawn, jnp.asarray(inputs), jnp.ones((n, 1), bool)], axis=1)
+
+
+def reached(units: AbstractUnits, n: int, n_in: int, mask: Bool[Array, "n m"] | None) -> Bool[Array, "P m"] | None:
+    """The mask of all voltages: what each reads, and of that what exists; None: all."""
+    if mask is None and set(units.voltages.values()) == {"all"}:
+        return None
+    from_units, from_inputs, bias = np.repeat(np.eye(3, dtype=bool), (n, n_in, 1), axis=1)
+    reads = {"all": from_units | from_inputs, "inputs": from_inputs, "units": from_units, "bias": np.zeros_like(bias)}
+    rows = jnp.stack([jnp.asarray(reads[what] | bias) for what in units.voltages.values()])
+    every = jnp.ones((n, n + n_in + 1), bool) if mask is None else mask
+    return (rows[:, None] & every).reshape(-1, n + n_in + 1)
+
+
+def dale(excitatory: float, n: int, n_in: int) -> Float[np.ndarray, " m"]:
+    """Signs by presynaptic signal: 1 for the first share of the units, -1 for the others, 0 (any) for inputs and bias."""
+    count = round(excitatory * n)
+    return np.repeat([1.0, -1.0, 0.0], [count, n - count, n_in + 1])
+
+
+def balanced(W_rec: Float[Array, "n n"], signs: Float[np.ndarray, " n"]) -> Float[Array, "n n"]:
+    """Weights of these signs by sender with the norm of W_rec, inhibition as strong as excitation on the whole."""
+    share = max((signs > 0).mean(), 1e-9), max((signs < 0).mean(), 1e-9)
+    strength = np.where(signs > 0, 1 / share[0], -1 / share[1]) if (signs > 0).any() and (signs < 0).any() else signs
+    W = jnp.abs(W_rec) * jnp.asarray(strength, W_rec.dtype)
+    return W * (jnp.linalg.norm(W_rec) / jnp.maximum(jnp.linalg.norm(W), 1e-30))
+
+
+def check_signs(W: Any, signs: Any) -> None:
+    """Raise ValueError for weights whose signs are not those of their presynaptic signals."""
+    wrong = np.argwhere(np.asarray(W) * np.asarray(signs) < 0)
+    if len(wrong):
+        i, j = wrong[0]
+        raise ValueError(
+            f"all synapses from presynaptic signal {j} must be {'positive' if signs[j] > 0 else 'negative'}, and the initial "
+            f"weight in row {i} is {np.asarray(W)[i, j]:g}: signs and initial weights disagree."
+        )

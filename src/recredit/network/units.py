@@ -1,0 +1,203 @@
+"""The contract of units: what a network's units do with their voltages, each on its own.
+
+A unit has S state variables and G voltages. With n units, and one array (n,) for each variable and each voltage,
+
+    s^t = f(s^{t-1}, v^t)       its next state
+    r^t = g(s^t)                its rate, what other units get
+    o^t = out(s^t)              what the read-out gets, one array or several
+
+A unit's next state depends on its own state and voltages alone, so f, g and out are written for all units at once, elementwise,
+and the derivatives L = ds'/ds, D = ds'/dv, R = dg/ds are numbers for each unit. They are worked out by forward
+differentiation, one pass a column, unless the units write them.
+"""
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Var
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_choice, check_fields
+from recredit.jaxprs import called
+from recredit.network.unitwise import blocks
+
+PerUnit = tuple[Float[Array, " n"], ...]
+"""One array (n,) for each state variable, or each voltage, of a unit."""
+Reads = Literal["all", "inputs", "units", "bias"]
+
+
+class AbstractUnits(eqx.Module):
+    """Units of one kind. Its fields are numbers and words, never arrays."""
+
+    variables: ClassVar[tuple[str, ...]]
+    """The names of a unit's state variables; the first is its rate unless the units say otherwise."""
+    voltages: ClassVar[dict[str, Reads]]
+    """The names of a unit's voltages, and what synapses reach each: from "all" presynaptic signals, or from "inputs" or
+    "units" and the bias, or from the "bias" alone. A voltage that reads the bias alone is a parameter of the unit that is
+    learned."""
+
+    def __check_init__(self):
+        check_fields(self)
+        _check_units(self)
+
+    @abstractmethod
+    def f(self, s: PerUnit, v: PerUnit) -> PerUnit:
+        """The next state of all units, elementwise."""
+
+    def g(self, s: PerUnit) -> Float[Array, " n"]:
+        """The units' rates, elementwise; by default their first state variable."""
+        return s[0]
+
+    def out(self, s: PerUnit) -> PerUnit:
+        """What the read-out gets of the units, elementwise; by default their rates."""
+        return (self.g(s),)
+
+    def rest(self, n: int) -> PerUnit:
+        """The state of n units before a trial; by default zeros."""
+        return tuple(jnp.zeros(n) for _ in self.variables)
+
+    def first(self, n: int, key: PRNGKeyArray) -> PerUnit:
+        """The state of n units before a run's first step; by default as before a trial."""
+        return self.rest(n)
+
+    def biases(self, n: int, key: PRNGKeyArray) -> PerUnit:
+        """What the weights from the bias are at first, of each voltage; by default zeros."""
+        return tuple(jnp.zeros(n) for _ in self.voltages)
+
+    def memory(self, s: PerUnit, v: PerUnit) -> Float[Array, "*S_S n"] | float:
+        """L = ds'/ds at fixed v, (S, S, n), or (n,) where S = G = 1 (`recredit.network.unitwise`)."""
+        return blocks(lambda s: self.f(s, v), s, self.is_simple)
+
+    def gain(self, s: PerUnit, v: PerUnit) -> Float[Array, "*S_G n"]:
+        """D = ds'/dv, (S, G, n), or (n,) where S = G = 1."""
+        return blocks(lambda v: self.f(s, v), v, self.is_simple)
+
+    def rates_slope(self, s: PerUnit) -> Float[Array, "*S n"]:
+        """R = dg/ds, (S, n), or (n,) where S = G = 1."""
+        R = blocks(lambda s: (self.g(s),), s, self.is_simple)
+        return R if self.is_simple else R[0]
+
+    def out_slope(self, s: PerUnit) -> Float[Array, "K S n"]:
+        """d out / ds, (K, S, n)."""
+        return blocks(self.out, s, simple=False)
+
+    @property
+    def nonnegative(self) -> bool:
+        """Whether rates are never below 0, so that a synapse's sign says what it does (Dale's law)."""
+        return False
+
+    @property
+    def outputs(self) -> int:
+        """How many arrays `out` gives."""
+        return len(jax.eval_shape(lambda: self.out(self.rest(1))))
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether a unit has one state variable and one voltage: derivatives are then (n,), influences (n, ...)."""
+        return len(self.variables) == len(self.voltages) == 1
+
+    @property
+    def rates_are_state(self) -> bool:
+        """Whether a unit's one state variable is its rate, which the read-out gets too."""
+        same = type(self).g is AbstractUnits.g and type(self).out is AbstractUnits.out
+        return same and len(self.variables) == 1
+
+    @property
+    def depends_on_state(self) -> bool:
+        """Whether L, D or R depend on the state before the step, and not on the voltages alone."""
+        return True
+
+
+def split(flat: Float[Array, "*K_n"], parts: int) -> PerUnit:
+    """A flat array of states or voltages as one array (n,) for each."""
+    return (flat,) if parts == 1 else tuple(flat.reshape(parts, -1))
+
+
+def join(parts: PerUnit) -> Float[Array, " K_n"]:
+    """One flat array of states or voltages."""
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+def _check_units(units: AbstractUnits) -> None:
+    """Raise ValueError unless units keep the contract: shapes, and no unit's state depends on another's.
+
+    What is seen of a class and its numbers is kept: it is looked at once.
+    """
+    name = type(units).__name__
+    for what in ("variables", "voltages"):
+        if not getattr(units, what, None):
+            raise ValueError(f"the units {name} must name their {what}, one at least.")
+    for voltage, reads in units.voltages.items():
+        check_choice(f"what {name}'s voltage {voltage} reads", reads, ("all", "inputs", "units", "bias"))
+    if problem := _problem(units):
+        raise ValueError(f"the units {name} {problem}.")
+
+
+@functools.lru_cache(maxsize=256)
+def _problem(units: AbstractUnits) -> str | None:
+    """What is wrong with units, seen from three units at random states and voltages; None: nothing."""
+    n, S, G = 3, len(units.variables), len(units.voltages)
+    draw = np.random.default_rng(0).normal(size=(S + G, n))
+    s, v = (tuple(np.asarray(part, jnp.zeros(()).dtype) for part in parts) for parts in (draw[:S], draw[S:]))
+    parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int | None]] = {
+        "f": (units.f, (s, v), S),
+        "g": (lambda s: (units.g(s),), (s,), 1),
+        "out": (units.out, (s,), None),
+        "rest": (lambda: units.rest(n), (), S),
+        "biases": (lambda: units.biases(n, jax.random.key(0)), (), G),
+    }
+    for what, (function, given, count) in parts.items():
+        try:
+            told = jax.eval_shape(function, *given)
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [""])[0]
+            return f"have {'a' if what == 'f' else 'a function'} {what} that fails: {type(error).__name__}: {line.rstrip('.')}"
+        shapes = [getattr(each, "shape", None) for each in told] if isinstance(told, tuple) else None
+        if not shapes or any(shape != (n,) for shape in shapes) or count not in (None, len(shapes)):
+            wanted = "arrays (n,), a tuple of them" if count is None else f"a tuple of {count} arrays (n,)"
+            return f"must have {what} give {'one array (n,)' if what == 'g' else wanted}, not {shapes or type(told).__name__}"
+        if given and _mixes(function, given):
+            return f"mix: {what} of one unit depends on another, and it may depend on the unit's own state and voltages alone"
+    return None
+
+
+NAMES = """
+    abs add add_any and atan2 cbrt ceil clamp convert_element_type copy copy_p cos cosh div eq erf erf_inv exp exp2 expm1
+    floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne neg not or pow rem round rsqrt select_n sign
+    sin sinh sqrt square stop_gradient sub tan tanh xor
+"""
+BY_ELEMENTS = frozenset(NAMES.split())
+"""Primitives that work on each element alone."""
+
+
+def _mixes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
+    """Whether an entry of what a function gives depends on an entry of another place."""
+    if _is_by_elements(jax.make_jaxpr(function)(*given).jaxpr):
+        return False
+    with jax.ensure_compile_time_eval():  # numbers, also where a network is made within a traced function
+        slopes = jax.tree.leaves(jax.jacfwd(function, argnums=tuple(range(len(given))))(*given))
+    return any(np.abs(np.asarray(slope) * (1 - np.eye(len(slope)))).max() > 0 for slope in slopes)
+
+
+def _is_by_elements(jaxpr: Any, given: set[Any] | None = None) -> bool:
+    """Whether all that a program makes of its arguments (of `given` among them) is made by elements."""
+    made = set(jaxpr.invars) if given is None else given
+    for eqn in jaxpr.eqns:
+        ours = [isinstance(atom, Var) and atom in made for atom in eqn.invars]
+        if not any(ours):
+            continue
+        if (inner := called(eqn)) is not None:
+            known = {var for var, is_ours in zip(inner.jaxpr.invars, ours, strict=True) if is_ours}
+            by_elements = _is_by_elements(inner.jaxpr, known)
+        else:
+            by_elements = eqn.primitive.name in BY_ELEMENTS
+        if not by_elements:
+            return False
+        made |= set(eqn.outvars)
+    return True
