@@ -1,7 +1,7 @@
 """Every kind of unit keeps the contract, and every rule that fits it is what its equations say.
 
-L, D, R and J are autodiff's; RTRL and the windows that reach back to the start give autodiff's gradient; the mean of the stochastic
-rules over all draws is RTRL's step; RFLO is RTRL with J := L.
+L, D, R and J are autodiff's; RTRL and the windows that reach back to the start give autodiff's gradient; the mean of the
+stochastic rules over all draws is RTRL's step; RFLO is RTRL with J := L.
 """
 
 import itertools
@@ -16,7 +16,6 @@ import pytest
 from recredit.blocks.jacobian import AbstractJacobian, LearnedJacobian, ThroughWeights
 from recredit.network import RNN, UNITS, LeakyRNN, Network
 from recredit.network.alif import ALIF
-from recredit.network.units import AbstractUnits
 from recredit.network.unitwise import matrix
 from recredit.rule import Step
 from recredit.rules import DNI, EBPTT, FBPTT, KFRTRL, PBPTT, RFLO, RKF, RTRL, UORO, KeRNL, RTRLBlock
@@ -26,7 +25,10 @@ T = 7
 KINDS = {name: make() for name, make in UNITS.items()} | {
     "alif": ALIF(tau_a=8.0, tau_m=4.0, tau_out=2.0, threshold=0.3, beta=0.9, refractory=1)
 }
-close = lambda a, b, tol=1e-10: np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
+
+
+def close(a, b, tol=1e-10):
+    np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
 
 
 @cache

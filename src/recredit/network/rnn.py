@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from recredit.errors import brief, check_choice, check_count, check_fields, check_instance
 from recredit.network.leaky import Activation, Leaky
 from recredit.network.synapses import check_signs
-from recredit.network.units import AbstractUnits, join, split
+from recredit.network.units import AbstractUnits, PerUnit, join, split
 from recredit.network.unitwise import matrix, row_times, times_column
 
 Head = Literal["softmax", "linear"]
@@ -114,7 +114,7 @@ class RNN(eqx.Module):
         return self.n * len(self.units.variables)
 
     @property
-    def own_shape(self) -> tuple[int, ...]:
+    def own_shape(self) -> tuple[Any, ...]:
         """Of the influence of each unit's weights on its own state: (S, G, n, m), or (n, m) where S = G = 1."""
         S, G = len(self.units.variables), len(self.units.voltages)
         return (*(() if self.units.is_simple else (S, G)), self.n, self.W.shape[1])
@@ -199,10 +199,10 @@ class RNN(eqx.Module):
         """c d out / ds: credit for what the read-out gets turned into credit for the state."""
         return c if self.units.rates_are_state else row_times(c, self.units.out_slope(self._state(s)))
 
-    def _state(self, s: Float[Array, " N"]) -> tuple[Float[Array, " n"], ...]:
+    def _state(self, s: Float[Array, " N"]) -> PerUnit:
         return split(s, len(self.units.variables))
 
-    def _voltages(self, v: Float[Array, " P"]) -> tuple[Float[Array, " n"], ...]:
+    def _voltages(self, v: Float[Array, " P"]) -> PerUnit:
         return split(v, len(self.units.voltages))
 
     def _split(self, at: At | Float[Array, "*T P"]) -> tuple[Any, Any]:

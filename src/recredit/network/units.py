@@ -27,7 +27,7 @@ from recredit.errors import check_choice, check_fields
 from recredit.jaxprs import called
 from recredit.network.unitwise import blocks
 
-PerUnit = tuple[Float[Array, " n"], ...]
+PerUnit = tuple[Any, ...]
 """One array (n,) for each state variable, or each voltage, of a unit."""
 Reads = Literal["all", "inputs", "units", "bias"]
 

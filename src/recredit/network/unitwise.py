@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def blocks(function: Callable[[Any], Any], at: tuple[Float[Array, " n"], ...], simple: bool) -> Float[Array, "*A_B n"]:
-    """The derivatives (A, B, n) of A arrays by B arrays, unit by unit: one forward pass for each of the B.
+def blocks(function: Callable[[Any], Any], at: tuple[Any, ...], simple: bool) -> Float[Array, "*A_B n"]:
+    """The derivatives (A, B, n) of A arrays (n,) by B arrays `at`, unit by unit: one forward pass for each of the B.
 
     `simple`: A = B = 1, and the result is (n,).
     """
