@@ -1,7 +1,7 @@
 """Trials: units and learning states begin anew, delayed gradients are told all the same, and bins average what is scored.
 
-A ledger in place of an optimiser adds up all the gradients that reach it and moves nothing, so that a trial's sum can be held against
-autodiff's of that trial alone.
+A ledger in place of an optimiser adds up all the gradients that reach it and moves nothing, so that a trial's sum can be held
+against autodiff's of that trial alone.
 """
 
 from functools import cache
@@ -146,7 +146,7 @@ def test_windows_of_their_own_tell_what_the_trials_end_has_cut_short(window):
 
 def test_what_is_owed_is_most_of_a_short_trials_gradient():
     """Without it, a window as long as the trial tells only what is complete before the trial ends."""
-    totals, net, sample = told(FBPTT(window=7), T)
+    totals = told(FBPTT(window=7), T)[0]
     assert abs(totals[4]).max() == 0  # 5 steps: nothing is told within the trial
     assert abs(totals[5]).max() > 0
 
@@ -274,9 +274,8 @@ def test_weights_that_are_none_are_refused(what, message):
 
 
 def test_observers_are_compared_within_trials():
-    """RTRL beside itself and beside F-BPTT of the longest trial: cosine 1 with itself; what F-BPTT owes is no gradient of its step."""
-    data = train(
-        "rtrl", Rounds(), observers={"same": "rtrl", "late": FBPTT(window=7)}, network=NETWORK, seeds=1, steps=4 * T, bin=4 * T
-    )
+    """RTRL beside itself and beside F-BPTT of the longest trial, whose owed gradients belong to no one step."""
+    watching = {"same": "rtrl", "late": FBPTT(window=7)}
+    data = train("rtrl", Rounds(), observers=watching, network=NETWORK, seeds=1, steps=4 * T, bin=4 * T)
     np.testing.assert_allclose(data.cosine.sel(observer="same"), 1, rtol=1e-12)
     assert data.compared.sel(observer="late") < data.compared.sel(observer="same")
