@@ -73,6 +73,7 @@ def train(
     steps: Count | None = None,
     bin: Count | None = None,
     streams: Count | None = None,
+    across_trials: Annotated[bool | None, Parameter(negative=())] = None,
     seeds_at_once: Count | None = None,
     out: str | None = None,
 ) -> None:
@@ -114,6 +115,8 @@ def train(
     streams
         Number of parallel data streams that share a seed's weights; each step makes one update, by the streams' mean gradient
         (default 1).
+    across_trials
+        Let units and traces run on over the borders of trials, as if there were none.
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
     out
@@ -124,7 +127,12 @@ def train(
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
 
-        run_train(executor, config, {"rule": rule, "task": task, "observers": observe, "out": out} | counts, set)
+        run_train(
+            executor,
+            config,
+            {"rule": rule, "task": task, "observers": observe, "out": out, "across_trials": across_trials} | counts,
+            set,
+        )
 
 
 @app.command

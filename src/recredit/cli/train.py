@@ -8,7 +8,7 @@ from recredit.cli.compute import compute_runs, console, working_in
 from recredit.report.fitting import show
 from recredit.report.tables import alignment_line, counted, losses_table
 from recredit.runs.files import write_dataset
-from recredit.runs.final_loss import averaged, final_loss, loss_levels, loss_unit, shown, summary
+from recredit.runs.final_loss import averaged, final_accuracy, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.local import LocalExecutor
 from recredit.runs.request import request
 from recredit.studies.comparison import combined
@@ -30,7 +30,10 @@ def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str
 
         draw_runs(data, asked.runs, folder / "loss.png")
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
-    show(console, losses_table(summary(final), asked.seeds, averaged(data.step)))
+    accuracy = None
+    if "accuracy" in data:
+        accuracy = dict(zip(asked.runs, final_accuracy(data).mean("seed").values.tolist(), strict=True))
+    show(console, losses_table(summary(final), asked.seeds, averaged(data.step), accuracy))
     console.print(f"Loss: {loss_unit(task)}.")
     for what, level in loss_levels(task).items():
         console.print(f"  {level:.4g}  {what}", style="dim")

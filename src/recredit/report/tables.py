@@ -43,17 +43,21 @@ def alignment_line(data: xr.Dataset, driver: str, observer: str, rules: tuple[Ab
     return f"{observer}'s gradient beside {driver}'s: {found}"
 
 
-def losses_table(final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str) -> Table:
-    """The loss at the end of each task and rule (`summary`), over `steps` (in words), and how many of the seeds diverged."""
-    table = Table("task", "rule", "final loss", "± s.e.m.", "seeds", "diverged", title=f"Mean loss over {steps}")
+def losses_table(
+    final: dict[str, dict[str, dict[str, Any]]], seeds: int, steps: str, accuracy: Mapping[str, float] | None = None
+) -> Table:
+    """The loss at the end of each task and rule (`summary`), over `steps` (in words), and how many of the seeds diverged; with
+    the mean `accuracy` of each rule, if it was measured."""
+    columns = "task", "rule", "final loss", "± s.e.m.", *(["accuracy"] if accuracy else []), "seeds", "diverged"
+    table = Table(*columns, title=f"Mean loss over {steps}")
     for column in table.columns:
         column.no_wrap = True
     for task, rules in final.items():
         for rule, loss in rules.items():
             lost = seeds - loss["seeds"]
-            table.add_row(
-                Text(task), Text(rule), _number(loss["mean"]), _number(loss["sem"]), str(seeds), str(lost) if lost else ""
-            )
+            right = [f"{100 * accuracy[rule]:.1f} %" if math.isfinite(accuracy[rule]) else "–"] if accuracy else []
+            numbers = _number(loss["mean"]), _number(loss["sem"]), *right, str(seeds), str(lost) if lost else ""
+            table.add_row(Text(task), Text(rule), *numbers)
         table.add_section()
     for column in table.columns[2:]:
         column.justify = "right"

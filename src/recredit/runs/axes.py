@@ -10,7 +10,7 @@ from recredit.errors import brief, nearest
 from recredit.runs.request import Keys, check_labels, labelled
 
 MOST_POINTS = 50_000
-PARTS = ("rule", "task", "network", "optimizer", "observers", "steps", "bin", "streams")
+PARTS = ("rule", "task", "network", "optimizer", "observers", "steps", "bin", "streams", "across_trials")
 Label = str | int | float | bool
 
 
@@ -92,8 +92,8 @@ def flat(table: Any, where: str) -> dict[str, Any]:
             raise ValueError(f"{where} {brief(path)} is not the path of a setting, as network.n is.")
         if keys[0] not in PARTS or keys == ("observers",):
             raise ValueError(
-                f"{where} {brief(path)[1:-1]} cannot vary; what can: rule, task, steps, bin, streams, and the settings of "
-                f"rule, task, network, optimizer and observers, as in network.n.{nearest(keys[0], PARTS)}"
+                f"{where} {brief(path)[1:-1]} cannot vary; what can: rule, task, steps, bin, streams, across_trials, and "
+                f"settings of rule, task, network, optimizer and observers, as in network.n.{nearest(keys[0], PARTS)}"
             )
         if path in found:
             raise ValueError(f"{where} {path} is given twice; give it once.")

@@ -20,10 +20,12 @@ DIMS = {
     "loss_at_start": ("seed",),
     "diverged_at": ("seed",),
     "seconds": ("seed",),
-    "W": ("seed", "unit", "source"),
-    "W_out": ("seed", "output", "unit"),
     "b_out": ("seed", "output"),
 }
+WEIGHTS = [  # of units of one state variable and one voltage, and of others
+    {"W": ("seed", "unit", "source"), "W_out": ("seed", "output", "unit")},
+    {"W": ("seed", "voltage", "source"), "W_out": ("seed", "output", "reading")},
+]
 OBSERVED = {
     **dict.fromkeys(("cosine", "norm_ratio", "compared", "not_finite"), ("seed", "observer", "step")),
     "not_finite_at": ("seed", "observer"),
@@ -132,11 +134,14 @@ class Seeds:
 
 def _check(data: xr.Dataset, run: Mapping[str, Any]) -> None:
     """Raise DamagedError unless the first cell's dataset has what its run says."""
-    for name, dims in (DIMS | OBSERVED if run["observers"] else DIMS).items():
+    weights, n = WEIGHTS["voltage" in data.dims], run["network"]["n"]
+    for name, dims in (DIMS | weights | (OBSERVED if run["observers"] else {})).items():
         if name not in data or data[name].dims != dims:
             raise DamagedError(f"it has no {name} ({', '.join(dims)})")
-    for name, values in {"step": bin_ends(run), "unit": list(range(run["network"]["n"]))}.items():
-        if data[name].values.tolist() != values:
+    if data.step.values.tolist() != bin_ends(run):
+        raise DamagedError("its step is not what its run says")
+    for name in (weights["W"][1], weights["W_out"][2]):
+        if data.sizes[name] % n or (name == "unit" and data.unit.values.tolist() != list(range(n))):
             raise DamagedError(f"its {name} is not what its run says")
     if sorted(run["observers"]) != sorted(data.observer.values.tolist() if "observer" in data.coords else []):
         raise DamagedError("its observers are not those of its run")

@@ -44,7 +44,8 @@ def diverged(data: xr.Dataset, levels: Iterable[float] = ()) -> xr.DataArray:
     """Which seeds diverged, as `DIVERGED_MEANS` says; `levels`: the task's known ones, in the unit of the data's loss."""
     end, start = _end(data), data.loss_at_start
     usual = start.clip(min=max(levels, default=0))
-    return (data.diverged_at >= 0) | ~np.isfinite(end) | ((end > DIVERGED * usual) & (start > 0))
+    is_scored = data.scored.isel(step=_end_bins(data.step)).sum("step") > 0 if "scored" in data else True
+    return (data.diverged_at >= 0) | (~np.isfinite(end) & is_scored) | ((end > DIVERGED * usual) & (start > 0))
 
 
 def averaged(step: xr.DataArray) -> str:
@@ -64,10 +65,20 @@ def _end_bins(step: xr.DataArray) -> slice:
     return slice(-max(1, late), None)
 
 
-def _end(data: xr.Dataset) -> xr.DataArray:
-    bins = _end_bins(data.step)
-    weight = bin_steps(data.step)[bins]
-    return (data.loss.isel(step=bins) * (weight / weight.max())).mean("step", skipna=False) / (weight / weight.max()).mean()
+def final_accuracy(data: xr.Dataset) -> xr.DataArray:
+    """The accuracy at the end, over the same steps as the loss (..., seed)."""
+    return _end(data, "accuracy")
+
+
+def _end(data: xr.Dataset, name: str = "loss") -> xr.DataArray:
+    """The mean of a score over the last bins, by what is scored in each; nan if nothing is."""
+    values = data[name].isel(step=_end_bins(data.step))
+    if "scored" in data:
+        scored = data.scored.isel(step=_end_bins(data.step))
+        total = scored.sum("step")
+        return (values.where(scored > 0, 0) * scored).sum("step", skipna=False) / total.where(total > 0)
+    weight = bin_steps(data.step)[_end_bins(data.step)]
+    return (values * (weight / weight.max())).mean("step", skipna=False) / (weight / weight.max()).mean()
 
 
 def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:

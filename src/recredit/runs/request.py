@@ -16,7 +16,20 @@ from recredit.registry import find
 from recredit.runs.assignment import Keys, parse
 from recredit.runs.settings import Run, files_of
 
-PARTS = ("rule", "task", "network", "optimizer", "steps", "bin", "streams", "observers", "seeds", "seeds_at_once", "out")
+PARTS = (
+    "rule",
+    "task",
+    "network",
+    "optimizer",
+    "steps",
+    "bin",
+    "streams",
+    "across_trials",
+    "observers",
+    "seeds",
+    "seeds_at_once",
+    "out",
+)
 NAMED = {
     "rule": 'rule="rflo" or [rule] name="rflo"',
     "observer": 'observers=["rtrl"] or [observers.exact] name="rtrl"',

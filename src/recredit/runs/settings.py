@@ -9,7 +9,7 @@ import optax
 import pydantic
 
 from recredit.contract import random_key
-from recredit.errors import check_count, plain
+from recredit.errors import brief, check_count, plain
 from recredit.kinds import RULE, TASK, Kind, Registry
 from recredit.network import Network
 from recredit.optimizers import complete_optimizer, make_optimizer
@@ -41,6 +41,8 @@ class Run(pydantic.BaseModel):
     """The digest of the source of each class that is the user's own, by the class's name."""
     files: dict[str, str]
     """Where that source lies, by the class's name: absolute paths."""
+    across_trials: bool = False
+    """Whether units and learning states run on over the borders of trials."""
     _learner_bytes: int | None = None
     _paths: set[str] | None = None
 
@@ -70,6 +72,8 @@ class Run(pydantic.BaseModel):
         task = known.once([parts["task"], parts["sources"]], lambda: make(_with(TASK, own), parts["task"]))
         streams = parts["streams"] = check_count("the number of streams", parts.get("streams", 1))
         steps = parts["steps"] = check_count("steps", parts.get("steps", default_steps(task, streams)))
+        if not isinstance(across := parts.get("across_trials", False), bool):
+            raise ValueError(f"across_trials must be true or false, not {brief(across)}.")
         parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
         run = cls(**parts)
         run._check(task, known)
@@ -86,14 +90,14 @@ class Run(pydantic.BaseModel):
         check_length(rules, task, self.steps, self.streams)
 
         def traced() -> tuple[Any, int, int]:
-            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams)
+            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams, across_trials=self.across_trials)
             return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period, trainer.size
 
         def tried() -> int:
             begun = Optimizer(optimizer, arrays, period)
             return bytes_of(jax.eval_shape(begun.init, arrays, random_key(0)))
 
-        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams
+        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams, self.across_trials
         arrays, period, size = known.once(without_data([*parts]), traced)
         self._learner_bytes = size + known.once([self.optimizer, str(arrays), period], tried)
 

@@ -82,7 +82,7 @@ def _trainers(job: Job) -> Trainers:
         if run.text() not in found:
             rule, network, optimizer, observers = run.build()
             rules = (rule, *observers.values())
-            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps)
+            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps, run.across_trials)
             found[run.text()] = trainer, list(observers)
     return found
 

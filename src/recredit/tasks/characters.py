@@ -67,6 +67,10 @@ class Characters(AbstractRows):
         return len(self.vocabulary)
 
     @property
+    def classes(self) -> bool:
+        return True
+
+    @property
     def rows(self) -> int:
         return len(self.now)
 

@@ -56,6 +56,10 @@ class Digits(AbstractRows):
         self.begins = 8 * jnp.arange(len(images))
 
     @property
+    def classes(self) -> bool:
+        return True
+
+    @property
     def rows(self) -> int:
         return len(self.pixels)
 

@@ -103,6 +103,12 @@ class Recorded(AbstractRows):
         return self.targets.shape[1]
 
     @property
+    def classes(self) -> bool:
+        """Whether each scored label is one of the classes."""
+        scored = slice(None) if self.weight is None else self.weight > 0
+        return self.head == "softmax" and bool(jnp.isin(self.targets[scored], jnp.array([0, 1])).all())
+
+    @property
     def rows(self) -> int:
         return len(self.inputs)
 

@@ -57,6 +57,10 @@ class AbstractTrialTask(AbstractTask):
         check_count(f"{name}'s longest trial, in steps,", longest)
 
     @property
+    def classes(self) -> bool:
+        return self.head == "softmax"
+
+    @property
     def epochs(self) -> tuple[str, ...]:
         return tuple(self.timing)
 

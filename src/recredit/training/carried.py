@@ -130,6 +130,8 @@ class Carried:
         }
         scored = sums.get("weight", np.broadcast_to(ends - first, sums["loss"].shape))
         scores = {"loss": ratio(np.where(over, np.nan, sums["loss"]), scored)}
+        if "weight" in sums:
+            scores["scored"] = scored
         if "correct" in sums:
             scores["accuracy"] = ratio(np.where(over, np.nan, sums["correct"]), scored)
         rows, columns = ("unit", "unit") if self.learners.net.units.is_simple else ("voltage", "reading")

@@ -32,6 +32,7 @@ MEANING = {
     "unit": ("recurrent unit", "1"),
     "voltage": ("recurrent unit, and which of its voltages", ""),
     "reading": ("recurrent unit, and which of the quantities that the read-out gets of it", ""),
+    "scored": ("weight of all scored steps in each bin, mean over streams; 0: no loss there", "1"),
     "accuracy": ("share of the scored steps whose largest output is the label's, by their weights, in each bin", "1"),
     "output": ("output of the network", "1"),
     "source": ("where the weight comes from", ""),

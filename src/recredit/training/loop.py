@@ -38,6 +38,7 @@ def train(
     steps: SupportsFloat | None = None,
     bin: SupportsFloat | None = None,
     streams: SupportsFloat = 1,
+    across_trials: bool = False,
     seeds_at_once: SupportsFloat | None = None,
     observers: Mapping[str, AbstractRule | Named] | Sequence[AbstractRule | Named] | None = None,
     progress: Progress | None = None,
@@ -67,7 +68,8 @@ def train(
     1,000,000, or all of a recording). `bin`: network steps over which the loss is averaged, the last bin may be shorter (None:
     10,000, or a hundredth of a shorter run). `streams`: how many data streams share a seed's weights, each with its own rates,
     learning states and data; at each step their gradients are averaged and one update is made, and what is returned is of their
-    mean loss and mean gradients. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
+    mean loss and mean gradients. `across_trials`: let units and traces run on over the borders of trials, as
+    if there were none. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
     as fit the cache). `progress` is called with the number of steps done, the mean over the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
@@ -95,7 +97,7 @@ def train(
     steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
     network = resolve_network(network)
-    trainer = Trainer(rules, task, network, resolve_optimizer(optimizer, network.n), streams, steps)
+    trainer = Trainer(rules, task, network, resolve_optimizer(optimizer, network.n), streams, steps, across_trials)
     size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
     most = segment_steps(size)

@@ -90,6 +90,7 @@ class Trainer(eqx.Module):
         Raises ValueError for what does not fit, TypeError for what is none of these.
         """
         self.streams = check_count("the number of streams", streams)
+        self.across_trials = check_instance("across_trials", across_trials, bool)
         check_instance("Trainer's network", network, Network)
         if not isinstance(rules, tuple) or not rules:
             raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(rules)}.")
@@ -100,7 +101,7 @@ class Trainer(eqx.Module):
             self.network = TracedFunction(*jax.make_jaxpr(create, return_shape=True)(example_key()), lifted=None)
             net = jax.eval_shape(self.network, example_key())
             (_, sample) = check_chunk(task, net, 1, self.streams)[-1][1]
-            self.across_trials, trials = across_trials, sample.start is not None and not across_trials
+            trials = sample.start is not None and not across_trials
             self.rules = tuple(TracedRule(*each, net, trials) for each in named)
         measured = {"weight": sample.weight is not None, "correct": task.classes}
         self.measures = tuple(name for name, is_measured in measured.items() if is_measured)
