@@ -24,8 +24,8 @@ def folder(tmp_path, monkeypatch):
 
 
 VARIES = (
-    "cannot vary; what can: rule, task, steps, bin, streams, and the settings of rule, task, network, optimizer and observers, "
-    "as in network.n."
+    "cannot vary; what can: rule, task, steps, bin, streams, across_trials, and settings of rule, task, network, optimizer and "
+    "observers, as in network.n."
 )
 # Each a file of the rules rflo and dni, and its refusal.
 REFUSED = [
