@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import recredit
 from recredit import FEEDBACKS, JACOBIANS, RULES, TASKS, LeakyRNN, Network, Trainer, audit, train
-from recredit.tasks import Recorded
+from recredit.tasks import Characters, Recorded
 
 HOME = str(Path(recredit.__file__).parent)
 
@@ -122,7 +122,17 @@ CALLS = {f"RULES[{name!r}]": (make, SETTINGS) for name, make in RULES.items()} |
     "Mimic": (TASKS["mimic"], {"n_in": COUNT, "n_out": COUNT, "n_target": [None, *COUNT], "p": RATE, "hold": COUNT}),
     "Copy": (TASKS["copy"], {"symbols": COUNT, "items": COUNT, "hold": COUNT, "shortest_delay": COUNT, "longest_delay": COUNT}),
     "Romo": (TASKS["romo"], {"noise": RATE, "stimulus": RATE, "shortest_delay": RATE, "longest_delay": RATE, "dt": RATE}),
+    "FlipFlop": (TASKS["flip_flop"], {"bits": COUNT, "p": RATE}),
+    "Sine": (TASKS["sine"], {"lowest": RATE, "highest": RATE, "values": COUNT, "duration": RATE, "dt": RATE}),
+    "MackeyGlass": (TASKS["mackey_glass"], {"horizon": COUNT, "tau": COUNT}),
+    "Digits": (TASKS["digits"], {"part": ["train", "test", "all"], "passes": COUNT, "shuffle": FLAG}),
+    "Characters": (Characters, {"text": ["abc", "a" * 9 + "b"], "passes": COUNT, "part": ["all", "test"], "test": [0.5]}),
     "Recorded": (Recorded, {"inputs": TABLE, "targets": TABLE, "head": ["linear"]}),
+    "Recorded trials": (
+        Recorded,
+        {"inputs": [range(6)], "targets": [range(6)], "start": [[1, 0, 0, 1, 0, 0], [1, 1, 2, 2, 3, 3]], "weight": [range(6)]}
+        | {"passes": COUNT, "shuffle": FLAG, "part": ["all", "train"], "test": [0.5], "split_seed": [0, np.int64(2)]},
+    ),
     "LearnedJacobian": (
         JACOBIANS["learned"],
         {"rate": RATE, "init_from": ["W_rec", "leaky", "zero"], "regressors": ["r", "r1", "r_hat"]},

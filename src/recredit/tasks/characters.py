@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from recredit.errors import check_count, user_path
+from recredit.errors import check_count, check_instance, user_path
 from recredit.network import Head
 from recredit.tasks.recording.order import Part, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
@@ -50,7 +50,7 @@ class Characters(AbstractRows):
 
     def __init__(self, text: str, *, passes: int = 1, part: Part = "all", test: float = 0.2):
         """`test`: the share of the text that is for testing."""
-        codes, numbers = np.unique(np.array([*map(ord, text)], int), return_inverse=True)
+        codes, numbers = np.unique(np.array([*map(ord, check_instance("the text", text, str))], int), return_inverse=True)
         if len(codes) < 2:
             raise ValueError(f"a text needs two different characters at least, not {len(codes)}.")
         rows = rows_of_part(None, len(numbers) - 1, part, test, 0)

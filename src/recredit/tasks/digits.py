@@ -7,14 +7,14 @@ Source: Alpaydin & Kaynak 1998, "Optical recognition of handwritten digits", as 
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from recredit.errors import check_count
+from recredit.errors import check_choice, check_count
 from recredit.network import Head
 from recredit.tasks.recording.order import Part, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
@@ -48,6 +48,7 @@ class Digits(AbstractRows):
     """Cross-entropy: one output a digit."""
 
     def __init__(self, part: Part = "train", passes: int = 20, shuffle: bool = True):
+        check_choice("part", part, get_args(Part))
         self.part, self.passes, self.shuffle = part, passes, shuffle
         images, digits = images_of(self.part)
         labels = np.full((len(images), 8, 10), 0.1)

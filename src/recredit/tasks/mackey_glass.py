@@ -37,9 +37,9 @@ class Series(eqx.Module):
 class MackeyGlass(AbstractTask):
     """Predict a chaotic series some steps ahead."""
 
-    horizon: int = eqx.field(default=6, converter=partial(check_count, "MackeyGlass's horizon"))
+    horizon: int = eqx.field(default=6, converter=partial(check_count, "MackeyGlass's horizon", most=10_000))
     """Network steps from an input to the one that is its label; at 1 a linear prediction is nearly perfect."""
-    tau: int = eqx.field(default=17, converter=partial(check_count, "MackeyGlass's tau"))
+    tau: int = eqx.field(default=17, converter=partial(check_count, "MackeyGlass's tau", most=10_000))
     """The delay, in time units of one network step each; chaotic from 17 on."""
     n_in: int = eqx.field(default=1, init=False)
     """The series now."""

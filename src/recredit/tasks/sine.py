@@ -6,15 +6,18 @@ frequency (c = 0) and the highest (c = 1). Each trial begins at phase 0, which n
 Source: Sussillo & Barak 2013, "Opening the black box", with trials of one frequency each.
 """
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from recredit.errors import check_count
 from recredit.network import Head
 from recredit.tasks.task import Sample
-from recredit.tasks.trials import AbstractTrialTask, count_setting, in_steps, setting
+from recredit.tasks.trials import AbstractTrialTask, in_steps, setting
 
 
 class Sine(AbstractTrialTask):
@@ -24,7 +27,7 @@ class Sine(AbstractTrialTask):
     """Frequency that the cue 0 asks for, Hz."""
     highest: float = setting("Sine's highest", 6.0, above=0)
     """Frequency that the cue 1 asks for, Hz."""
-    values: int = count_setting("Sine's values", 51, least=2)
+    values: int = eqx.field(default=51, converter=partial(check_count, "Sine's values", least=2, most=10_000))
     """How many different cues there are; the source's 51."""
     duration: float = setting("Sine's duration", 2000.0, above=0)
     """Duration of a trial, ms."""
@@ -64,9 +67,11 @@ class Sine(AbstractTrialTask):
 
     def floors(self) -> dict[str, float]:
         """Half the mean squared error of the output 0, and of the best wave that does not depend on the cue."""
-        cue, step = np.arange(self.values)[:, None] / (self.values - 1), np.arange(self.timing["wave"][0])
-        periods = (self.lowest + (self.highest - self.lowest) * cue) * step * self.dt / 1000
-        wave, scored = np.sin(2 * np.pi * periods), periods >= 1
-        common = (wave * scored).sum(0) / np.maximum(scored.sum(0), 1)
-        errors = {"output 0": wave, "cue ignored": wave - common}
-        return {what: float(0.5 * (error[scored] ** 2).mean()) for what, error in errors.items()}
+        step = np.arange(self.timing["wave"][0])
+        square, (count, total) = 0.0, np.zeros((2, len(step)))
+        for cue in np.linspace(0, 1, self.values):
+            periods = (self.lowest + (self.highest - self.lowest) * cue) * step * self.dt / 1000
+            wave, scored = np.sin(2 * np.pi * periods), periods >= 1
+            square, count, total = square + (wave[scored] ** 2).sum(), count + scored, total + scored * wave
+        levels = {"output 0": square, "cue ignored": square - (total**2 / np.maximum(count, 1)).sum()}
+        return {what: float(0.5 * level / count.sum()) for what, level in levels.items()}
