@@ -163,7 +163,7 @@ BAD_PARTS = {
     "not the class Add; write Add(...).": (resolve_task, Add),
     'Did you mean "mimic"?': (resolve_task, "mimick"),
     "not RFLO().": (resolve_task, RFLO()),
-    'network has no setting "N"; its settings: n, alpha, activation.': (resolve_network, {"N": 3}),
+    'network has no setting "N"; its settings: n, alpha, activation, units, W_rec, gain,': (resolve_network, {"N": 3}),
     "alpha must lie in (0, 1], not 2.": (resolve_network, {"alpha": 2}),
     "not 32.": (resolve_network, 32),
     "not the class Network; write Network(...).": (resolve_network, Network),
@@ -180,7 +180,7 @@ BAD_PARTS = {
     'path/to/file.py:MyRule. Did you mean "kf_rtrl"?': (resolve_rule, "KF-RTRL"),
     'Did you mean "uoro"?': (resolve_rule, "UORO"),
     'Did you mean "n"?': (resolve_network, {"N": 3}),
-    'network\'s activation "ReLU" is unknown; allowed: tanh, relu, sigmoid, identity. Did you mean "relu"?': (
+    'network\'s activation "ReLU" is unknown; allowed: tanh, relu, sigmoid, identity, softplus. Did you mean "relu"?': (
         resolve_network,
         {"activation": "ReLU"},
     ),
