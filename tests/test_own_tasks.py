@@ -172,9 +172,11 @@ def test_data_that_an_own_task_has_a_digest_of_count_and_are_refused_when_they_c
 def test_tasks_of_one_name_in_a_sweep_each_have_their_own_source_and_neighbours():
     own("s/a")
     own("s/b", gain=2)
-    Path("s/my.toml").write_text('rule = "rflo"\nsteps = 200\n[task]\none = "a/own.py"\ntwo = "b/own.py:Mine"\nthree = "add"\n')
+    Path("s/b/own.py").write_text(OWN + "    def length(self, streams=1):\n        return 150\n")
+    Path("s/my.toml").write_text('rule = "rflo"\n[task]\none = "a/own.py"\ntwo = "b/own.py:Mine"\nthree = "add"\n')
     runs = {point.coordinates["task"]: point.run for point in read_sweep(Path("s/my.toml")).points}
-    assert [run.task["name"] for run in runs.values()] == ["Mine", "Mine", "add"]
+    told = [(run.task["name"], run.steps) for run in runs.values()]
+    assert told == [("Mine", 1_000_000), ("Mine", 150), ("add", 1_000_000)]
     samples = [runs[name].build_task().chunk(None, 0, 5)[1] for name in ("one", "two", "one")]
     assert [float((sample.target / sample.x).mean()) for sample in samples] == pytest.approx([1, 2, 1])
 
