@@ -20,8 +20,8 @@ STATE: dict[str, Callable[[int, int], int]] = {
     "r_kf": lambda n, m: n + n * m,
     "kernl": lambda n, m: n * n + n * m + 4 * n,
     "rflo": lambda n, m: n * m,
-    "dni": lambda n, m: 2 * n * (n + N_OUT + 1) + n + N_OUT,
-    "dni_b": lambda n, m: 2 * n * (n + N_OUT + 1) + n + N_OUT + n * n,
+    "dni": lambda n, m: 2 * n * (n + N_OUT + 1) + 2 * n + N_OUT,
+    "dni_b": lambda n, m: 2 * n * (n + N_OUT + 1) + 2 * n + N_OUT + n * n,
 }
 """Numbers in the learning state of one seed, its clock apart."""
 

@@ -267,7 +267,7 @@ class Wrong(Rounds):
         return state, sample._replace(weight=jnp.where(odd, -1.0, sample.weight))
 
 
-@pytest.mark.parametrize(("what", "message"), [("nan", "data that are not finite"), ("below", "labels or weights below 0")])
+@pytest.mark.parametrize(("what", "message"), [("nan", "data that are not finite"), ("below", "weights below 0")])
 def test_weights_that_are_none_are_refused(what, message):
     with pytest.raises(ValueError, match=message):
         train("rflo", Wrong(what=what), network=NETWORK, seeds=1, steps=T, bin=T)

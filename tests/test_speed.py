@@ -39,7 +39,7 @@ def test_a_segment_is_its_steps_one_by_one(name, monkeypatch):
         if t + 1 not in (7, 12):  # of these, one is drawn one by one, the other four at a time
             continue
         after, measured = segment(made.start(3), jnp.array(0), t + 1)
-        np.testing.assert_allclose(measured.loss, loss, rtol=1e-12)
+        np.testing.assert_allclose(measured.scores.loss, loss, rtol=1e-12)
         for one, other in zip(jax.tree.leaves(after), jax.tree.leaves(learner), strict=True):
             if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
                 np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)

@@ -57,10 +57,10 @@ class RNN(eqx.Module):
     """What the units do with their voltages."""
     head: Head = eqx.field(static=True)
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
-    mask: Bool[Array, "P m"] | None = None
-    """Which synapses exist: the others are 0 and stay so. None: all."""
-    signs: Float[Array, " m"] | None = None
-    """The sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
+    mask: Bool[Array, "_ _"] | None = None
+    """Which synapses exist, (P, m): the others are 0 and stay so. None: all."""
+    signs: Float[Array, " _"] | None = None
+    """(m,), the sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
 
     def __check_init__(self):
         check_fields(self)

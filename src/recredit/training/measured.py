@@ -7,7 +7,7 @@ future-facing one (RTRL and F-BPTT) share out the same total among the steps of 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -116,18 +116,18 @@ class Measured(eqx.Module):
     """Whether all inputs and labels are finite."""
     has_loss: Bool[Array, ""]
     """Whether the head has a loss for all labels."""
+    are_weights: Bool[Array, ""]
+    """Whether no step's weight is below 0."""
     lost_gradient: Bool[Array, ""]
     """Whether the driver told a gradient other than 0 at a step for which its period has none: W is not moved by it."""
 
     @classmethod
-    def nothing(
-        cls, observers: int, finite_data: Bool[Array, ""], has_loss: Bool[Array, ""], measures: Sequence[str] = ()
-    ) -> "Measured":
-        """Before the first step; `measures`: which scores there are beside the loss."""
+    def nothing(cls, observers: int, checked: tuple[Any, Any, Any], measures: Sequence[str] = ()) -> "Measured":
+        """Before the first step; `checked`: the three truths about the data; `measures`: which scores there are beside the loss."""
         scores = Scores(jnp.zeros(()), *(jnp.zeros(()) if name in measures else None for name in Scores._fields[1:]))
         zero, count = jnp.zeros(observers), jnp.zeros(observers, int)
         comparison = Comparison(zero, zero, zero, count, count, count - 1)
-        return cls(scores, comparison, jnp.array(-1), finite_data, has_loss, jnp.array(False))
+        return cls(scores, comparison, jnp.array(-1), *checked, jnp.array(False))
 
     def add(
         self, t: Int[Array, ""], scores: Scores, comparisons: list[Comparison], lost_gradient: Bool[Array, ""] | bool
@@ -139,5 +139,6 @@ class Measured(eqx.Module):
             jnp.where((self.diverged_at < 0) & ~jnp.isfinite(scores.loss), t, self.diverged_at),
             self.finite_data,
             self.has_loss,
+            self.are_weights,
             self.lost_gradient | lost_gradient,
         )

@@ -142,10 +142,9 @@ def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> 
     if not np.asarray(measured.finite_data).all():
         raise ValueError(f"the task gave data that are not finite between steps {first} and {end}.")
     if not np.asarray(measured.has_loss).all():
-        raise ValueError(
-            f"the task gave labels or weights below 0 between steps {first} and {end}; weights and a softmax head's labels "
-            "are at least 0."
-        )
+        raise ValueError(f"the task gave labels below 0 between steps {first} and {end}; a softmax head's are at least 0.")
+    if not np.asarray(measured.are_weights).all():
+        raise ValueError(f"the task gave weights below 0 between steps {first} and {end}; they are at least 0.")
     if np.asarray(measured.lost_gradient).any():
         raise ValueError(
             f"{rule} told a gradient between steps {first} and {end} at a step for which its period, {period}, has none."

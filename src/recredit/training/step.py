@@ -256,10 +256,9 @@ class Trainer(eqx.Module):
         parts = [part for part in (sample.x, sample.target, sample.weight) if part is not None]
         extremes = [extreme for part in parts for extreme in (part.min(), part.max())]
         finite = jnp.isfinite(jnp.stack(extremes)).all()  # not so if any entry is not, at two a number
-        has_loss = learner.net.has_loss(extremes[2])
-        if sample.weight is not None:
-            has_loss &= extremes[4] >= 0
-        total = Measured.nothing(len(self.rules) - 1, finite, has_loss, self.measures)
+        are_weights = jnp.array(True) if sample.weight is None else extremes[4] >= 0
+        checked = finite, learner.net.has_loss(extremes[2]), are_weights
+        total = Measured.nothing(len(self.rules) - 1, checked, self.measures)
         draw, go_on = split(one_step, (first, learner.key), (learner, total, jax.tree.map(lambda a: a[0], sample)))
 
         def some_steps(carry, samples):

@@ -1,0 +1,245 @@
+"""Which synapses exist and what signs they keep, whatever the optimiser does; what W_rec is at first; what cannot be."""
+
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from recredit.network import RNN, LeakyRNN, Network
+from recredit.network.leaky import Leaky
+from recredit.network.units import AbstractUnits
+from recredit.rules import RTRL, UORO
+from recredit.tasks import Add
+from recredit.training.loop import train
+
+DALE = {"density": 0.4, "excitatory": 0.75, "activation": "relu", "self_synapses": False}
+
+
+def drawn(n=8, n_in=2, key=0, **settings):
+    return jax.jit(lambda key: Network(n, **settings).create(n_in, 2, "softmax", key))(jax.random.key(key))
+
+
+def test_areas_stacks_and_diagonals():
+    blocks = np.kron(np.eye(2), np.ones((4, 4))).astype(bool)
+    after = np.kron([[0, 0], [1, 0]], np.ones((4, 4))).astype(bool)
+    for settings, expected in (
+        ({"connections": "areas", "areas": 2}, blocks),
+        ({"connections": "stack", "areas": 2}, after),
+        ({"connections": "diagonal"}, np.eye(8, dtype=bool)),
+        ({"connections": "none"}, np.zeros((8, 8), bool)),
+        ({"self_synapses": False}, ~np.eye(8, dtype=bool)),
+    ):
+        net = drawn(**settings)
+        np.testing.assert_array_equal(net.mask[:, :8], expected)
+        np.testing.assert_array_equal(net.W_rec[~expected], 0)
+        if settings["connections"] != "none" if "connections" in settings else True:
+            assert net.W_rec[expected].all()
+        assert net.mask[:, -1].all()
+        reads = np.arange(8) < 4 if settings.get("connections") == "stack" else np.ones(8, bool)
+        np.testing.assert_array_equal(net.mask[:, 8:10].all(1), reads)
+        np.testing.assert_array_equal(net.W[~reads, 8:10], 0)
+    assert drawn().mask is None
+    assert drawn().signs is None
+
+
+def test_density_is_the_share_of_synapses_and_weights_are_scaled_by_it():
+    net = drawn(n=200, density=0.1, W_rec="gaussian", gain=1.5)
+    share = net.mask[:, :200].mean()
+    assert abs(share - 0.1) < 0.01
+    radius = abs(np.linalg.eigvals(np.asarray(net.W_rec))).max()
+    assert abs(radius - 1.5) < 0.15
+    np.testing.assert_allclose((net.W_rec**2).sum(1).mean(), 1.5**2, rtol=0.1)
+    other = drawn(n=200, density=0.1, W_rec="gaussian", gain=1.5, key=1)
+    assert (net.mask != other.mask).any()  # each seed draws its own
+
+
+def test_w_rec_at_first():
+    net = drawn(n=50, gain=0.7)
+    np.testing.assert_allclose(net.W_rec @ net.W_rec.T, 0.49 * np.eye(50), atol=1e-12)
+    np.testing.assert_allclose(drawn(n=50, W_rec="identity", gain=0.9).W_rec, 0.9 * np.eye(50), atol=1e-15)
+    assert not drawn(W_rec="zero").W_rec.any()
+    radius = abs(np.linalg.eigvals(np.asarray(drawn(n=300, W_rec="gaussian", gain=1.2).W_rec))).max()
+    assert abs(radius - 1.2) < 0.1
+
+
+def test_dales_law_at_first():
+    net = drawn(n=40, excitatory=0.8, activation="relu")
+    np.testing.assert_array_equal(net.signs, np.repeat([1.0, -1.0, 0.0], [32, 8, 3]))
+    assert (net.W_rec * net.signs[:40] >= 0).all()
+    np.testing.assert_allclose(jnp.linalg.norm(net.W_rec), np.sqrt(40), rtol=1e-12)  # an orthogonal matrix's
+    assert abs(net.W_rec.sum(1).mean()) < 1  # excitation and inhibition balance: 32 units of mean weight .1 would give 4
+
+
+OPTIMIZERS = {
+    "sgd": optax.sgd(0.3),
+    "momentum": optax.sgd(0.3, momentum=0.9),
+    "adam": optax.adam(0.1),
+    "adamw": optax.adamw(0.1, weight_decay=0.5),
+    "lion": optax.lion(0.05),
+    "noisy_sgd": optax.noisy_sgd(0.1),
+    "decay alone": optax.chain(optax.add_decayed_weights(-0.05), optax.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize(("name", "rule"), [*((name, RTRL()) for name in OPTIMIZERS), ("adam", UORO())])
+def test_mask_and_signs_are_kept_under_every_optimiser(name, rule):
+    data = train(rule, Add(1, 2, 1), network=Network(8, **DALE), optimizer=OPTIMIZERS[name], seeds=2, steps=60, bin=60)
+    at_wall = 0
+    for seed in range(2):
+        k_net = jax.random.split(jax.random.key(seed), 4)[0]
+        net = Network(8, **DALE).create(2, 2, "softmax", k_net)
+        W = data.W[seed].values
+        assert not W[~np.asarray(net.mask)].any()
+        assert (W * np.asarray(net.signs) >= 0).all()
+        assert abs(W - net.W).max() > 1e-3
+        at_wall += (W[np.asarray(net.mask)] == 0).sum()
+    assert at_wall or name in ("sgd", "decay alone")
+
+
+def test_a_weight_at_the_wall_comes_back():
+    net = LeakyRNN(jnp.zeros((1, 3)), jnp.ones((2, 1)), jnp.zeros(2), 0.5, "relu", "softmax", signs=jnp.array([-1.0, 0, 0]))
+    np.testing.assert_array_equal(net.kept(jnp.array([[0.3, 1.0, -1.0]])), [[0.0, 1.0, -1.0]])
+    np.testing.assert_array_equal(net.kept(jnp.array([[-0.3, 1.0, -1.0]])), [[-0.3, 1.0, -1.0]])
+
+
+class Mixing(AbstractUnits):
+    variables = ("r",)
+    voltages = {"v": "all"}
+
+    def f(self, s, v):
+        return (0.5 * s[0] + v[0] / (1 + jnp.sum(v[0] ** 2)),)
+
+
+class Rolled(Mixing):
+    def f(self, s, v):
+        return (jnp.roll(s[0], 1) + v[0],)
+
+
+class MixingRates(Mixing):
+    def f(self, s, v):
+        return (v[0],)
+
+    def g(self, s):
+        return jax.nn.softmax(s[0])
+
+
+class Short(Mixing):
+    def f(self, s, v):
+        return (v[0], s[0])
+
+
+class Failing(Mixing):
+    def f(self, s, v):
+        return (v[1],)
+
+
+class Sorted(Mixing):
+    """Not by elements in its program, and yet each unit is on its own."""
+
+    def f(self, s, v):
+        return (jnp.stack([s[0], v[0]]).sum(0),)
+
+
+def test_units_that_mix_are_found_when_they_are_made():
+    for kind in (Mixing, Rolled):
+        with pytest.raises(ValueError, match=f"the units {kind.__name__} mix: f of one unit depends on another"):
+            kind()
+    with pytest.raises(ValueError, match="the units MixingRates mix: g of one unit depends on another"):
+        MixingRates()
+    with pytest.raises(ValueError, match=r"the units Short must have f give a tuple of 1 arrays \(n,\), not"):
+        Short()
+    with pytest.raises(ValueError, match="the units Failing have a f that fails: IndexError"):
+        Failing()
+    Sorted()
+
+
+class NoNames(AbstractUnits):
+    def f(self, s, v):
+        return s
+
+
+def test_units_name_their_parts():
+    with pytest.raises(ValueError, match="the units NoNames must name their variables, one at least"):
+        NoNames()
+    with pytest.raises(ValueError, match='what Wrong\'s voltage v reads "everything" is unknown'):
+        type("Wrong", (Mixing,), {"voltages": {"v": "everything"}, "f": lambda self, s, v: (v[0],)})()
+
+
+W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: RNN(W, OUT, B, Leaky(), "softmax", jnp.ones((4, 6), bool)),
+            r"mask must be of shape \(4, 7\), as W's, not \(4, 6\)",
+        ),
+        (lambda: RNN(W, OUT, B, Leaky(), "softmax", None, jnp.ones(4)), r"signs must be of shape \(7,\), as W's, not \(4,\)"),
+        (
+            lambda: RNN(W.at[1, 2].set(-0.5), OUT, B, Leaky(), "softmax", None, jnp.ones(7)),
+            "from presynaptic signal 2 must be positive, and the initial weight in row 1 is -0.5",
+        ),
+        (lambda: Network(connections="ring"), 'connections "ring" is unknown; allowed: all, areas, stack'),
+        (lambda: Network(W_rec="orthogonl"), 'Did you mean "orthogonal"'),
+        (lambda: Network(4, areas=5, connections="areas"), "5 areas need as many units at least, and the network has 4"),
+        (lambda: Network(areas=2), 'areas are for the connections "areas" and "stack", not "all"'),
+        (lambda: Network(density=0.0), r"the density must lie in \(0, 1\], not 0"),
+        (lambda: Network(excitatory=1.5), r"the excitatory share must lie in \[0, 1\], not 1.5"),
+        (
+            lambda: Network(alpha=0.3, units=Leaky()),
+            "alpha and activation are those of leaky units; Leaky units have settings of",
+        ),
+        (lambda: Network(W_rec="nowhere.npy"), "the file nowhere.npy of W_rec cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_arrays_of_the_users_own(tmp_path):
+    W_rec, mask = np.arange(16.0).reshape(4, 4) / 16, np.ones((4, 7), int)
+    mask[0, 2] = 0
+    np.save(tmp_path / "w.npy", W_rec)
+    np.savetxt(tmp_path / "mask.csv", mask, delimiter=",", fmt="%d")
+    net = drawn(4, 2, W_rec=str(tmp_path / "w.npy"), connections=str(tmp_path / "mask.csv"))
+    np.testing.assert_array_equal(net.W_rec, np.where(mask[:, :4], W_rec, 0))
+    np.testing.assert_array_equal(net.mask, mask == 1)
+    with pytest.raises(ValueError, match=r"W_rec must be of shape \(5, 5\), and the array in .*w.npy is of shape \(4, 4\)"):
+        Network(5, W_rec=str(tmp_path / "w.npy"))
+    with pytest.raises(
+        ValueError, match=r"the mask must be of shape \(4, 6\), and the array in .*mask.csv is of shape \(4, 7\)"
+    ):
+        drawn(4, 1, connections=str(tmp_path / "mask.csv"))
+    with pytest.raises(
+        ValueError, match="all synapses from presynaptic signal 3 must be negative, and the initial weight in row 0"
+    ):
+        Network(4, W_rec=str(tmp_path / "w.npy"), excitatory=0.75, activation="relu")
+    digest = Network(4, W_rec=str(tmp_path / "w.npy")).fingerprint()
+    np.save(tmp_path / "w.npy", 2 * W_rec)
+    with pytest.raises(ValueError, match="the arrays of the network have changed since the run began"):
+        Network(4, W_rec=str(tmp_path / "w.npy"), digest=digest)
+
+
+def test_dales_law_with_rates_of_any_sign_is_warned_of():
+    with pytest.warns(UserWarning, match="Dale's law asks for rates that are not negative"):
+        Network(excitatory=0.8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Network(excitatory=0.8, activation="relu")
+
+
+def test_a_rule_for_leaky_units_says_so():
+    net = eqx.filter_eval_shape(lambda: Network(4, units=Rest()).create(2, 2, "softmax", jax.random.key(0)))
+    with pytest.raises(AttributeError, match="Rest units have no alpha: what reads it is for leaky units alone"):
+        net.alpha  # noqa: B018
+
+
+class Rest(Mixing):
+    def f(self, s, v):
+        return (v[0],)
