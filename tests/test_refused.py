@@ -14,8 +14,7 @@ import pytest
 
 from recredit.audit import audit
 from recredit.contract import check_rule
-from recredit.network import Network
-from recredit.network import Head, LeakyRNN
+from recredit.network import Head, LeakyRNN, Network
 from recredit.rule import AbstractRule, Clock
 from recredit.rules import EBPTT, FBPTT, RFLO, RTRL
 from recredit.runs.settings import Run

@@ -123,7 +123,7 @@ class Measured(eqx.Module):
 
     @classmethod
     def nothing(cls, observers: int, checked: tuple[Any, Any, Any], measures: Sequence[str] = ()) -> "Measured":
-        """Before the first step; `checked`: the three truths about the data; `measures`: which scores there are beside the loss."""
+        """Before the first step; `checked`: what is true of the data; `measures`: which scores there are beside the loss."""
         scores = Scores(jnp.zeros(()), *(jnp.zeros(()) if name in measures else None for name in Scores._fields[1:]))
         zero, count = jnp.zeros(observers), jnp.zeros(observers, int)
         comparison = Comparison(zero, zero, zero, count, count, count - 1)
