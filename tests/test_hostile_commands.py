@@ -34,10 +34,11 @@ PATHS = words(
     network.n network.alpha network.n.n network.activation optimizer optimizer.learning_rate optimizer.momentum
     optimizer.mu_dtype optimizer.W_in optimizer.clip optimizer.clip.max_delta optimizer.schedule optimizer.schedule.decay_steps
     observers observers.a observers.a.window steps bin streams seeds seeds_at_once out sources files nothing .
-    rule. .rule é.é"""
+    rule. .rule é.é network.units network.units.name network.units.tau network.units.alpha"""
 )
 NAMES = words(
-    "clip cosine_decay_schedule learned exact random through_weights adam sgd tanh softmax sampled data.npz own.py 0.1"
+    """clip cosine_decay_schedule learned exact random through_weights adam sgd tanh softmax sampled data.npz own.py fading.py
+    gru leaky 0.1"""
 )
 FITTING = words(
     """network.n=4 network.n=8 optimizer=adam optimizer.learning_rate=1e-3 task.hold=1 seeds=2 streams=2 rule.window=3
@@ -68,8 +69,17 @@ class Still(AbstractTask):
     def chunk(self, state, start, length):
         return state, Sample(jnp.ones((length, self.n_in)), jnp.full((length, self.n_out), self.level))
 """
+UNITS = """from recredit import AbstractUnits
+class Fading(AbstractUnits):
+    tau: float = 2.0
+    variables = ("s",)
+    voltages = {"v": "all"}
+    def f(self, s, v):
+        return (s[0] + (v[0] - s[0]) / self.tau,)
+"""
 FILES = {
     "still.py": TASK,
+    "fading.py": UNITS,
     "own.py": RULE,
     "two.py": RULE + RULE.replace("Mine", "Second"),
     "needs.py": RULE.replace(" = 1", ""),

@@ -9,6 +9,8 @@ from recredit.blocks.jacobian import AbstractJacobian as AbstractJacobian
 from recredit.blocks.jacobian import ExactJacobian as ExactJacobian
 from recredit.blocks.jacobian import LearnedJacobian as LearnedJacobian
 from recredit.blocks.jacobian import ThroughWeights as ThroughWeights
+from recredit.network import UNITS as UNITS
+from recredit.network import AbstractUnits as AbstractUnits
 from recredit.network import LeakyRNN as LeakyRNN
 from recredit.network import Network as Network
 from recredit.rule import AbstractRule as AbstractRule

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recredit.network import UNITS as NAMED_UNITS
+from recredit.network import AbstractUnits
 from recredit.rule import AbstractRule
 from recredit.rules import RULES
 from recredit.tasks import TASKS, AbstractTask
@@ -14,10 +16,10 @@ Registry = Mapping[str, Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Kind:
-    """Learning rules, or tasks: what messages call them, and where they are found."""
+    """Learning rules, tasks, or units: what messages call them, and where they are found."""
 
     what: str
-    """The part of a run that names one."""
+    """What one is called for short."""
     noun: str
     nouns: str
     registry: Registry
@@ -26,11 +28,13 @@ class Kind:
     """What a class of the user's own is derived from."""
     needs: str
     """What that class defines."""
+    example: str
+    """What it may be called."""
 
     @property
     def names(self) -> list[str]:
         """All that may be written where one is named."""
-        return [*self.registry, f"path/to/file.py:My{self.what.capitalize()}"]
+        return [*self.registry, f"path/to/file.py:{self.example}"]
 
     def has(self, value: Any) -> bool:
         """Whether a value is a class of this kind that objects can be made from."""
@@ -38,5 +42,6 @@ class Kind:
         return derived and not inspect.isabstract(value) and not getattr(value, "__abstractvars__", ())  # Equinox's, of fields
 
 
-RULE = Kind("rule", "learning rule", "learning rules", RULES, AbstractRule, "init and update")
-TASK = Kind("task", "task", "tasks", TASKS, AbstractTask, "n_in, n_out, head, init and chunk")
+RULE = Kind("rule", "learning rule", "learning rules", RULES, AbstractRule, "init and update", "MyRule")
+TASK = Kind("task", "task", "tasks", TASKS, AbstractTask, "n_in, n_out, head, init and chunk", "MyTask")
+UNITS = Kind("unit", "kind of units", "kinds of units", NAMED_UNITS, AbstractUnits, "variables, voltages and f", "MyUnits")

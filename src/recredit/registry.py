@@ -9,9 +9,9 @@ import pydantic
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
 from recredit.errors import brief, check_choice, nearest, plain, real_file, user_path, way_out
-from recredit.kinds import RULE, TASK, Kind, Registry
+from recredit.kinds import RULE, TASK, UNITS, Kind, Registry
 from recredit.network import Network
-from recredit.own_files import is_file, last_line, load
+from recredit.own_files import OwnClass, is_file, last_line, load
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, File
 
@@ -20,11 +20,15 @@ BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractFeedback: ("feedback", FEEDBACKS),
     AbstractJacobian: ("jacobian", JACOBIANS),
 }
+NAMED: dict[type, Kind] = {UNITS.base: UNITS}  # settings of these types go by a name, or by a file of the user's own
 NETWORKS: Registry = {"leaky": Network}
+Own = dict[str, OwnClass]
+"""Classes of the user's own, by name."""
 
 
-def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
-    """A table {name, settings...} with every default filled in, from a bare name or a partial table.
+def complete(what: str, registry: Registry, given: Any, own: Own | None = None) -> dict[str, Any]:
+    """A table {name, settings...} with every default filled in, from a bare name or a partial table. What settings name by a
+    file goes by its class, and is entered in `own`.
 
     Raises ValueError for an unknown name or setting (naming the nearest), a missing one, or a value of the wrong kind.
     """
@@ -45,11 +49,41 @@ def complete(what: str, registry: Registry, given: Any) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{what} {table['name']} needs the setting {missing[0]}.")
     return {"name": table["name"]} | {
-        key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default))
+        key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default), own)
         if key in settings or _is_block(p.annotation, p.default)
         else p.default  # as it is: a rule of the user's own may hold what no file can say
         for key, p in parameters.items()
     }
+
+
+def complete_own(kind: Kind, given: Any, own: Own) -> dict[str, Any]:
+    """`complete` for a `kind`: one of the user's own, named by a file, goes by its class, and is entered in `own`.
+
+    Raises ValueError as `complete` does, and for a class that is called as another of the run is.
+    """
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        return complete(kind.what, kind.registry, given)  # which refuses it
+    if not is_file(table["name"]):
+        find(kind, table["name"])
+        return complete(kind.what, kind.registry, table, own)
+    found = load(table["name"], kind)
+    other = None if found.name in kind.registry else own.setdefault(found.name, found)
+    if other is None or other.file != found.file:
+        what = other.kind.what if other else kind.what
+        raise ValueError(f"{table['name']}: another {what} is called {found.name}, so this class needs another name.")
+    filled = complete(kind.what, with_own(kind, own), {**table, "name": found.name}, own)
+    kinds = {key: p.annotation for key, p in settings_of(found.itself).items()}
+    said = {
+        key for key, value in filled.items() if type(value) in SAID or (isinstance(value, dict) and kinds.get(key) in BLOCKS)
+    }
+    # A default that JSON cannot say is in the source, whose digest counts; what was given goes as it was given.
+    return {key: filled[key] if key in said else plain(table[key]) for key in filled if key in said or key in table}
+
+
+def with_own(kind: Kind, own: Own) -> Registry:
+    """The registry of a kind, and those of the user's own that are of this kind."""
+    return {**kind.registry, **{name: found.itself for name, found in own.items() if found.kind is kind}}
 
 
 def settings_of(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -63,7 +97,9 @@ def settings_of(make_it: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {key: p.replace(annotation=kinds.get(key, p.annotation)) for key, p in named.items()}
 
 
-def _value(what: str, kind: Any, given: Any) -> Any:
+def _value(what: str, kind: Any, given: Any, own: Own | None = None) -> Any:
+    if (named := _named(kind)) and given is not None:
+        return given if isinstance(given, named.base) else complete_own(named, given, {} if own is None else own)
     if kind in BLOCKS:
         name, registry = BLOCKS[kind]
         return complete(name, registry, _describe(registry, given) if isinstance(given, kind) else given)
@@ -87,6 +123,11 @@ def _value(what: str, kind: Any, given: Any) -> Any:
     raise ValueError(f"{what} cannot be {brief(given)}: it must be a number, a word or true/false.")
 
 
+def _named(kind: Any) -> Kind | None:
+    """The kind of what goes by a name that a setting of this type is, if it is one."""
+    return next((NAMED[each] for each in (kind, *get_args(kind)) if isinstance(each, type) and each in NAMED), None)
+
+
 def _is_block(kind: Any, value: Any) -> bool:
     return kind in BLOCKS and type(value) in BLOCKS[kind][1].values()
 
@@ -104,11 +145,14 @@ def block_name(kind: Any, value: Any) -> Any:
     return _name(BLOCKS[kind][1], value) if kind in BLOCKS else value
 
 
-def make(registry: Registry, table: Mapping[str, Any]) -> Any:
-    """The object that a completed table describes. Raises ValueError, one sentence, however a user's own class may fail."""
+def make(registry: Registry, table: Mapping[str, Any], own: Own | None = None) -> Any:
+    """The object that a completed table describes; `own`: the classes that its settings name beside those of the registries.
+
+    Raises ValueError, one sentence, however a user's own class may fail.
+    """
     make_it = registry[table["name"]]
     parameters = settings_of(make_it)
-    settings = {key: _made(table["name"], parameters[key], value) for key, value in table.items() if key != "name"}
+    settings = {key: _made(table["name"], parameters[key], value, own or {}) for key, value in table.items() if key != "name"}
     try:
         return make_it(**settings)
     except ValueError:
@@ -117,8 +161,10 @@ def make(registry: Registry, table: Mapping[str, Any]) -> Any:
         raise ValueError(f"{table['name']} cannot be made: {last_line(error)}.") from None
 
 
-def _made(whose: str, p: inspect.Parameter, value: Any) -> Any:
+def _made(whose: str, p: inspect.Parameter, value: Any, own: Own) -> Any:
     """A setting's object: a building block, or one of a choice that the user's own class names by words or numbers."""
+    if isinstance(value, Mapping) and (named := _named(p.annotation)):
+        return make(with_own(named, own), value)
     if isinstance(value, Mapping) and p.annotation in BLOCKS:
         return make(BLOCKS[p.annotation][1], value)
     if p.annotation == File and isinstance(value, str):
@@ -144,7 +190,8 @@ def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:
     if isinstance(given, kind):
         return given
     if isinstance(given, str | Mapping):
-        return make(registry, complete(what, registry, given))
+        own: Own = {}
+        return make(registry, complete(what, registry, given, own), own)
     raise TypeError(
         f'the {what} must be a name, a table such as {{"name": "{next(iter(registry))}"}} or an object of the class '
         f"{kind.__name__}, not {brief(given)}{way_out(given, kind, *registry.values())}."

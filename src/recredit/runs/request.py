@@ -72,6 +72,7 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
         table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
             table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
+    table |= {part: seen_from(folder, table[part]) for part in ("network",) if part in table}
     table["task"] = task_table(seen_from(folder, table.get("task")), given.pop(("task",), None), folder)
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))

@@ -9,12 +9,12 @@ import optax
 import pydantic
 
 from recredit.contract import random_key
-from recredit.errors import brief, check_count, plain
-from recredit.kinds import RULE, TASK, Kind, Registry
+from recredit.errors import brief, check_count
+from recredit.kinds import RULE, TASK, UNITS, Kind
 from recredit.network import Network
 from recredit.optimizers import complete_optimizer, make_optimizer
-from recredit.own_files import OwnClass, is_file, load
-from recredit.registry import BLOCKS, NETWORKS, SAID, complete, find, make, settings_of
+from recredit.own_files import load
+from recredit.registry import NETWORKS, Own, complete, complete_own, make, settings_of, with_own
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, File, check_told
 from recredit.training.loop import default_bin, default_steps
@@ -58,18 +58,18 @@ class Run(pydantic.BaseModel):
         """
         known = known or Known()
         parts: dict[str, Any] = dict(table)
-        own: dict[str, OwnClass] = {}
-        parts["rule"] = _complete(RULE, parts.get("rule"), own)
-        parts["observers"] = {label: _complete(RULE, given, own) for label, given in parts.get("observers", {}).items()}
-        parts["task"] = _complete(TASK, parts.get("task"), own)
-        parts["sources"] = {name: found.digest for name, found in own.items()}
-        parts["files"] = {name: str(found.file) for name, found in own.items()}
+        own: Own = {}
+        parts["rule"] = complete_own(RULE, parts.get("rule"), own)
+        parts["observers"] = {label: complete_own(RULE, given, own) for label, given in parts.get("observers", {}).items()}
+        parts["task"] = complete_own(TASK, parts.get("task"), own)
         network = parts.get("network", {})
         if not isinstance(network, Mapping):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
-        parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network})
+        parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network}, own)
+        parts["sources"] = {name: found.digest for name, found in own.items()}
+        parts["files"] = {name: str(found.file) for name, found in own.items()}
         parts["optimizer"] = complete_optimizer(parts.get("optimizer", {}))
-        task = known.once([parts["task"], parts["sources"]], lambda: make(_with(TASK, own), parts["task"]))
+        task = known.once([parts["task"], parts["sources"]], lambda: make(with_own(TASK, own), parts["task"]))
         streams = parts["streams"] = check_count("the number of streams", parts.get("streams", 1))
         steps = parts["steps"] = check_count("steps", parts.get("steps", default_steps(task, streams)))
         if not isinstance(across := parts.get("across_trials", False), bool):
@@ -110,7 +110,7 @@ class Run(pydantic.BaseModel):
 
     def build_task(self) -> AbstractTask:
         """The task of this run. Raises ValueError if its own file, or its data, have changed."""
-        registry = self._registry(TASK, [self.task])
+        registry = with_own(TASK, self._own(TASK, [self.task]))
         if "digest" in settings_of(registry[self.task["name"]]):
             return make(registry, self.task)
         task = make(registry, {key: value for key, value in self.task.items() if key != "digest"})
@@ -118,22 +118,23 @@ class Run(pydantic.BaseModel):
             raise ValueError(f"the data of the task {self.task['name']} have changed since the run began; start it again.")
         return task
 
-    def _registry(self, kind: Kind, tables: Iterable[Mapping[str, Any]]) -> Registry:
-        """The registry of a kind, with classes of the user's own that are named. Raises ValueError if a file has changed."""
+    def _own(self, kind: Kind, tables: Iterable[Mapping[str, Any]]) -> Own:
+        """The classes of a kind that are the user's own in these tables. Raises ValueError if a file has changed."""
         names = {table["name"] for table in tables} - kind.registry.keys()
-        return _with(kind, {name: load(f"{self.files[name]}:{name}", kind, self.sources[name]) for name in names})
+        return {name: load(f"{self.files[name]}:{name}", kind, self.sources[name]) for name in names}
 
     def build(self) -> tuple[AbstractRule, Network, optax.GradientTransformation, dict[str, AbstractRule]]:
-        """Rule, network, optimiser and observers of this run. Raises ValueError if a rule's own file has changed."""
-        rules = self._registry(RULE, [self.rule, *self.observers.values()])
+        """Rule, network, optimiser and observers of this run. Raises ValueError if a file of the user's own has changed."""
+        rules = with_own(RULE, self._own(RULE, [self.rule, *self.observers.values()]))
         observers = {label: make(rules, table) for label, table in self.observers.items()}
-        network = make(NETWORKS, self.network)
+        units = self._own(UNITS, [each for each in self.network.values() if isinstance(each, Mapping)])
+        network = make(NETWORKS, self.network, units)
         return make(rules, self.rule), network, make_optimizer(self.optimizer, network.n), observers
 
     def text(self) -> str:
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
         if self._paths is None:
-            self._paths = set(files_of(self._registry(TASK, [self.task])[self.task["name"]]))
+            self._paths = set(files_of(with_own(TASK, self._own(TASK, [self.task]))[self.task["name"]]))
         table = self.model_dump(exclude={"files": True, "task": self._paths})
         return json.dumps(table, sort_keys=True)
 
@@ -164,29 +165,3 @@ def without_data(value: Any) -> Any:
 def files_of(make_it: Callable[..., Any]) -> list[str]:
     """The settings of what makes a task that are paths of files."""
     return [key for key, p in settings_of(make_it).items() if p.annotation == File]
-
-
-def _with(kind: Kind, own: Mapping[str, OwnClass]) -> Registry:
-    return {**kind.registry, **{name: found.itself for name, found in own.items() if found.kind is kind}}
-
-
-def _complete(kind: Kind, given: Any, own: dict[str, OwnClass]) -> dict[str, Any]:
-    """A rule's or task's complete table. If it is the user's own, it goes by its class, and is entered in `own`."""
-    table = {"name": given} if isinstance(given, str) else given
-    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-        return complete(kind.what, kind.registry, given)  # which refuses it
-    if not is_file(table["name"]):
-        find(kind, table["name"])
-        return complete(kind.what, kind.registry, table)
-    found = load(table["name"], kind)
-    other = None if found.name in kind.registry else own.setdefault(found.name, found)
-    if other is None or other.file != found.file:
-        what = other.kind.what if other else kind.what
-        raise ValueError(f"{table['name']}: another {what} is called {found.name}, so this class needs another name.")
-    filled = complete(kind.what, _with(kind, own), {**table, "name": found.name})
-    kinds = {key: p.annotation for key, p in settings_of(found.itself).items()}
-    said = {
-        key for key, value in filled.items() if type(value) in SAID or (isinstance(value, dict) and kinds.get(key) in BLOCKS)
-    }
-    # A default that JSON cannot say is in the source, whose digest counts; what was given goes as it was given.
-    return {key: filled[key] if key in said else plain(table[key]) for key in filled if key in said or key in table}
