@@ -1,4 +1,4 @@
-"""RFLO on adaptive spiking units is e-prop: spikes and gradients are those of a plain NumPy program of Bellec et al.'s equations."""
+"""RFLO on adaptive spiking units is e-prop: spikes and gradients are those of a NumPy program of Bellec et al.'s equations."""
 
 import equinox as eqx
 import jax
