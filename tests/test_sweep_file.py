@@ -275,7 +275,7 @@ def test_the_fair_figure_is_the_paper_s_at_nine_rates():
 
 def test_values_that_are_data_are_traced_once_and_each_is_checked(monkeypatch):
     traced = []
-    monkeypatch.setattr(settings, "Trainer", lambda *given: traced.append(given) or Trainer(*given))
+    monkeypatch.setattr(settings, "Trainer", lambda *given, **named: traced.append(given) or Trainer(*given, **named))
     rates = [round(0.01 * k, 2) for k in range(50)]
     sweep = swept(f'rule = "dni"\n[grid]\nrule.rate = {rates}\nnetwork.alpha = [0.3, 0.5, 1.0]\n')
     assert len(sweep.points) == 150
