@@ -4,7 +4,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from recredit.cli.parameters import FilePath, Many
+from recredit.cli.parameters import Count, FilePath, Many
+from recredit.cli.process import check_xla_flags
 from recredit.studies.variants import ListFormat
 
 
@@ -23,6 +24,38 @@ def watch(folder: FilePath, /) -> None:
     from recredit.cli.watch import watch_folder
 
     watch_folder(folder)
+
+
+def on_fresh_data(
+    run: FilePath,
+    /,
+    *,
+    task: str | None = None,
+    set: Annotated[tuple[str, ...], Many] = (),
+    steps: Count | None = None,
+) -> None:
+    """Test the trained networks of a run on fresh data, their weights standing still.
+
+    For example: recredit test results/recorded-rflo --set task.part=test
+
+    What comes of it is written beside the run, to a file test-TASK-....nc.
+
+    Parameters
+    ----------
+    run
+        The output folder of `recredit train`, or its run.nc.
+    task
+        The task, as for `recredit train` (default: the one they were trained on, with the same settings). Each network plays
+        its own seed's, with data that training never used; of a recording, all that is asked for.
+    set
+        Settings of the task, PATH=VALUE each: task.part=test task.t1=4.
+    steps
+        Number of network steps (default 10,000, or as many as a recording has).
+    """
+    check_xla_flags()
+    from recredit.cli.test import run_test
+
+    run_test(run, task, set, steps)
 
 
 results = App(name="results", help="List the results in a folder, or export them.")

@@ -55,7 +55,7 @@ def losses_table(
     for task, rules in final.items():
         for rule, loss in rules.items():
             lost = seeds - loss["seeds"]
-            right = [f"{100 * accuracy[rule]:.1f} %" if math.isfinite(accuracy[rule]) else "–"] if accuracy else []
+            right = [_percent(accuracy[rule])] if accuracy else []
             numbers = _number(loss["mean"]), _number(loss["sem"]), *right, str(seeds), str(lost) if lost else ""
             table.add_row(Text(task), Text(rule), *numbers)
         table.add_section()
@@ -64,6 +64,37 @@ def losses_table(
     if any(loss["seeds"] < seeds for rules in final.values() for loss in rules.values()):
         table.caption = f"Diverged, and left out of the mean: {DIVERGED_MEANS}."
     return table
+
+
+def tested_table(test: xr.Dataset, trained: xr.Dataset, steps: int) -> Table:
+    """Of each rule, the mean over seeds of the loss, and of the accuracy if it was measured, in a test of so many steps, beside
+    the same at the end of training; both datasets hold these (rule, seed)."""
+    columns = "rule", "loss", "± s.e.m.", "at the end of training"
+    table = Table(*columns, title=f"Loss on fresh data over {steps:,} steps")
+    if has_accuracy := "accuracy" in test:
+        table.add_column("accuracy")
+        table.add_column("at the end")
+    table.add_column("seeds")
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for rule in test.rule.values.tolist():
+        loss, before = test.sel(rule=rule), trained.sel(rule=rule)
+        seeds = int(loss.loss.count())
+        error = float(loss.loss.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else None
+        row = [_number(_mean(loss.loss)), _number(error), _number(_mean(before.loss))]
+        if has_accuracy:
+            row += [_percent(_mean(loss.accuracy)), _percent(_mean(before.accuracy)) if "accuracy" in before else "–"]
+        table.add_row(Text(rule), *row, str(seeds))
+    return table
+
+
+def _mean(values: xr.DataArray) -> float | None:
+    """Over the seeds that have one."""
+    return float(values.mean()) if values.count() else None
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
 
 
 STYLE = {"supported": "green", "contradicted": "red", "inconclusive": "yellow"}

@@ -69,12 +69,19 @@ class Cell:
 
     def identity(self) -> dict[str, Any]:
         """What its numbers follow from; two cells are the same if this is."""
-        return {"run": json.loads(self.run.text()), "seed": self.seed, "precision": precision(), "program": program()}
+        return self._identity(program())
+
+    def _identity(self, made_by: Mapping[str, str]) -> dict[str, Any]:
+        return {"run": json.loads(self.run.text()), "seed": self.seed, "precision": precision(), "program": dict(made_by)}
 
     @functools.cached_property
     def file(self) -> str:
         """The name of its file."""
         return file_name(self.identity())
+
+    def file_of(self, made_by: Mapping[str, str]) -> str:
+        """The name of the file that another program has made of it."""
+        return file_name(self._identity(made_by))
 
     def path(self, folder: Path) -> Path:
         """Where its file lies in a folder of results."""

@@ -131,6 +131,18 @@ class Run(pydantic.BaseModel):
         network = make(NETWORKS, self.network, units)
         return make(rules, self.rule), network, make_optimizer(self.optimizer, network.n), observers
 
+    def given(self) -> dict[str, Any]:
+        """The table that `create` makes such a run of: classes of the user's own by their files, which may have changed, as
+        may data."""
+
+        def named(table: Mapping[str, Any]) -> dict[str, Any]:
+            name = table["name"]
+            return {**table, "name": f"{self.files[name]}:{name}" if name in self.files else name}
+
+        observers = {label: named(table) for label, table in self.observers.items()}
+        table = self.model_dump(exclude={"sources", "files"}) | {"rule": named(self.rule), "observers": observers}
+        return table | {"task": {key: value for key, value in named(self.task).items() if key != "digest"}}
+
     def text(self) -> str:
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
         if self._paths is None:

@@ -61,7 +61,7 @@ def described(data: xr.Dataset, net: RNN) -> xr.Dataset:
         "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", unit),
     }
     describe_variables(data, meaning)
-    data.attrs["precision"] = str(jnp.zeros(()).dtype)
+    data.attrs["precision"], data.attrs["head"] = str(jnp.zeros(()).dtype), net.head
     return data
 
 
