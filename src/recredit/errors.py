@@ -10,12 +10,14 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 MOST = 2**31 - 1  # what a 32-bit step counter holds
 MOST_SEEDS = 100_000
 LARGEST, SMALLEST = 3.4028235e38, 1.1754944e-38  # numbers of 32 bits
 T = TypeVar("T")
+File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
+NameOrFile = Annotated[str, "a name, or the path of a file"]
 
 
 def nearest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str:

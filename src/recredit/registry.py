@@ -8,12 +8,12 @@ import pydantic
 
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
-from recredit.errors import brief, check_choice, nearest, plain, real_file, user_path, way_out
+from recredit.errors import File, brief, check_choice, nearest, plain, real_file, user_path, way_out
 from recredit.kinds import RULE, TASK, UNITS, Kind, Registry
 from recredit.network import Network
 from recredit.own_files import OwnClass, is_file, last_line, load
 from recredit.rule import AbstractRule
-from recredit.tasks.task import AbstractTask, File
+from recredit.tasks.task import AbstractTask
 
 SAID = (type(None), bool, int, float, str)  # what a file can say: exactly these, and not what is derived from them
 BLOCKS: dict[type, tuple[str, Registry]] = {

@@ -1,20 +1,25 @@
-"""What `recredit rules`, `recredit tasks` and `recredit optimizers` print."""
+"""What `recredit rules`, `recredit tasks`, `recredit networks` and `recredit optimizers` print."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
+import jax
+
 from recredit.cli.console import console
+from recredit.contract import example_key, random_key
+from recredit.network import UNITS, Network
 from recredit.optimizers import OWN, PARTS, clips, optimizers, schedules
 from recredit.registry import BLOCKS, Registry, block_name
 from recredit.report.fitting import show
-from recredit.report.tables import catalogue_table, levels_table
+from recredit.report.tables import catalogue_table, fits_table, levels_table
 from recredit.rules import RULES
 from recredit.tasks import TASKS
 
 
-def _entry(name: str, make: Any) -> tuple[str, str, str]:
+def _entry(name: str, make: Any, without: Iterable[str] = ()) -> tuple[str, str, str]:
     what = (inspect.getdoc(make) or "").split("\n")[0]
-    parameters = [p for p in inspect.signature(make).parameters.values() if p.name not in OWN]
+    parameters = [p for p in inspect.signature(make).parameters.values() if p.name not in without]
     return name, what, ", ".join(p.name if p.default is p.empty else f"{p.name}={_default(p)}" for p in parameters)
 
 
@@ -22,8 +27,8 @@ def _default(p: inspect.Parameter) -> Any:
     return f"{p.default:g}" if isinstance(p.default, float) else block_name(p.annotation, p.default)
 
 
-def _catalogue(title: str, registry: Registry) -> None:
-    show(console, catalogue_table(title, [_entry(name, make) for name, make in registry.items()]))
+def _catalogue(title: str, registry: Registry, without: Iterable[str] = ()) -> None:
+    show(console, catalogue_table(title, [_entry(name, make, without) for name, make in registry.items()]))
 
 
 def list_rules() -> None:
@@ -52,9 +57,29 @@ def _levels(make: Any) -> dict[str, float]:
         return {}
 
 
+def list_networks() -> None:
+    """Print the settings of a network, its units, and which rules are for which units."""
+    show(console, catalogue_table("Networks", [_entry("network", Network)]))
+    _catalogue("Units: network.units", UNITS)
+    console.print("Units of your own go by their file: network.units=path/to/file.py:MyUnits.", style="dim")
+    show(console, fits_table({rule: {units: fit(rule, units) for units in UNITS} for rule in RULES}))
+
+
+def fit(rule: str, units: str) -> str | None:
+    """Why a rule, as it comes, is not for these units; None: it is."""
+    net = jax.eval_shape(lambda: Network(2, units=UNITS[units]()).create(1, 2, "softmax", random_key(0)))
+    made = RULES[rule]()
+    try:
+        made.check_network(net)
+        jax.eval_shape(made.init, net, example_key())
+    except ValueError as error:
+        return str(error).rstrip(".")
+    return None
+
+
 def list_optimizers() -> None:
     """Print the optimisers, clips and schedules of optax that go by name."""
-    _catalogue("Optimizers", optimizers())
+    _catalogue("Optimizers", optimizers(), without=OWN)
     console.print(
         f"Besides, each takes a clip, a schedule if its rate may be one, and a rate of any part, {', '.join(PARTS)}: at 0 it "
         "stands still. As in --set optimizer=adam optimizer.W_in=0 optimizer.clip=clip optimizer.clip.max_delta=1",

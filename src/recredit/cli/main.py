@@ -240,6 +240,15 @@ def tasks() -> None:
 
 
 @app.command
+def networks() -> None:
+    """List the settings of a network, the kinds of units, and which rules are for which."""
+    check_xla_flags()
+    from recredit.cli.catalogue import list_networks
+
+    list_networks()
+
+
+@app.command
 def optimizers() -> None:
     """List the optimizers, and what may clip their gradients and schedule their learning rate."""
     check_xla_flags()

@@ -37,7 +37,7 @@ def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str
     console.print(f"Loss: {loss_unit(task)}.")
     for what, level in loss_levels(task).items():
         console.print(f"  {level:.4g}  {what}", style="dim")
-    if advice := task.advice():
+    for advice in filter(None, (task.advice(), next(iter(built.values()))[1].advice())):
         console.print(advice)
     for observer in any_run.observers:
         for rule, (driver, _, _, watching) in built.items():

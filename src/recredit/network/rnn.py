@@ -22,14 +22,15 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from recredit.errors import brief, check_choice, check_count, check_fields, check_instance
-from recredit.network.leaky import Activation, Leaky
+from recredit.network.activations import PHI, Activation
+from recredit.network.leaky import Leaky
 from recredit.network.synapses import check_signs
 from recredit.network.units import AbstractUnits, PerUnit, join, split
 from recredit.network.unitwise import matrix, row_times, times_column
 
 Head = Literal["softmax", "linear"]
 HEADS = ("softmax", "linear")
-LEAKY_ALONE = ("alpha", "activation", "phi", "slope", "leak")
+LEAKY_ALONE = ("alpha", "activation", "slope", "leak")
 
 
 class At(NamedTuple):
@@ -162,6 +163,10 @@ class RNN(eqx.Module):
         """z = W_out out(s) + b_out."""
         return self.W_out @ self.out(s) + self.b_out
 
+    def phi(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The units' activation function, elementwise. Raises AttributeError for units that have none."""
+        return PHI[getattr(self.units, "activation")](v)  # noqa: B009
+
     def gain(self, at: At | Float[Array, "*T P"], *, with_alpha: bool = True) -> Float[Array, "*S_G n"]:
         """D = ds'/dv of a step (`Step.at`); without alpha, of leaky units alone, phi': the published program's slip."""
         if not with_alpha:
@@ -292,10 +297,6 @@ class LeakyRNN(RNN):
     def activation(self) -> Activation:
         """phi, by name; the paper's tanh."""
         return self.leaky.activation
-
-    def phi(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Firing rate of a voltage, elementwise."""
-        return self.leaky.phi(v)
 
     def slope(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
         """phi'(v), elementwise (at relu's kink: 0)."""

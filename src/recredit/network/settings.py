@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from recredit.errors import check_count, check_fields, check_range, user_path
+from recredit.errors import NameOrFile, check_count, check_fields, check_range, user_path
 from recredit.network import synapses
 from recredit.network.activations import Activation
 from recredit.network.leaky import ALPHA, Leaky
@@ -32,12 +32,14 @@ class Network(eqx.Module):
     """phi of leaky units, by name; the paper's tanh."""
     units: AbstractUnits | None = None
     """Units of another kind, with settings of their own; None: leaky units with `alpha` and `activation`."""
-    W_rec: str = eqx.field(default="orthogonal", converter=lambda name: synapses.check_name("W_rec", name, RECURRENCE))
+    W_rec: NameOrFile = eqx.field(default="orthogonal", converter=lambda name: synapses.check_name("W_rec", name, RECURRENCE))
     """The recurrent weights at first, of each voltage: "orthogonal" as in the paper, "gaussian" ~ N(0, 1/n), "identity",
     "zero"; or an array (n, n) of your own, a .npy or .csv file."""
     gain: float = eqx.field(default=1.0, converter=partial(check_range, "the gain of W_rec", least=0))
     """What W_rec is multiplied by at first: its spectral radius, if it is orthogonal or Gaussian."""
-    connections: str = eqx.field(default="all", converter=lambda name: synapses.check_name("connections", name, CONNECTIONS))
+    connections: NameOrFile = eqx.field(
+        default="all", converter=lambda name: synapses.check_name("connections", name, CONNECTIONS)
+    )
     """Which recurrent synapses exist: "all"; "areas", within each of `areas` equal groups of units; "stack", from each group to
     the next, the inputs reaching the first alone; "diagonal", of each unit with itself; "none"; or a mask (n, m) of 0 and 1 of
     your own, a .npy or .csv file."""
@@ -94,12 +96,12 @@ class Network(eqx.Module):
 
     def fingerprint(self) -> str | None:
         """A short digest of the arrays of the user's own; None: there are none."""
-        files = [user_path(name) for name in (self.W_rec, self.connections) if synapses.is_own(name)]
+        own = {what: name for what, name in (("W_rec", self.W_rec), ("connections", self.connections)) if synapses.is_own(name)}
         try:
-            data = [file.read_bytes() for file in files]
+            data = {what: user_path(name).read_bytes() for what, name in own.items()}
         except OSError as error:
             raise ValueError(f"the file {error.filename} of the network cannot be read: {error.strerror}.") from None
-        return hashlib.sha256(b"".join(data)).hexdigest()[:16] if files else None
+        return hashlib.sha256(repr(data).encode()).hexdigest()[:16] if data else None
 
     def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> RNN:
         """Draw the initial network for a task of these sizes and this head.

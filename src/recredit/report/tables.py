@@ -130,6 +130,20 @@ def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Tabl
     return table
 
 
+def fits_table(fits: Mapping[str, Mapping[str, str | None]]) -> Table:
+    """Which rules are for which units; below it why the others are not."""
+    units = list(next(iter(fits.values())))
+    table = Table("rule", *units, title="Which rules are for which units, as they come")
+    for column in table.columns[1:]:
+        column.justify = "center"
+    for rule, of in fits.items():
+        table.add_row(rule, *("yes" if of[each] is None else "–" for each in units))
+    reasons = [next(filter(None, of.values())) for of in fits.values() if any(of.values())]
+    if reasons:
+        table.caption = f"For example: {'; '.join(reasons)}."
+    return table
+
+
 def levels_table(levels: Mapping[str, Mapping[str, float]]) -> Table:
     """The known levels of the loss, by task and by what whoever reaches them has learned."""
     table = Table("task", "mean loss, by what is learned", title="Known levels of the loss, with default settings")

@@ -86,6 +86,13 @@ class DNI(AbstractRule):
         c_bar = self.feedback(net, step, state.feedback)
         return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, state.feedback, step.state)
 
+    def check_network(self, net: RNN) -> None:
+        units = net.units
+        if self.squash and not hasattr(units, "activation"):
+            raise ValueError(
+                f"DNI with squash sends phi of the credit, and {type(units).__name__} units have no activation function phi."
+            )
+
     def restart(self, net: RNN, state: DNIState) -> tuple[Float[Array, "P m"], DNIState]:
         """A learns that no credit comes after a trial's last step: the label there is c_bar alone."""
         r_tilde = jnp.concatenate([state.state_last, state.target_prev, jnp.ones(1, net.W.dtype)])

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from recredit.errors import MOST_SEEDS, brief, check_count, check_optional_count, nearest, real_file, user_path
 from recredit.kinds import RULE, TASK
+from recredit.network import Network
+from recredit.network.synapses import is_own
 from recredit.own_files import is_file
 from recredit.registry import find
 from recredit.runs.assignment import Keys, parse
@@ -72,7 +74,8 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
         table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
             table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
-    table |= {part: seen_from(folder, table[part]) for part in ("network",) if part in table}
+    if "network" in table:
+        table["network"] = network_table(seen_from(folder, table["network"]), folder)
     table["task"] = task_table(seen_from(folder, table.get("task")), given.pop(("task",), None), folder)
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))
@@ -220,6 +223,14 @@ def task_table(written: Any, name: Any, folder: Path) -> Any:
 def _found(task: Any) -> Any:
     """What makes the task of a name."""
     return find(TASK, task)[1] if isinstance(task, str) else task
+
+
+def network_table(given: Any, folder: Path) -> Any:
+    """A network's table with the paths of the user's own arrays, seen from a folder."""
+    if not isinstance(given, Mapping):
+        return given
+    files = {key: given[key] for key in files_of(Network) if isinstance(given.get(key), str) and is_own(given[key])}
+    return {**given, **{key: str(_at(folder, path)) for key, path in files.items()}}
 
 
 def _listed(given: Any) -> list[Any]:

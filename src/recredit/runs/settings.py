@@ -9,14 +9,15 @@ import optax
 import pydantic
 
 from recredit.contract import random_key
-from recredit.errors import brief, check_count
+from recredit.errors import File, NameOrFile, brief, check_count
 from recredit.kinds import RULE, TASK, UNITS, Kind
 from recredit.network import Network
+from recredit.network.synapses import is_own
 from recredit.optimizers import complete_optimizer, make_optimizer
 from recredit.own_files import load
 from recredit.registry import NETWORKS, Own, complete, complete_own, make, settings_of, with_own
 from recredit.rule import AbstractRule
-from recredit.tasks.task import AbstractTask, File, check_told
+from recredit.tasks.task import AbstractTask, check_told
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
 from recredit.training.step import Trainer, bytes_of, check_length, weights
@@ -79,6 +80,7 @@ class Run(pydantic.BaseModel):
         run._check(task, known)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
+        run.network["digest"] = run.build()[1].fingerprint()
         return run
 
     def _check(self, task: AbstractTask, known: "Known") -> None:
@@ -147,7 +149,8 @@ class Run(pydantic.BaseModel):
         """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
         if self._paths is None:
             self._paths = set(files_of(with_own(TASK, self._own(TASK, [self.task]))[self.task["name"]]))
-        table = self.model_dump(exclude={"files": True, "task": self._paths})
+        arrays = {key for key in files_of(Network) if is_own(self.network[key])}
+        table = self.model_dump(exclude={"files": True, "task": self._paths, "network": arrays})
         return json.dumps(table, sort_keys=True)
 
 
@@ -175,5 +178,5 @@ def without_data(value: Any) -> Any:
 
 
 def files_of(make_it: Callable[..., Any]) -> list[str]:
-    """The settings of what makes a task that are paths of files."""
-    return [key for key, p in settings_of(make_it).items() if p.annotation == File]
+    """The settings of what makes a task, or a network, that are paths of files, or may be."""
+    return [key for key, p in settings_of(make_it).items() if p.annotation in (File, NameOrFile)]

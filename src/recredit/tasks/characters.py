@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from recredit.errors import check_count, check_instance, user_path
+from recredit.errors import File, check_count, check_instance, user_path
 from recredit.network import Head
 from recredit.tasks.recording.order import Part, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
-from recredit.tasks.task import File, Sample
+from recredit.tasks.task import Sample
 
 
 class Characters(AbstractRows):

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from recredit.errors import check_choice, check_count, check_instance
+from recredit.errors import File, check_choice, check_count, check_instance
 from recredit.network import Head
 from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
 from recredit.tasks.recording.files import read_arrays
 from recredit.tasks.recording.levels import levels
 from recredit.tasks.recording.order import Part, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
-from recredit.tasks.task import File, Sample
+from recredit.tasks.task import Sample
 
 
 class Recorded(AbstractRows):

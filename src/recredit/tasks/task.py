@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -13,8 +13,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
 from recredit.errors import brief, check_choice, check_count, check_fields, check_instance, check_range
 from recredit.network import RNN, Head
-
-File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
 
 
 class Sample(NamedTuple):
