@@ -183,9 +183,7 @@ class RNN(eqx.Module):
         if self.units.is_simple:
             L = L * jnp.eye(self.n, dtype=W_rec.dtype) if isinstance(L, float) else jnp.diag(L)
             return L + D[:, None] * self.times_slope(at, W_rec)
-        G, n = len(self.units.voltages), self.n
-        through = jnp.einsum("sgi,gij->sij", D, W_rec.reshape(G, n, n)).reshape(-1, n)
-        return matrix(cast(Array, L)) + self.times_slope(at, through)
+        return matrix(cast(Array, L)) + self.times_slope(at, times_column(D, W_rec))
 
     def sent(self, at: At | Float[Array, " P"], a: Float[Array, "N *k"]) -> Float[Array, "n *k"]:
         """R a, over the first axis of `a`: what a change of the state before the step does to the rates."""

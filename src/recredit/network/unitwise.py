@@ -3,9 +3,13 @@
 A derivative of A quantities of a unit by B others is an array of blocks (A, B, n), and what carries a unit's own influence
 (an eligibility trace) is (S, G, n, m). Where a unit has one state variable and one voltage, both lose their first two axes, and
 everything below is a product by elements: (n,) and (n, m). A number stands for the same number in every unit.
+
+The few blocks are summed one by one: a processor takes a tenth of the time of an einsum, whose sums are of two to five terms.
 """
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -30,7 +34,7 @@ def row_times(c: Float[Array, " A_n"], D: Float[Array, "*A_B n"] | float) -> Flo
         return D * c
     if D.ndim == 1:
         return c * D
-    return jnp.einsum("ai,abi->bi", c.reshape(D.shape[0], -1), D).ravel()
+    return _sum(c_a[None] * D_a for c_a, D_a in zip(c.reshape(D.shape[0], -1), D)).ravel()
 
 
 def times_column(D: Float[Array, "*A_B n"] | float, a: Float[Array, "B_n *k"]) -> Float[Array, "A_n *k"]:
@@ -40,7 +44,9 @@ def times_column(D: Float[Array, "*A_B n"] | float, a: Float[Array, "B_n *k"]) -
     if D.ndim == 1:
         return D.reshape(-1, *[1] * (a.ndim - 1)) * a
     A, B, n = D.shape
-    return jnp.einsum("abi,bi...->ai...", D, a.reshape(B, n, *a.shape[1:])).reshape(A * n, *a.shape[1:])
+    parts, ones = a.reshape(B, n, *a.shape[1:]), [1] * (a.ndim - 1)
+    rows = [_sum(D_ab.reshape(n, *ones) * a_b for D_ab, a_b in zip(D_a, parts)) for D_a in D]
+    return jnp.stack(rows).reshape(A * n, *a.shape[1:])
 
 
 def matrix(D: Float[Array, "*A_B n"]) -> Float[Array, "A_n B_n"]:
@@ -60,7 +66,9 @@ def times_trace(L: Float[Array, "*S_S n"] | float, E: Float[Array, "*S_G n m"]) 
     """L E, for a unit's own influence E."""
     if isinstance(L, float | int):
         return L * E
-    return L[:, None] * E if L.ndim == 1 else jnp.einsum("sti,tgij->sgij", L, E)
+    if L.ndim == 1:
+        return L[:, None] * E
+    return jnp.stack([_sum(L_st[:, None] * E_t for L_st, E_t in zip(L_s, E)) for L_s in L])
 
 
 def row_times_trace(c: Float[Array, " S_n"], E: Float[Array, "*S_G n m"]) -> Float[Array, "G_n m"]:
@@ -68,7 +76,7 @@ def row_times_trace(c: Float[Array, " S_n"], E: Float[Array, "*S_G n m"]) -> Flo
     if E.ndim == 2:
         return c[:, None] * E
     S, G, n, m = E.shape
-    return jnp.einsum("si,sgij->gij", c.reshape(S, n), E).reshape(G * n, m)
+    return _sum(c_s[:, None] * E_s for c_s, E_s in zip(c.reshape(S, n), E)).reshape(G * n, m)
 
 
 def influence(D: Float[Array, "*S_G n"], r_hat: Float[Array, " m"]) -> Float[Array, "S_n G_n m"]:
@@ -77,3 +85,7 @@ def influence(D: Float[Array, "*S_G n"], r_hat: Float[Array, " m"]) -> Float[Arr
         P = jnp.outer(D, r_hat)
         return jnp.eye(len(D), dtype=P.dtype)[:, :, None] * P[None]
     return matrix(D)[:, :, None] * r_hat
+
+
+def _sum(terms: Iterable[Float[Array, "..."]]) -> Float[Array, "..."]:
+    return functools.reduce(operator.add, terms)
