@@ -12,19 +12,21 @@ def levels(
     weight: Float[np.ndarray, " T"] | None = None,
     start: Bool[np.ndarray, " T"] | None = None,
 ) -> dict[str, float]:
-    """The mean loss, weighted as the steps are, of two guesses: the mean label, and what follows from the last label of the
-    same trial; of this, over the steps that have one."""
+    """The mean loss, weighted as the steps are, of two guesses: the mean label, and what follows from the last one.
+
+    Of trials the first alone: within one the label often stays the same, so that the second would say nothing.
+    """
     scored = np.full(len(labels), True) if weight is None else weight > 0
-    given, trial = labels[scored], np.zeros(scored.sum()) if start is None else start.cumsum()[scored]
-    weights = None if weight is None else weight[scored]
-    follows = np.flatnonzero(trial[1:] == trial[:-1]) + 1  # steps with a last label
-    last, now, weights_now = given[follows - 1], given[follows], None if weights is None else weights[follows]
-    mean = np.average(given, 0, weights)
+    given, weights = labels[scored], None if weight is None else weight[scored]
+    last, now, weights_now = given[:-1], given[1:], None if weights is None else weights[1:]
+    mean, unbroken = np.average(given, 0, weights), start is None and len(now) > 0
     if head == "linear":
-        errors = {"mean label": (given - mean, weights), "repeat the last label": (now - last, weights_now)}
-        return {what: float(np.average(0.5 * (e**2).sum(1), weights=w)) for what, (e, w) in errors.items() if len(e)}
+        errors = {"mean label": (given - mean, weights)}
+        if unbroken:
+            errors["repeat the last label"] = now - last, weights_now
+        return {what: float(np.average(0.5 * (e**2).sum(1), weights=w)) for what, (e, w) in errors.items()}
     found = {"mean label": cross_entropy(given, mean, weights)}
-    if len(now):
+    if unbroken:
         counts = last.T @ (now if weights_now is None else weights_now[:, None] * now)  # how often each label follows each
         guess = last @ (counts / np.maximum(counts.sum(1, keepdims=True), 1e-300))
         found["guess from the last label"] = cross_entropy(now, guess, weights_now)
