@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import check_same, example_key, in_a_sentence, kind_of, trace_function
+from recredit.errors import File as File
 from recredit.errors import brief, check_choice, check_count, check_fields, check_instance, check_range
 from recredit.network import RNN, Head
 
