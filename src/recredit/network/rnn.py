@@ -274,12 +274,9 @@ class LeakyRNN(RNN):
         if not isinstance(key, jax.Array) or not (key.shape == () or (key.shape == (2,) and key.dtype == jnp.uint32)):
             raise TypeError(f"the key must be one of JAX's, as jax.random.key(0) makes it, not {brief(key)}.")
         n, n_in, n_out = map(check_count, ("n", "n_in", "n_out"), sizes)
-        k_rec, k_in, k_out = jax.random.split(key, 3)
-        W_rec = jnp.linalg.qr(jax.random.normal(k_rec, (n, n)))[0]
-        W_in = jax.random.normal(k_in, (n, n_in)) / jnp.sqrt(n_in)
-        W_out = jax.random.normal(k_out, (n_out, n)) / jnp.sqrt(n)
-        W = jnp.concatenate([W_rec, W_in, jnp.zeros((n, 1))], axis=1)
-        return cls(W, W_out, jnp.zeros(n_out), alpha, activation, head)
+        from recredit.network.settings import Network  # which knows how networks are drawn, and imports this file
+
+        return cast(LeakyRNN, Network(n, alpha, activation).create(n_in, n_out, head, key))
 
     @property
     def leaky(self) -> Leaky:

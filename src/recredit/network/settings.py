@@ -14,7 +14,7 @@ from recredit.network import synapses
 from recredit.network.activations import Activation
 from recredit.network.leaky import ALPHA, Leaky
 from recredit.network.rnn import RNN, Head, LeakyRNN
-from recredit.network.units import AbstractUnits, join
+from recredit.network.units import AbstractUnits
 
 RECURRENCE = ("orthogonal", "gaussian", "identity", "zero")
 DRAWN = ("orthogonal", "gaussian")
@@ -108,23 +108,23 @@ class Network(eqx.Module):
 
         W_rec as its setting says, W_in ~ N(0, 1/n_in), for each voltage of a unit; W_out ~ N(0, 1/n); biases as the units say.
         """
-        units, n, G, K = self.kind, self.n, len(self.kind.voltages), self.kind.outputs
+        units, n, K = self.kind, self.n, self.kind.outputs
         k_rec, k_in, k_out = jax.random.split(key, 3)
-        k_mask, k_bias = jax.random.split(jax.random.fold_in(key, 3))
+        k_mask, k_bias = (jax.random.fold_in(key, i) for i in (3, 4))
         mask = synapses.connected(self.connections, self.areas, self.density, self.self_synapses, (n, n_in), k_mask)
         signs = None if self.excitatory is None else synapses.dale(self.excitatory, n, n_in)
-        rows = []
-        for g in range(G):
+        drawn = []
+        for g in range(len(units.voltages)):
             W_rec = synapses.recurrent(self.W_rec, self.gain, n, _own(k_rec, g))
             if signs is not None and not synapses.is_own(self.W_rec):
                 W_rec = synapses.balanced(W_rec, signs[:n])
             if mask is not None and self.W_rec in DRAWN:
                 W_rec = W_rec * jnp.sqrt(n / jnp.maximum(mask[:, :n].sum(1, keepdims=True), 1))
             W_in = jax.random.normal(_own(k_in, g), (n, n_in)) / jnp.sqrt(n_in)
-            rows.append(jnp.concatenate([W_rec, W_in], axis=1))
+            drawn.append([W_rec, W_in])
         W_out = jax.random.normal(k_out, (n_out, K * n)) / jnp.sqrt(n)
-        bias = join(units.biases(n, k_bias))[:, None].astype(W_out.dtype)
-        W = jnp.concatenate([jnp.concatenate(rows), bias], axis=1)
+        biases = (bias[:, None].astype(W_out.dtype) for bias in units.biases(n, k_bias))
+        W = jnp.concatenate([jnp.concatenate([*each, bias], axis=1) for each, bias in zip(drawn, biases, strict=True)])
         mask = synapses.reached(units, n, n_in, mask)
         W = W if mask is None else jnp.where(mask, W, 0)
         b_out = jnp.zeros(n_out)
