@@ -37,10 +37,10 @@ TABLE = {"task": "add", "network": {"n": 5, "density": 0.6, "activation": "relu"
 
 
 def computed(folder, runs, seeds):
-    """The folder of a command that trained these runs, by label."""
+    """The folder of a `recredit train` of these runs, by label."""
     cells = [(label, Cell(run, seed)) for label, run in runs.items() for seed in seeds]
     labels, cells = zip(*cells)
-    work(Job(writable_folder(folder), cells, labels, 1.0))
+    work(Job(writable_folder(folder), cells, labels, 1.0, keeps_states=True))
     write_dataset(folder / "run.nc", combined(folder, runs, seeds))
     return folder
 

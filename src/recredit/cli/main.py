@@ -75,6 +75,7 @@ def train(
     streams: Count | None = None,
     across_trials: Annotated[bool | None, Parameter(negative=())] = None,
     seeds_at_once: Count | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     out: str | None = None,
 ) -> None:
     """Train one rule or several on one task.
@@ -119,6 +120,10 @@ def train(
         Let units and traces run on over the borders of trials, as if there were none.
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
+    from
+        The output folder of another `recredit train`, with :RULE behind it if one of its rules is meant. All that is not said
+        is as it was there. With nothing but --steps, that run is continued for so many more, exactly as if it had been longer;
+        with another task, rule, optimizer, ... its trained weights are what is begun with.
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
@@ -132,6 +137,7 @@ def train(
             config,
             {"rule": rule, "task": task, "observers": observe, "out": out, "across_trials": across_trials} | counts,
             set,
+            from_,
         )
 
 
