@@ -13,7 +13,6 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
-from test_own_tasks import PLAIN
 
 from recredit import load
 from recredit.contract import random_key
@@ -33,6 +32,7 @@ from recredit.training import tested
 from recredit.training.loop import train
 from recredit.training.step import Trainer
 
+ECHO = (Path(__file__).parent.parent / "examples/own_task.py").read_text()
 TABLE = {"task": "add", "network": {"n": 5, "density": 0.6, "activation": "relu", "excitatory": 0.8}, "steps": 400, "bin": 100}
 
 
@@ -128,11 +128,11 @@ def test_a_seed_that_diverged_has_no_network(tmp_path):
 
 def test_a_source_file_that_has_changed_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(PLAIN)
+    Path("own.py").write_text(ECHO)
     run = Run.create(TABLE | {"rule": "rflo", "task": "own.py", "network": {"n": 4}})
     computed(tmp_path, {"rflo": run}, [0])
     assert len(load(tmp_path)["rflo"]) == 1
-    Path("own.py").write_text(PLAIN + "\n")
+    Path("own.py").write_text(ECHO + "\n")
     with pytest.raises(ValueError, match=r"own.py, or a module beside it that it imports, has changed since"):
         load(tmp_path)
 
