@@ -16,39 +16,46 @@ from recredit.audit.criteria.structural import STRUCTURAL
 from recredit.audit.facts.named import Program
 from recredit.audit.facts.neurons import LARGE, SMALL
 from recredit.audit.measurement.verdict import measured
+from recredit.audit.program.audited import Audited
 from recredit.audit.program.graph import TooLargeError
 from recredit.audit.program.pure import check_pure
 from recredit.audit.program.trace import traced
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation
 from recredit.contract import check_rule, in_a_sentence, returns
+from recredit.network import Network
 from recredit.rule import AbstractRule
 
 
-def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) -> Audit:
+def audit(
+    rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True
+) -> Audit:
     """Judge a learning rule by the operations of its own program.
 
-    `name`: what to call it (default: its class). `measure`: also measure whether its matrices change continuously in time,
-    which takes a second or two; otherwise that criterion is n/a.
+    `name`: what to call it (default: its class). `network`: what it is to train (default: the paper's network); its units, and
+    whether synapses are sparse or keep their signs, decide what the rule's program is, not its size or its weights.
+    `measure`: also measure whether its matrices change continuously in time, which takes a second or two; otherwise that
+    criterion is n/a.
 
-    Raises ValueError, one sentence, for what is not a rule or breaks the contract (recredit.rule).
+    Raises ValueError, one sentence, for what is not a rule, breaks the contract (recredit.rule) or is not for this network.
     """
-    name = name or type(rule).__name__
+    name, audited = name or type(rule).__name__, Audited(network)
     check_rule(rule, name)
     with contextlib.redirect_stdout(_Prints()):
         try:
-            impure = check_pure(rule, name, SMALL)
-            traced(rule, LARGE, name)
-            found = _sentenced(rule, name, measure)
+            rule.check_network(audited.example(SMALL)[0])
+            impure = check_pure(rule, name, SMALL, audited)
+            traced(rule, LARGE, name, audited)
+            found = _sentenced(rule, name, audited, measure)
             jax.effects_barrier()
         except TooLargeError as reached:
-            return _bounded(rule, name, str(reached))
+            return _bounded(rule, name, audited, str(reached))
     return replace(found, notes=(*found.notes, *impure))
 
 
-def _sentenced(rule: AbstractRule, name: str, measure: bool) -> Audit:
+def _sentenced(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
     """The audit of a rule that obeys the contract; whatever else goes wrong is told in a sentence, not in a traceback."""
     try:
-        return _audit(rule, name, measure)
+        return _audit(rule, name, audited, measure)
     except TooLargeError:
         raise
     except Exception as error:
@@ -56,22 +63,23 @@ def _sentenced(rule: AbstractRule, name: str, measure: bool) -> Audit:
             raise error
 
 
-def _bounded(rule: AbstractRule, name: str, sentence: str) -> Audit:
+def _bounded(rule: AbstractRule, name: str, audited: Audited, sentence: str) -> Audit:
     """The audit of a rule whose program is too long to be followed."""
     file, line = returns(rule, "update")
     cells = {c: Cell(c, "judgement", sentence, (Evidence("update", file or "?", line, sentence),)) for c in CRITERIA}
     update = Operation("program", "update", file or "?", line, weighs=tuple(CRITERIA))
-    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted")
+    return Audit(name, str(audited), file or "?", cells, (update,), (), (), "not counted", "not counted")
 
 
-def _audit(rule: AbstractRule, name: str, measure: bool) -> Audit:
-    p = Program(rule, name)
+def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
+    p = Program(rule, name, audited)
     cells = {criterion: _known(p, decide(p)) for criterion, decide in STRUCTURAL.items()}
     curves, cells["ii-continuous"] = measured(p) if measure else (None, Cell("ii-continuous", "n/a", "Not measured."))
     ordered = {criterion: cells[criterion] for criterion in CRITERIA}
-    leaves, memory, multiplications = costs(rule)
+    leaves, memory, multiplications = costs(rule, audited)
     return Audit(
         rule=name,
+        network=str(audited),
         file=p.file,
         cells=ordered,
         operations=operations(p, ordered.values()),
@@ -120,8 +128,10 @@ class _Prints(io.TextIOBase):
 class _Callable(ModuleType):
     """`recredit.audit` is this package and its main function at once."""
 
-    def __call__(self, rule: AbstractRule, *, name: str | None = None, measure: bool = True) -> Audit:
-        return audit(rule, name=name, measure=measure)
+    def __call__(
+        self, rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True
+    ) -> Audit:
+        return audit(rule, name=name, network=network, measure=measure)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -79,6 +79,8 @@ class Audit:
 
     rule: str
     """What the rule is called: a name and, in parentheses, its building blocks where they are not the default."""
+    network: str
+    """The network that it was audited on: its units, and what is known of its synapses."""
     file: str
     """The rule's file."""
     cells: dict[str, Cell]
