@@ -26,9 +26,7 @@ from recredit.network import Network
 from recredit.rule import AbstractRule
 
 
-def audit(
-    rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True
-) -> Audit:
+def audit(rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True) -> Audit:
     """Judge a learning rule by the operations of its own program.
 
     `name`: what to call it (default: its class). `network`: what it is to train (default: the paper's network); its units, and
@@ -36,13 +34,16 @@ def audit(
     `measure`: also measure whether its matrices change continuously in time, which takes a second or two; otherwise that
     criterion is n/a.
 
-    Raises ValueError, one sentence, for what is not a rule, breaks the contract (recredit.rule) or is not for this network.
+    Raises ValueError, one sentence, for what is not a rule or breaks the contract (recredit.rule), and NotForNetworkError, one
+    too, for a rule that is not for this network.
     """
-    name, audited = name or type(rule).__name__, Audited(network)
+    name = name or type(rule).__name__
     check_rule(rule, name)
+    audited = Audited(network)
+    with contextlib.redirect_stdout(_Prints()):
+        _check_network(rule, audited)
     with contextlib.redirect_stdout(_Prints()):
         try:
-            rule.check_network(audited.example(SMALL)[0])
             impure = check_pure(rule, name, SMALL, audited)
             traced(rule, LARGE, name, audited)
             found = _sentenced(rule, name, audited, measure)
@@ -50,6 +51,23 @@ def audit(
         except TooLargeError as reached:
             return _bounded(rule, name, audited, str(reached))
     return replace(found, notes=(*found.notes, *impure))
+
+
+OWN = (
+    "Of states, voltages and the rows of matrices, the entries i, i + n, i + 2n, ... are unit i's own, and so are its "
+    "derivatives L, D and R; the synapses from one neuron to the voltages of another count as one."
+)
+
+
+class NotForNetworkError(ValueError):
+    """The rule is not written for the network on which it was to be audited; a sentence."""
+
+
+def _check_network(rule: AbstractRule, audited: Audited) -> None:
+    try:
+        rule.check_network(audited.example(SMALL)[0])
+    except ValueError as error:
+        raise NotForNetworkError(str(error)) from None
 
 
 def _sentenced(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
@@ -68,7 +86,7 @@ def _bounded(rule: AbstractRule, name: str, audited: Audited, sentence: str) -> 
     file, line = returns(rule, "update")
     cells = {c: Cell(c, "judgement", sentence, (Evidence("update", file or "?", line, sentence),)) for c in CRITERIA}
     update = Operation("program", "update", file or "?", line, weighs=tuple(CRITERIA))
-    return Audit(name, str(audited), file or "?", cells, (update,), (), (), "not counted", "not counted")
+    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted", network=str(audited))
 
 
 def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
@@ -79,7 +97,6 @@ def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Au
     leaves, memory, multiplications = costs(rule, audited)
     return Audit(
         rule=name,
-        network=str(audited),
         file=p.file,
         cells=ordered,
         operations=operations(p, ordered.values()),
@@ -88,18 +105,21 @@ def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Au
         memory=memory,
         multiplications=multiplications,
         notes=_notes(p),
+        network=str(audited),
         slopes=curves,
     )
 
 
 def _notes(p: Program) -> tuple[str, ...]:
-    """What is common to many rules, and decides nothing."""
+    """What is common to many rules, or how the network was read, and decides nothing."""
+    own = () if p.audited.is_simple else (OWN,)
     entries = (p.stored_rows(product.rows).values() for product in p.transmissions if "·W_out" in p.show(product))
     if any(entry and entry[0] == "net.W_out" for found in entries for entry in found):
         return (
             "W_out is used backwards, as by every rule with exact feedback; not counted under vii. Random feedback avoids it.",
+            *own,
         )
-    return ()
+    return own
 
 
 def _known(p: Program, cell: Cell) -> Cell:

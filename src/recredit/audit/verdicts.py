@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["pass", "fail", "judgement", "n/a"]
+THE_PAPERS = "the paper's leaky tanh units"
 
 # The criteria, in the order of the tables: what each one asks. memory to vi: Marschall et al. 2019; vii: ours.
 CRITERIA: dict[str, str] = {
@@ -79,8 +80,6 @@ class Audit:
 
     rule: str
     """What the rule is called: a name and, in parentheses, its building blocks where they are not the default."""
-    network: str
-    """The network that it was audited on: its units, and what is known of its synapses."""
     file: str
     """The rule's file."""
     cells: dict[str, Cell]
@@ -97,6 +96,8 @@ class Audit:
     """Multiplications per step, likewise."""
     notes: tuple[str, ...] = ()
     """What is common or worth knowing and decides nothing."""
+    network: str = THE_PAPERS
+    """The network that the rule was audited on: its units, and what is known of its synapses."""
     slopes: dict[str, dict[str, list[float]]] | None = None
     """Of the continuity measurement: per matrix, "alpha", and "max" and "mean" over runs of the largest relative change."""
 

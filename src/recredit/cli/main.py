@@ -187,6 +187,7 @@ def sweep(
 def audit(
     *rules: str,
     with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),
+    network: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
     format: Format = "table",
     explain: str | None = None,
     repair: Annotated[bool, Parameter(negative=())] = False,
@@ -203,6 +204,9 @@ def audit(
         Rules by name, or of your own as path/to/file.py:MyRule (default: every rule that has a name).
     with_
         Settings of these rules, SETTING=VALUE.
+    network
+        The network that they are to train, by its units and settings SETTING=VALUE as `recredit networks` lists them: gru, or
+        excitatory=0.8 density=0.3 activation=relu (default: the paper's).
     format
         How to print the verdicts. json and html hold everything, operations included.
     explain
@@ -219,7 +223,7 @@ def audit(
     with contextlib.nullcontext() if alone else local_executor("recredit.studies.audits") as pool:
         from recredit.cli.audit import run_audit  # while they start
 
-        run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)
+        run_audit(pool, rules, with_, network, format, explain, repair, as_test, slopes)
 
 
 app.command(on_fresh_data, name="test")

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from recredit.audit.account.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.criteria.structural import starts
 from recredit.audit.facts.named import Program
-from recredit.audit.program.graph import COMPARE, PLAIN, Frame, Frames
 from recredit.audit.program.audited import Audited
+from recredit.audit.program.graph import COMPARE, PLAIN, Frame, Frames
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
 from recredit.contract import names_of
 from recredit.jaxprs import programs_of

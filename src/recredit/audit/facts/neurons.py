@@ -45,7 +45,11 @@ class Facts(Synapses):
     def products(self) -> list[Product]:
         """All products of the update, in the order of the program."""
         small, large = (sums_of(t.graph, t.graph.reach(t.roots)) for t in (self.small, self.large))
-        found = [p for frames, these in small.items() for p in products(these, large.get(frames, []), frames, self._of_layer, self.audited.is_simple)]
+        found = [
+            p
+            for frames, these in small.items()
+            for p in products(these, large.get(frames, []), frames, self._of_layer, self.audited.is_simple)
+        ]
         return sorted(found, key=lambda p: min(p.sums))
 
     def _of_layer(self, i: int) -> Literal["fixed", "learned"] | None:

@@ -137,9 +137,7 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(
-    small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: WeightsOf, simple: bool
-) -> list[Product]:
+def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: WeightsOf, simple: bool) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a

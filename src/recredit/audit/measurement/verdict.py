@@ -15,7 +15,7 @@ Curves = dict[str, dict[str, list[float]]]  # as `slopes` returns them
 
 
 def measured(p: Program) -> tuple[Curves | None, Cell]:
-    """The measurement and its verdict; judgement for a rule that the measurement cannot run, or units that have no time step."""
+    """The measurement and its verdict; judgement for a rule or for units that the measurement cannot run."""
     if not isinstance(units := p.audited.units, Leaky):
         names = matrices(p)
         if not any(int(i) not in p.fixed for name in names for i in p.small.inputs[_array(p, name)].ravel()):

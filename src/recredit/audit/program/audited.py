@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from recredit.audit.verdicts import THE_PAPERS
 from recredit.contract import example_key, example_step
 from recredit.network import RNN, AbstractUnits, Network
 from recredit.network.leaky import Leaky
@@ -39,10 +40,17 @@ class Audited:
         return self.S == self.G == self.K == 1
 
     def __str__(self) -> str:
+        if self.is_the_papers:
+            return THE_PAPERS
         settings = ", ".join(f"{key} {value}" for key, value in vars(self.units).items())
-        synapses = ", sparse synapses" * self.masked + ", Dale's law" * self.signed
-        sizes = f"; N = {self.S}n state variables, P = {self.G}n voltages" if self.S * self.G > 1 else ""
-        return f"{type(self.units).__name__} units{f' ({settings})' if settings else ''}{synapses}{sizes}"
+        synapses = ", not all synapses" * self.masked + ", synapses of a fixed sign" * self.signed
+        sizes = [f"{name} = {k}n {what}" for name, k, what in self._sizes if k > 1]
+        more = f"; {', '.join(sizes)}" if sizes else ""
+        return f"{type(self.units).__name__} units{f' ({settings})' if settings else ''}{synapses}{more}"
+
+    @property
+    def _sizes(self) -> tuple[tuple[str, int, str], ...]:
+        return ("N", self.S, "state variables"), ("P", self.G, "voltages")
 
     def draw(self, sizes: Sizes, key: Any, units: AbstractUnits | None = None) -> RNN:
         """A network of these sizes; with other `units`, if given."""
@@ -72,7 +80,7 @@ class Audited:
 
         The parts of a unit (S, G) that stand before the units are none of these.
         """
-        n, n_in, n_out = sizes
+        n, n_in, _ = sizes
         m, found = n + n_in + 1, 0
         blocks = shape == (self.S, self.G, n, m)
         first = 2 if blocks else next((k for k, size in enumerate(shape) if self.of_units(size, n)), 0)
