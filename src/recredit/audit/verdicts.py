@@ -96,10 +96,10 @@ class Audit:
     """Multiplications per step, likewise."""
     notes: tuple[str, ...] = ()
     """What is common or worth knowing and decides nothing."""
-    network: str = THE_PAPERS
-    """The network that the rule was audited on: its units, and what is known of its synapses."""
     slopes: dict[str, dict[str, list[float]]] | None = None
     """Of the continuity measurement: per matrix, "alpha", and "max" and "mean" over runs of the largest relative change."""
+    network: str = THE_PAPERS
+    """The network that the rule was audited on: its units, and what is known of its synapses."""
 
     def verdict(self, criterion: str) -> Verdict:
         """The verdict on a criterion."""
