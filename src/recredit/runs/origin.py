@@ -81,9 +81,10 @@ def _source(sources: Mapping[str, Trained], label: str, folder: Path) -> Trained
 
 
 def _changed(new: Run, source: Run) -> list[str]:
-    """The settings in which a run differs from its source, by path."""
+    """The settings in which a run differs from its source, by path; of what has another name, the path alone."""
     one, other = (flat(run.model_dump(exclude=APART)) for run in (new, source))
-    return [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    found = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return [key for key in found if not any(key.startswith(f"{above}.") for above in found)]
 
 
 def _start(how: Any, source: Trained) -> Start:
