@@ -298,7 +298,7 @@ def cells(folder):
 def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(capfd, tmp_path):
     folder = tmp_path / "results" / "add-rflo"
     succeeds(*training(seeds="2"))
-    assert sorted(path.name for path in folder.iterdir()) == ["cells", "lock", "loss.png", "progress.json", "run.nc"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cells", "lock", "loss.png", "progress.json", "run.nc", "states"]
     first, before = xr.load_dataset(folder / "run.nc"), cells(folder)
     assert (first.rule.values.tolist(), first.seed.values.tolist()) == (["rflo"], [0, 1])
     assert json.loads(first.attrs["runs"])["rflo"]["network"]["n"] == 4

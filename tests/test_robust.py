@@ -283,7 +283,7 @@ def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing
     folder = tmp_path / "a[" / "b]c::d"
     assert out.endswith(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.\n")
     assert "± s.e.m." in out
-    assert {path.name for path in folder.iterdir()} == {"cells", "lock", "loss.png", "progress.json", "run.nc"}
+    assert {path.name for path in folder.iterdir()} == {"cells", "lock", "loss.png", "progress.json", "run.nc", "states"}
 
 
 @pytest.mark.parametrize(

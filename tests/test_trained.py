@@ -13,7 +13,6 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
-from test_own_tasks import PLAIN
 
 from recredit import load
 from recredit.contract import random_key
@@ -33,14 +32,15 @@ from recredit.training import tested
 from recredit.training.loop import train
 from recredit.training.step import Trainer
 
+ECHO = (Path(__file__).parent.parent / "examples/own_task.py").read_text()
 TABLE = {"task": "add", "network": {"n": 5, "density": 0.6, "activation": "relu", "excitatory": 0.8}, "steps": 400, "bin": 100}
 
 
 def computed(folder, runs, seeds):
-    """The folder of a command that trained these runs, by label."""
+    """The folder of a `recredit train` of these runs, by label."""
     cells = [(label, Cell(run, seed)) for label, run in runs.items() for seed in seeds]
     labels, cells = zip(*cells)
-    work(Job(writable_folder(folder), cells, labels, 1.0))
+    work(Job(writable_folder(folder), cells, labels, 1.0, keeps_states=True))
     write_dataset(folder / "run.nc", combined(folder, runs, seeds))
     return folder
 
@@ -128,11 +128,11 @@ def test_a_seed_that_diverged_has_no_network(tmp_path):
 
 def test_a_source_file_that_has_changed_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(PLAIN)
+    Path("own.py").write_text(ECHO)
     run = Run.create(TABLE | {"rule": "rflo", "task": "own.py", "network": {"n": 4}})
     computed(tmp_path, {"rflo": run}, [0])
     assert len(load(tmp_path)["rflo"]) == 1
-    Path("own.py").write_text(PLAIN + "\n")
+    Path("own.py").write_text(ECHO + "\n")
     with pytest.raises(ValueError, match=r"own.py, or a module beside it that it imports, has changed since"):
         load(tmp_path)
 

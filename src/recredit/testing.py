@@ -6,22 +6,25 @@ from typing import Any
 from recredit.audit import audit
 from recredit.audit.verdicts import CRITERIA, Audit
 from recredit.errors import check_choice
-from recredit.registry import resolve_rule
+from recredit.network import Network
+from recredit.registry import resolve_network, resolve_rule
 from recredit.rule import AbstractRule
 
 
-def assert_passes(rule: AbstractRule | str | Mapping[str, Any], *criteria: str) -> None:
+def assert_passes(
+    rule: AbstractRule | str | Mapping[str, Any], *criteria: str, network: Network | Mapping[str, Any] | None = None
+) -> None:
     """Assert that the audit of a rule passes these criteria, or all of them if none is named.
 
     `rule`: the rule itself, its name, "path/to/file.py:MyRule", or a table of a name and settings. `criteria`: "memory",
     "locality-time", "i", "ii-stored", "ii-local", "ii-continuous", "iii", "iv", "v", "vi", "vii". What is left to judgement
-    does not pass.
+    does not pass. `network`: what the rule is to train, as {"units": "gru"}; None: the paper's network.
 
     Raises AssertionError, a line for each criterion that does not pass; ValueError for an unknown criterion or rule, or for
     what `recredit.audit` refuses.
     """
     asked = check_criteria(criteria)
-    found = audit(resolve_rule(rule), measure="ii-continuous" in asked)
+    found = audit(resolve_rule(rule), network=resolve_network(network), measure="ii-continuous" in asked)
     if broken := not_passed(found, asked):
         raise AssertionError("\n".join([f"{found.rule} does not pass {', '.join(broken)}:", *broken.values()]))
 

@@ -16,39 +16,64 @@ from recredit.audit.criteria.structural import STRUCTURAL
 from recredit.audit.facts.named import Program
 from recredit.audit.facts.neurons import LARGE, SMALL
 from recredit.audit.measurement.verdict import measured
+from recredit.audit.program.audited import Audited
 from recredit.audit.program.graph import TooLargeError
 from recredit.audit.program.pure import check_pure
 from recredit.audit.program.trace import traced
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation
 from recredit.contract import check_rule, in_a_sentence, returns
+from recredit.network import Network
 from recredit.rule import AbstractRule
 
 
-def audit(rule: AbstractRule, *, name: str | None = None, measure: bool = True) -> Audit:
+def audit(rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True) -> Audit:
     """Judge a learning rule by the operations of its own program.
 
-    `name`: what to call it (default: its class). `measure`: also measure whether its matrices change continuously in time,
-    which takes a second or two; otherwise that criterion is n/a.
+    `name`: what to call it (default: its class). `network`: what it is to train (default: the paper's network); its units, and
+    whether synapses are sparse or keep their signs, decide what the rule's program is, not its size or its weights.
+    `measure`: also measure whether its matrices change continuously in time, which takes a second or two; otherwise that
+    criterion is n/a.
 
-    Raises ValueError, one sentence, for what is not a rule or breaks the contract (recredit.rule).
+    Raises ValueError, one sentence, for what is not a rule or breaks the contract (recredit.rule), and NotForNetworkError, one
+    too, for a rule that is not for this network.
     """
     name = name or type(rule).__name__
     check_rule(rule, name)
+    audited = Audited(network)
+    with contextlib.redirect_stdout(_Prints()):
+        _check_network(rule, audited)
     with contextlib.redirect_stdout(_Prints()):
         try:
-            impure = check_pure(rule, name, SMALL)
-            traced(rule, LARGE, name)
-            found = _sentenced(rule, name, measure)
+            impure = check_pure(rule, name, SMALL, audited)
+            traced(rule, LARGE, name, audited)
+            found = _sentenced(rule, name, audited, measure)
             jax.effects_barrier()
         except TooLargeError as reached:
-            return _bounded(rule, name, str(reached))
+            return _bounded(rule, name, audited, str(reached))
     return replace(found, notes=(*found.notes, *impure))
 
 
-def _sentenced(rule: AbstractRule, name: str, measure: bool) -> Audit:
+OWN = (
+    "Of states, voltages and the rows of matrices, the entries i, i + n, i + 2n, ... are unit i's own, and so are its "
+    "derivatives L, D and R; the synapses from one neuron to the voltages of another count as one."
+)
+
+
+class NotForNetworkError(ValueError):
+    """The rule is not written for the network on which it was to be audited; a sentence."""
+
+
+def _check_network(rule: AbstractRule, audited: Audited) -> None:
+    try:
+        rule.check_network(audited.example(SMALL)[0])
+    except ValueError as error:
+        raise NotForNetworkError(str(error)) from None
+
+
+def _sentenced(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
     """The audit of a rule that obeys the contract; whatever else goes wrong is told in a sentence, not in a traceback."""
     try:
-        return _audit(rule, name, measure)
+        return _audit(rule, name, audited, measure)
     except TooLargeError:
         raise
     except Exception as error:
@@ -56,20 +81,20 @@ def _sentenced(rule: AbstractRule, name: str, measure: bool) -> Audit:
             raise error
 
 
-def _bounded(rule: AbstractRule, name: str, sentence: str) -> Audit:
+def _bounded(rule: AbstractRule, name: str, audited: Audited, sentence: str) -> Audit:
     """The audit of a rule whose program is too long to be followed."""
     file, line = returns(rule, "update")
     cells = {c: Cell(c, "judgement", sentence, (Evidence("update", file or "?", line, sentence),)) for c in CRITERIA}
     update = Operation("program", "update", file or "?", line, weighs=tuple(CRITERIA))
-    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted")
+    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted", network=str(audited))
 
 
-def _audit(rule: AbstractRule, name: str, measure: bool) -> Audit:
-    p = Program(rule, name)
+def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
+    p = Program(rule, name, audited)
     cells = {criterion: _known(p, decide(p)) for criterion, decide in STRUCTURAL.items()}
     curves, cells["ii-continuous"] = measured(p) if measure else (None, Cell("ii-continuous", "n/a", "Not measured."))
     ordered = {criterion: cells[criterion] for criterion in CRITERIA}
-    leaves, memory, multiplications = costs(rule)
+    leaves, memory, multiplications = costs(rule, audited)
     return Audit(
         rule=name,
         file=p.file,
@@ -80,18 +105,21 @@ def _audit(rule: AbstractRule, name: str, measure: bool) -> Audit:
         memory=memory,
         multiplications=multiplications,
         notes=_notes(p),
+        network=str(audited),
         slopes=curves,
     )
 
 
 def _notes(p: Program) -> tuple[str, ...]:
-    """What is common to many rules, and decides nothing."""
+    """What is common to many rules, or how the network was read, and decides nothing."""
+    own = () if p.audited.is_simple else (OWN,)
     entries = (p.stored_rows(product.rows).values() for product in p.transmissions if "·W_out" in p.show(product))
     if any(entry and entry[0] == "net.W_out" for found in entries for entry in found):
         return (
             "W_out is used backwards, as by every rule with exact feedback; not counted under vii. Random feedback avoids it.",
+            *own,
         )
-    return ()
+    return own
 
 
 def _known(p: Program, cell: Cell) -> Cell:
@@ -120,8 +148,10 @@ class _Prints(io.TextIOBase):
 class _Callable(ModuleType):
     """`recredit.audit` is this package and its main function at once."""
 
-    def __call__(self, rule: AbstractRule, *, name: str | None = None, measure: bool = True) -> Audit:
-        return audit(rule, name=name, measure=measure)
+    def __call__(
+        self, rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True
+    ) -> Audit:
+        return audit(rule, name=name, network=network, measure=measure)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from importlib.resources import files
 
-from recredit.audit.verdicts import Audit, Cell, Verdict
+from recredit.audit.verdicts import THE_PAPERS, Audit, Cell, Verdict
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ def read() -> tuple[Said, ...]:
 def compare(audit: Audit) -> tuple[Comparison, ...]:
     """The audit beside the paper, where both have a verdict.
 
-    Empty for a rule, or a choice of building blocks, that is not the paper's.
+    Empty for a rule, a choice of building blocks, or a network that is not the paper's.
     """
-    beside = ((said, audit.cells[said.criterion]) for said in read() if said.rule == audit.rule)
+    rows = read() if audit.network == THE_PAPERS else ()
+    beside = ((said, audit.cells[said.criterion]) for said in rows if said.rule == audit.rule)
     return tuple(_judged(said, cell) for said, cell in beside if cell.verdict != "n/a")
 
 

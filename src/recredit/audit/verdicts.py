@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["pass", "fail", "judgement", "n/a"]
+THE_PAPERS = "the paper's leaky tanh units"
 
 # The criteria, in the order of the tables: what each one asks. memory to vi: Marschall et al. 2019; vii: ours.
 CRITERIA: dict[str, str] = {
@@ -97,6 +98,8 @@ class Audit:
     """What is common or worth knowing and decides nothing."""
     slopes: dict[str, dict[str, list[float]]] | None = None
     """Of the continuity measurement: per matrix, "alpha", and "max" and "mean" over runs of the largest relative change."""
+    network: str = THE_PAPERS
+    """The network that the rule was audited on: its units, and what is known of its synapses."""
 
     def verdict(self, criterion: str) -> Verdict:
         """The verdict on a criterion."""

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
-from recredit.registry import Registry, make
+from recredit.network import Network
+from recredit.registry import Registry, make, resolve_network
 from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.rules import RULES
@@ -32,6 +33,7 @@ def run_audit(
     pool: Executor | None,
     rules: Sequence[str],
     settings: Sequence[str],
+    network: Sequence[str],
     form: Format,
     explained: str | None,
     mend: bool,
@@ -40,31 +42,38 @@ def run_audit(
 ) -> None:
     """Audit the rules with these settings, all those of the registry if none is named, and print the verdicts.
 
-    `pool`: where to audit them; None: in this process. `mend`: print what would mend them instead. `as_test`: print what does
-    not pass of these criteria instead, and end the process with exit code 1 if anything does not. `slopes`: also draw the
-    continuity measurement to this file.
+    `network`: settings of the network that they are to train, a word alone for its units. `pool`: where to audit them; None: in
+    this process. `mend`: print what would mend them instead. `as_test`: print what does not pass of these criteria instead, and
+    end the process with exit code 1 if anything does not. `slopes`: also draw the continuity measurement to this file.
     """
     if explained is not None and (rules or form != "table"):
-        raise ValueError(f"--explain {explained} stands alone, but for --with; json and html hold the operations as well.")
+        raise ValueError(
+            f"--explain {explained} stands alone, but for --with and --network; json and html hold the operations as well."
+        )
     if mend and (explained is not None or form != "table" or slopes):
-        raise ValueError("--repair stands alone, but for the rules and --with.")
+        raise ValueError("--repair stands alone, but for the rules, --with and --network.")
     if as_test and (explained is not None or mend or form != "table" or slopes):
-        raise ValueError("--as-test stands alone, but for the rules and --with.")
+        raise ValueError("--as-test stands alone, but for the rules, --with and --network.")
     asked = check_criteria(() if as_test == ("all",) else as_test)
     if slopes:
         if slopes.suffix not in (".png", ".svg", ".pdf"):
             raise ValueError(f"--slopes draws to a file that ends in .png, .svg or .pdf, not {slopes}.")
         check_writable(slopes)
-    given: dict[str, Any] = {}
-    for keys, value in given_once(parse(setting, "jacobian=learned") for setting in settings).items():
-        assign(given, keys, value)
+    given = _table(settings, "jacobian=learned")
+    trained = _table([each if "=" in each else f"units={each}" for each in network], "units=gru")
+    resolve_network(trained)  # so that what is wrong with it is told at once
     specs = [explained] if explained is not None else [*dict.fromkeys(rules)] or [*RULES]
     if mend:
-        _mend([chosen(spec, given) for spec in specs])
+        _mend([chosen(spec, given) for spec in specs], resolve_network(trained))
         return
     written = f" ({', '.join(settings)})" if settings else ""
     with plain_console(stderr=True).status("") as status:
-        found = audits(specs, given, written, "ii-continuous" in asked, pool, lambda name: status.update(f"Auditing {name}"))
+        measure = "ii-continuous" in asked
+        found, refused = audits(specs, given, written, trained, measure, pool, lambda name: status.update(f"Auditing {name}"))
+    if not found:
+        raise ValueError(refused[0])
+    for sentence in refused:
+        plain_console(stderr=True).print(f"Left out: {sentence}", style="dim", markup=False, soft_wrap=True)
     console = _console()
     if as_test:
         _test(found, asked)
@@ -89,7 +98,15 @@ def _test(audits: Sequence[Audit], asked: tuple[str, ...]) -> None:
         raise SystemExit(1)
 
 
-def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
+def _table(settings: Sequence[str], like: str) -> dict[str, Any]:
+    """A table of settings PATH=VALUE."""
+    table: dict[str, Any] = {}
+    for keys, value in given_once(parse(setting, like) for setting in settings).items():
+        assign(table, keys, value)
+    return table
+
+
+def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]], network: Network) -> None:
     """Print what would mend each rule."""
     console = _console()
     with plain_console(stderr=True).status("") as status:
@@ -99,7 +116,7 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]]) -> None:
             def told(done: int, whole: int, name: str = name) -> None:
                 status.update(f"Mending {name}: {done} of {whole} combinations")
 
-            console.out(repair_text(repair(name, registry, settings, told), console.width), highlight=False)
+            console.out(repair_text(repair(name, registry, settings, told, network), console.width), highlight=False)
 
 
 def _console() -> Console:

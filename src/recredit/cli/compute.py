@@ -29,13 +29,14 @@ def compute_runs(
     seeds_at_once: int | None,
     count: int | None = None,
     then: Iterable[str] = ("recredit.report.figures",),
+    keeps_states: bool = False,
 ) -> None:
     """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
     title. `count`: the executor's cores; None: this machine's. `then`: modules that are needed afterwards; they are imported
-    while the workers compute."""
+    while the workers compute. `keeps_states`: whether each learner's whole state at the end is kept."""
     with Live(console) as live, published(folder, title, live.standing):
         threading.Thread(target=_import, args=(then, live.expected), daemon=True).start()
-        compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once)
+        compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once, keeps_states)
 
 
 def _import(modules: Iterable[str], begin: threading.Event) -> None:

@@ -75,6 +75,7 @@ def train(
     streams: Count | None = None,
     across_trials: Annotated[bool | None, Parameter(negative=())] = None,
     seeds_at_once: Count | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     out: str | None = None,
 ) -> None:
     """Train one rule or several on one task.
@@ -119,6 +120,10 @@ def train(
         Let units and traces run on over the borders of trials, as if there were none.
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
+    from
+        The output folder of another `recredit train`, with :RULE behind it if one of its rules is meant. All that is not said
+        is as it was there. With nothing but --steps, that run is continued for so many more, exactly as if it had been longer;
+        with another task, rule, optimizer, ... its trained weights are what is begun with.
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
@@ -132,6 +137,7 @@ def train(
             config,
             {"rule": rule, "task": task, "observers": observe, "out": out, "across_trials": across_trials} | counts,
             set,
+            from_,
         )
 
 
@@ -181,6 +187,7 @@ def sweep(
 def audit(
     *rules: str,
     with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),
+    network: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
     format: Format = "table",
     explain: str | None = None,
     repair: Annotated[bool, Parameter(negative=())] = False,
@@ -197,6 +204,9 @@ def audit(
         Rules by name, or of your own as path/to/file.py:MyRule (default: every rule that has a name).
     with_
         Settings of these rules, SETTING=VALUE.
+    network
+        The network that they are to train, by its units and settings SETTING=VALUE as `recredit networks` lists them: gru, or
+        excitatory=0.8 density=0.3 activation=relu (default: the paper's).
     format
         How to print the verdicts. json and html hold everything, operations included.
     explain
@@ -213,7 +223,7 @@ def audit(
     with contextlib.nullcontext() if alone else local_executor("recredit.studies.audits") as pool:
         from recredit.cli.audit import run_audit  # while they start
 
-        run_audit(pool, rules, with_, format, explain, repair, as_test, slopes)
+        run_audit(pool, rules, with_, network, format, explain, repair, as_test, slopes)
 
 
 app.command(on_fresh_data, name="test")

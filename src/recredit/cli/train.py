@@ -10,21 +10,36 @@ from recredit.report.tables import alignment_line, counted, losses_table
 from recredit.runs.files import write_dataset
 from recredit.runs.final_loss import averaged, final_accuracy, final_loss, loss_levels, loss_unit, shown, summary
 from recredit.runs.local import LocalExecutor
+from recredit.runs.origin import request_from
 from recredit.runs.request import request
 from recredit.studies.comparison import combined
 
 
-def run_train(executor: LocalExecutor, config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
-    """Compute what is missing of the runs that are asked for (`recredit.runs.request`), then write and show their losses."""
-    asked = request(config, options, settings)
+def run_train(
+    executor: LocalExecutor,
+    config: Path | None,
+    options: Mapping[str, Any],
+    settings: Sequence[str],
+    origin: str | None = None,
+) -> None:
+    """Compute what is missing of the runs that are asked for (`recredit.runs.request`), then write and show their losses.
+    `origin`: another run that they begin with (`recredit.runs.origin`)."""
+    if origin is None:
+        asked = request(config, options, settings)
+        seeds = [*range(asked.seeds)]
+    elif config is None:
+        asked, seeds, told = request_from(origin, options, settings)
+        console.out(told)
+    else:
+        raise ValueError("what begins with another run has its settings: give others by options and --set, not by --config.")
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
     built = {label: run.build() for label, run in asked.runs.items()}
     runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
     title = f"{', '.join(asked.runs)} on {name}: {counted(asked.seeds, 'seed')}, {any_run.steps:,} steps"
     with working_in(asked.out, ("run.nc", "loss.png")) as folder:
-        compute_runs(executor, folder, title, runs, range(asked.seeds), asked.seeds_at_once)
-        data = combined(folder, asked.runs, range(asked.seeds))
+        compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True)
+        data = combined(folder, asked.runs, seeds)
         write_dataset(folder / "run.nc", data)
         from recredit.report.figures import draw_runs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from recredit import __version__
 from recredit.audit.paper import Comparison, compare
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Operation
-from recredit.report.audit_tables import MARKS, MEANINGS, PAPER, TITLE, differences, facts, paper_text, shown_file
+from recredit.report.audit_tables import MARKS, MEANINGS, PAPER, TITLE, differences, facts, networks, paper_text, shown_file
 
 _STYLE = """
 :root { --ink: #1d1f23; --soft: #62666e; --line: #d9dce1; --back: #fff; --card: #f6f7f9;
@@ -98,6 +98,7 @@ def _row(anchor: str, audit: Audit) -> str:
 def as_html(audits: Sequence[Audit]) -> str:
     """The table, the criteria, and each rule's verdicts with their evidence, the paper's beside them, and its operations."""
     anchored = {f"rule-{number}": audit for number, audit in enumerate(audits, 1)}
+    told = escape(" ".join(networks(audits)))
     heads = "".join(f"<th><span>{criterion}</span></th>" for criterion in CRITERIA)
     rows = "".join(_row(anchor, audit) for anchor, audit in anchored.items())
     marks = ", ".join(f"{_mark(verdict)} {meaning}" for verdict, meaning in MEANINGS.items())
@@ -113,7 +114,7 @@ def as_html(audits: Sequence[Audit]) -> str:
 </head>
 <body>
 <h1>{TITLE}</h1>
-<p>Read off the rules' own programs by recredit {__version__}. A mark leads to its evidence.</p>
+<p>Read off the rules' own programs by recredit {__version__}. A mark leads to its evidence. {told}</p>
 <div class="matrix"><table><thead><tr><th>rule</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 <p>{marks}; <span class="differs">shaded</span>: differs from {escape(PAPER)}.</p>
 <h2>The criteria</h2>

@@ -51,6 +51,11 @@ def _says(each: Comparison) -> str:
     return f"{'says' if each.said.stated == 'explicit' else 'implies'} {each.said.verdict}"
 
 
+def networks(audits: Sequence[Audit]) -> list[str]:
+    """A line on the network that rules were audited on."""
+    return [f"Network: {network}." for network in dict.fromkeys(audit.network for audit in audits)]
+
+
 def _legend() -> str:
     return "  ".join(f"{mark} {MEANINGS[verdict]}" for verdict, mark in MARKS.items())
 
@@ -76,7 +81,8 @@ def table(audits: Sequence[Audit], width: int) -> Group:
         differing = differences(audit)
         grid.add_row(Text(audit.rule), *(_mark(cell.verdict, "*" * (name in differing)) for name, cell in audit.cells.items()))
         lines += [_wrapped(f"* {audit.rule}, {name}: {difference_text(each)}", width) for name, each in differing.items()]
-    head = [fitted(grid, width), Text(_legend() + "  * differs from the paper" * bool(lines), "dim"), Text()]
+    legend = Text(_legend() + "  * differs from the paper" * bool(lines), "dim")
+    head = [fitted(grid, width), legend, *(_wrapped(told, width) for told in networks(audits)), Text()]
     return Group(*head, *(_findings(audits[0], width) if len(audits) == 1 else lines))
 
 
@@ -161,7 +167,7 @@ def as_markdown(audits: Sequence[Audit]) -> str:
     lines = [f"| rule | {' | '.join(CRITERIA)} |", "|---|" + ":-:|" * len(CRITERIA)]
     for audit, row in zip(audits, _grid(audits, MARKS, "\\*")):
         lines.append(f"| {_markdown(audit.rule)} | {' | '.join(row)} |")
-    lines += ["", _legend().replace("  ", ", ") + f"; \\* differs from {PAPER}.", ""]
+    lines += ["", _legend().replace("  ", ", ") + f"; \\* differs from {PAPER}.", "", *map(_markdown, networks(audits)), ""]
     lines += [f"- {criterion}: {_markdown(question)}" for criterion, question in CRITERIA.items()]
     found = [
         f"- \\* {_markdown(f'{audit.rule}, {criterion}: {difference_text(each)}')}"
@@ -190,6 +196,7 @@ def as_latex(audits: Sequence[Audit]) -> str:
         for audit, row in zip(audits, _grid(audits, _LATEX_MARKS, "$^*$"))
     ]
     marks = ", ".join(f"{_LATEX_MARKS[verdict]} {meaning}" for verdict, meaning in MEANINGS.items())
+    told = "".join(f"{_latex(network)} " for network in networks(audits))
     questions = " ".join(rf"\emph{{{criterion}}}: {_latex(question)}" for criterion, question in CRITERIA.items())
     return "\n".join(
         [
@@ -202,7 +209,7 @@ def as_latex(audits: Sequence[Audit]) -> str:
             *rows,
             r"\hline",
             r"\end{tabular}",
-            rf"\caption{{{TITLE}: {marks}; $^*$ {_latex(f'differs from {PAPER}')}. {questions}}}",
+            rf"\caption{{{TITLE}: {marks}; $^*$ {_latex(f'differs from {PAPER}')}. {told}{questions}}}",
             r"\label{tab:audit}",
             r"\end{table}",
         ]

@@ -69,17 +69,18 @@ def compute(
     cores: int,
     view: View,
     seeds_at_once: int | None = None,
+    keeps_states: bool = False,
 ) -> None:
     """Compute what is missing of some runs, by label, in a folder that this process has `held`.
 
     What a worker's death interrupts is tried again, twice.
 
     `executor`: where; it has so many `cores`. `seeds_at_once`: the most cells that are vectorised together (None: as many as
-    fit the cache).
+    fit the cache). `keeps_states`: whether each learner's whole state at the end is kept.
 
     Raises ValueError, the sentence of the first job that failed, after all others have ended; finished cells stay.
     """
-    all_jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once)
+    all_jobs = plan(folder, runs, seeds, missing(folder, runs, seeds, view.say), cores, seeds_at_once, keeps_states)
     jobs = [job for job, count in all_jobs.items() if count]
     for job in jobs:
         check_writable(folder / "cells" / job.cells[0].file)

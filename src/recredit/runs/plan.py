@@ -31,6 +31,8 @@ class Job:
     """Roughly how long a core takes to train them."""
     seeds_at_once: int | None = None
     """The most cells that are vectorised together; None: as many as fit the cache."""
+    keeps_states: bool = False
+    """Whether each learner's whole state at the end is kept, so that it can go on."""
 
     @cached_property
     def digest(self) -> str:
@@ -49,7 +51,7 @@ class Job:
 
 def plan(
     folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], missing: Mapping[str, Sequence[int]], cores: int,
-    seeds_at_once: int | None = None,
+    seeds_at_once: int | None = None, keeps_states: bool = False,
 ) -> dict[Job, int]:  # fmt: skip
     """The jobs of all cells, each with the number of its cells that are missing, the longest first. `runs`, `missing`: runs,
     and seeds of them, by label.
@@ -69,7 +71,7 @@ def plan(
         size = -(-len(cells) // shares)
         for first in range(0, len(cells), size):
             labels, share = zip(*cells[first : first + size], strict=True)
-            job = Job(folder, share, labels, seconds[each] * len(share) / len(cells), seeds_at_once)
+            job = Job(folder, share, labels, seconds[each] * len(share) / len(cells), seeds_at_once, keeps_states)
             jobs[job] = sum(cell.seed in absent.get(label, ()) for label, cell in zip(labels, share, strict=True))
     return dict(sorted(jobs.items(), key=lambda item: -item[0].seconds))
 

@@ -54,16 +54,19 @@ class Request:
     """The folder for the results; by default named after the task and the rules."""
 
 
-def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> Request:
+def request(
+    config: Path | None, options: Mapping[str, Any], settings: Sequence[str], base: Mapping[str, Any] | None = None
+) -> Request:
     """Put together what is asked for: one run for each rule, complete and checked.
 
-    `config`: a TOML file of the parts that `PARTS` names; its paths are seen from its folder. `options`: parts by name, None or
-    () where not given. `settings`: PATH=VALUE each. Both override the file: a rule, observer or task that they name keeps the
-    file's settings if the file names it too, and replaces what the file has otherwise.
+    `config`: a TOML file of the parts that `PARTS` names; its paths are seen from its folder. `base`: such a table in place of
+    a file. `options`: parts by name, None or () where not given. `settings`: PATH=VALUE each. Both override the file: a rule,
+    observer or task that they name keeps the file's settings if the file names it too, and replaces what the file has
+    otherwise.
 
     Raises ValueError, one sentence, for whatever does not fit, and for what options and settings give twice, differently.
     """
-    table, folder = (read_toml(config), config.parent) if config else ({}, Path())
+    table, folder = (read_toml(config), config.parent) if config else (dict(base or {}), Path())
     chosen = [((part,), value) for part, value in options.items() if value not in (None, ())]
     given = given_once([*chosen, *map(parse, settings)])
     for part in [*table, *(keys[0] for keys in given)]:
@@ -80,7 +83,7 @@ def request(config: Path | None, options: Mapping[str, Any], settings: Sequence[
     if isinstance(table.get("out"), str):
         table["out"] = str(_at(folder, table["out"]))
     addressed = given_once((each, value) for keys, value in given.items() for each in addresses(keys, table["rule"]))
-    for keys, value in addressed.items():
+    for keys, value in sorted(addressed.items(), key=lambda each: len(each[0])):  # names before their settings
         assign(table, keys, value)
     return _checked(table)
 
@@ -151,7 +154,7 @@ def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:
 
 
 def assign(table: dict[str, Any], keys: Keys, value: Any) -> None:
-    """Set what a path leads to in a table of tables. A word in place of a table is its name.
+    """Set what a path leads to in a table of tables. A word in place of a table is its name; another one leaves no settings.
 
     Raises ValueError for a path through what has no settings, or a value in place of settings.
     """
@@ -164,7 +167,7 @@ def assign(table: dict[str, Any], keys: Keys, value: Any) -> None:
     if isinstance(named := table.get(last), Mapping):
         if not isinstance(value, str):
             raise ValueError(f"{'.'.join(keys)} cannot be {value!r}: it has settings.")
-        table[last] = {**named, "name": value}
+        table[last] = {**named, "name": value} if named.get("name", value) == value else {"name": value}
     else:
         table[last] = value
 

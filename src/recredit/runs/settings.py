@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 import optax
@@ -23,6 +23,26 @@ from recredit.training.optimizer import Optimizer
 from recredit.training.step import Trainer, bytes_of, check_length, weights
 
 T = TypeVar("T")
+START_LIES = {"folder", "label"}  # where a start lies
+
+
+class Start(pydantic.BaseModel):
+    """What a run begins with in place of untrained networks."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    how: Literal["continued", "weights"]
+    """Whether learners go on with all that they carry, or with their weights alone."""
+    steps: int | None
+    """After how many steps they go on; None: they begin."""
+    drawn: bool
+    """Whether the first networks of all, where the other run itself began, were drawn as every seed's are."""
+    digest: str
+    """Of the weights of all seeds of the other run."""
+    folder: str
+    """Where that lies: an absolute path."""
+    label: str
+    """What its rule is called there."""
 
 
 class Run(pydantic.BaseModel):
@@ -44,6 +64,8 @@ class Run(pydantic.BaseModel):
     """Where that source lies, by the class's name: absolute paths."""
     across_trials: bool = False
     """Whether units and learning states run on over the borders of trials."""
+    start: Start | None = None
+    """What its networks begin with; None: untrained."""
     _learner_bytes: int | None = None
     _paths: set[str] | None = None
 
@@ -129,28 +151,39 @@ class Run(pydantic.BaseModel):
         """Rule, network, optimiser and observers of this run. Raises ValueError if a file of the user's own has changed."""
         rules = with_own(RULE, self._own(RULE, [self.rule, *self.observers.values()]))
         observers = {label: make(rules, table) for label, table in self.observers.items()}
-        units = self._own(UNITS, [each for each in self.network.values() if isinstance(each, Mapping)])
-        network = make(NETWORKS, self.network, units)
+        network = self.build_network()
         return make(rules, self.rule), network, make_optimizer(self.optimizer, network.n), observers
+
+    def build_network(self) -> Network:
+        """The network of this run. Raises ValueError if a file of the user's own has changed."""
+        units = self._own(UNITS, [each for each in self.network.values() if isinstance(each, Mapping)])
+        return make(NETWORKS, self.network, units)
 
     def given(self) -> dict[str, Any]:
         """The table that `create` makes such a run of: classes of the user's own by their files, which may have changed, as
-        may data."""
+        may data; without its start."""
 
         def named(table: Mapping[str, Any]) -> dict[str, Any]:
             name = table["name"]
             return {**table, "name": f"{self.files[name]}:{name}" if name in self.files else name}
 
+        def undigested(table: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in table.items() if key != "digest"}
+
         observers = {label: named(table) for label, table in self.observers.items()}
-        table = self.model_dump(exclude={"sources", "files"}) | {"rule": named(self.rule), "observers": observers}
-        return table | {"task": {key: value for key, value in named(self.task).items() if key != "digest"}}
+        network = {key: named(each) if isinstance(each, Mapping) else each for key, each in self.network.items()}
+        told = {"rule": named(self.rule), "observers": observers}
+        told |= {"task": undigested(named(self.task)), "network": undigested(network)}
+        return self.model_dump(exclude={"sources", "files", "start"}) | told
 
     def text(self) -> str:
-        """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie."""
+        """The run as one line of JSON, its identity on disk: what files hold counts, by its digest, not where they lie; and so
+        with what it starts from."""
         if self._paths is None:
             self._paths = set(files_of(with_own(TASK, self._own(TASK, [self.task]))[self.task["name"]]))
         arrays = {key for key in files_of(Network) if is_own(self.network[key])}
-        table = self.model_dump(exclude={"files": True, "task": self._paths, "network": arrays})
+        lies = {"files": True, "task": self._paths, "network": arrays, "start": START_LIES if self.start else True}
+        table = self.model_dump(exclude=lies)
         return json.dumps(table, sort_keys=True)
 
 

@@ -1,6 +1,7 @@
 """Results on disk, one file a cell: which are there, what they say of themselves, and what they hold.
 
 DIR/cells/WHAT-MADE_BY.nc   a cell; WHAT: digest of run and seed; MADE_BY: digest of precision and program
+DIR/states/                 what each seed's learner carried at the end (`recredit.runs.states`)
 DIR/damaged/                what lay in a cell's place and was not that cell, whole
 DIR/lock                    who computes in the folder
 """

@@ -18,7 +18,6 @@ import numpy as np
 from recredit.contract import random_key
 from recredit.errors import nearest, user_path
 from recredit.network import RNN
-from recredit.registry import NETWORKS, make
 from recredit.runs.files import read_dataset
 from recredit.runs.identity import PACKAGES, Cell, precision
 from recredit.runs.record import DamagedError, read_netcdf
@@ -45,6 +44,10 @@ class Trained(Mapping[int, RNN]):
     """The loss that they were trained with."""
     program: dict[str, str]
     """The versions that trained them."""
+    folder: Path
+    """Where the run lies."""
+    label: str
+    """What the rule is called there."""
 
     def __getitem__(self, seed: int) -> RNN:
         """The network of a seed, with the mask and the signs that were drawn for it. Raises ValueError if it has none."""
@@ -56,7 +59,7 @@ class Trained(Mapping[int, RNN]):
         n, n_out = self.run.network["n"], len(b_out)
         with jax.threefry_partitionable(True):  # as in training
             k_net = jax.random.split(random_key(seed), 4)[0]
-            net = make(NETWORKS, self.run.network).create(W.shape[1] - n - 1, n_out, self.head, k_net)
+            net = self.run.build_network().create(W.shape[1] - n - 1, n_out, self.head, k_net)
         return net.with_weights(W, W_out, b_out)
 
     def __contains__(self, seed: object) -> bool:
@@ -71,6 +74,14 @@ class Trained(Mapping[int, RNN]):
     def cell(self, seed: int) -> str:
         """The name of the file of a seed's cell."""
         return Cell(self.run, seed).file_of(self.program)
+
+    def digest(self) -> str:
+        """A short fingerprint of all weights."""
+        told = hashlib.sha256()
+        for seed, weights in sorted(self.weights.items()):
+            for name, array in weights.items():
+                told.update(f"{seed} {name} {array.shape} {array.dtype}\n".encode() + array.tobytes())
+        return told.hexdigest()[:20]
 
 
 class ByRule(dict[str, Trained]):
@@ -102,7 +113,8 @@ def load(run: str | Path) -> ByRule:
             f"{file} was computed in {data.attrs['precision']}, and this process computes in {precision()}: "
             f"set JAX_ENABLE_X64={int(precision() == 'float32')}."
         )
-    return ByRule({label: _trained(file, data.sel(rule=label), run, head, program) for label, run in runs.items()})
+    made = (Trained(run, {}, {}, head, program, file.parent, label) for label, run in runs.items())
+    return ByRule({empty.label: _filled(empty, data.sel(rule=empty.label)) for empty in made})
 
 
 def file_of(run: str | Path) -> Path:
@@ -114,20 +126,20 @@ def file_of(run: str | Path) -> Path:
     return file
 
 
-def _trained(file: Path, data: xr.Dataset, run: Run, head: str, program: dict[str, str]) -> Trained:
+def _filled(found: Trained, data: xr.Dataset) -> Trained:
     """The networks of one rule: from its cells, whose checksums are verified, or, without a folder of cells, from `run.nc`."""
-    seeds = data.seed.values.tolist()
-    lost = {seed: at for seed, at in zip(seeds, data.diverged_at.values.tolist(), strict=True) if at >= 0}
-    found = Trained(run, {}, lost, head, program)
-    for i, seed in enumerate(seeds):
-        if seed not in lost:
-            cell = file.parent / "cells" / found.cell(seed)
-            stored = {name: data[name].values[i] for name in WEIGHTS}
-            found.weights[seed] = read_weights(cell) if cell.parent.is_dir() else stored
+    for i, (seed, at) in enumerate(zip(data.seed.values.tolist(), data.diverged_at.values.tolist(), strict=True)):
+        cell = found.folder / "cells" / found.cell(seed)
+        if at >= 0:
+            found.diverged[seed] = at
+        elif cell.parent.is_dir():
+            found.weights[seed] = _weights_in(cell)
+        else:
+            found.weights[seed] = {name: data[name].values[i] for name in WEIGHTS}
     return found
 
 
-def read_weights(cell: Path) -> Weights:
+def _weights_in(cell: Path) -> Weights:
     """The weights in the file of a cell. Raises ValueError, one sentence, if it is gone or damaged."""
     try:
         _, netcdf = read_netcdf(cell)
@@ -138,9 +150,3 @@ def read_weights(cell: Path) -> Weights:
         raise ValueError(f"{cell} is gone; the command that made it computes it again.") from None
     except DamagedError as error:
         raise ValueError(f"{cell} is damaged: {error}; the command that made it computes it again.") from None
-
-
-def digest(weights: Mapping[str, np.ndarray]) -> str:
-    """A short fingerprint of weights."""
-    parts = (f"{name}{weights[name].shape}{weights[name].dtype}".encode() + weights[name].tobytes() for name in WEIGHTS)
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:20]

@@ -18,6 +18,8 @@ from recredit.runs.ending import stop_on_sigterm
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
 from recredit.runs.running import Report
+from recredit.runs.start import start_state, start_weights
+from recredit.runs.states import write_states
 from recredit.runs.store import write_cells
 from recredit.training.carried import UnfitError
 from recredit.training.lanes import pack_key
@@ -108,7 +110,14 @@ def _train(
     for cell in cells:
         by_run[cell.run.text()].append(cell)
     runs = [same[0].run for same in by_run.values()]
-    members = [Member(trainers[text][0], [cell.seed for cell in same], trainers[text][1]) for text, same in by_run.items()]
+    seeds = [[cell.seed for cell in same] for same in by_run.values()]
+    weights = [start_weights(run, each) for run, each in zip(runs, seeds, strict=True)]
+    members = [
+        Member(trainers[text][0], each, trainers[text][1], start)
+        for text, each, start in zip(by_run, seeds, weights, strict=True)
+    ]
+    if arrays is None:
+        arrays = start_state([*zip(runs, seeds, strict=True)], members[0].trainer)
     share = sum(cell.run.steps for cell in pack) // runs[0].steps
     keeper = Keeper(
         file, json.dumps([cell.file for cell in cells]), runs[0].steps, lambda steps: report.tell(done + share * steps)
@@ -116,12 +125,16 @@ def _train(
     try:
         results = train_pack(members, runs[0].steps, runs[0].bin, begin=arrays, at_end=keeper)
     except UnfitError as error:
+        if not file.exists():
+            raise
         print(f"{file} cannot be gone on from ({error}): its cells are trained from the beginning.")
         file.unlink()
         _train(job, trainers, pack, left, file, report, done)
         return
     each = (time.perf_counter() - began) / len(cells)
     made = {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
+    if job.keeps_states and (last := read_checkpoint(file, print)):
+        write_states(job.folder, cells, members[0].trainer, last[1])
     for run, data in zip(runs, results, strict=True):
         meaning = {"long_name": "time that the seeds computed together took, shared evenly", "units": "s"}
         data["seconds"] = ("seed", np.full(data.sizes["seed"], each), meaning)

@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 
-from recredit.audit import audit
+from recredit.audit import NotForNetworkError, audit
 from recredit.audit.verdicts import Audit
 from recredit.kinds import RULE, Registry
-from recredit.registry import complete, find, make
+from recredit.registry import complete, find, make, resolve_network
 
 jax.config.update("jax_platforms", "cpu")  # where rounding is the same on every machine
 
@@ -33,29 +33,33 @@ def audits(
     specs: Sequence[str],
     given: Mapping[str, Any],
     written: str,
+    network: Mapping[str, Any],
     measure: bool,
     pool: Executor | None,
     told: Callable[[str], None],
-) -> list[Audit]:
-    """Audit rules with these settings, `written` as they are added to the rules' names.
+) -> tuple[list[Audit], list[str]]:
+    """The audits of rules with these settings, `written` as they are added to the rules' names; and of each rule that is not
+    for this network, a sentence that says why.
 
-    `measure`: as `audit` has it. `pool`: where to audit them; None: in this process. `told` is called with the name of each
-    rule that is waited for. Raises ValueError as `chosen` and `audit` do.
+    `network`: its settings, as `resolve_network` has them. `measure`: as `audit` has it. `pool`: where to audit them; None: in
+    this process. `told` is called with the name of each rule that is waited for. Raises ValueError as `chosen` and `audit` do.
     """
     kinds = {spec: chosen(spec, given) for spec in specs}
     names = {spec: name + written for spec, (name, *_) in kinds.items()}
-    waits = {spec: partial(_audited, spec, given, names[spec], measure) for spec in specs}
+    waits = {spec: partial(_audited, spec, given, names[spec], network, measure) for spec in specs}
     if pool:  # rules of long files first: they take longest, and others fill the cores beside them
         sizes = {spec: _file_size(registry[name]) for spec, (name, registry, _) in kinds.items()}
         waits = {spec: pool.submit(waits[spec]).result for spec in sorted(specs, key=lambda spec: -sizes[spec])}
-    found = []
+    found, refused = [], []
     for spec, name in names.items():
         told(name)
         try:
             found.append(waits[spec]())
+        except NotForNetworkError as error:
+            refused.append(str(error))
         except BrokenExecutor as error:
             raise ValueError(f"{name} was not audited: {error}") from None
-    return found
+    return found, refused
 
 
 def _file_size(kind: Any) -> int:
@@ -65,6 +69,6 @@ def _file_size(kind: Any) -> int:
         return 0
 
 
-def _audited(spec: str, given: Mapping[str, Any], name: str, measure: bool) -> Audit:
+def _audited(spec: str, given: Mapping[str, Any], name: str, network: Mapping[str, Any], measure: bool) -> Audit:
     _, registry, table = chosen(spec, given)
-    return audit(make(registry, table), name=name, measure=measure)
+    return audit(make(registry, table), name=name, network=resolve_network(network), measure=measure)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from recredit.audit import audit
 from recredit.audit.verdicts import Cell
+from recredit.network import Network
 from recredit.registry import BLOCKS, Registry, complete, make
 
 
@@ -50,12 +51,17 @@ class Repair:
 
 
 def repair(
-    name: str, registry: Registry, table: Mapping[str, Any], told: Callable[[int, int], None] = lambda *_: None
+    name: str,
+    registry: Registry,
+    table: Mapping[str, Any],
+    told: Callable[[int, int], None] = lambda *_: None,
+    network: Network | None = None,
 ) -> Repair:
     """Audit every combination of a rule's building blocks and switches on all criteria, and find the nearest that pass.
 
-    `table`: the rule's complete settings (`settings.complete`). Numbers stay as they are. Combinations with more changes than
-    one that passes everything are left out. `told` is called with the combinations audited so far and all of them.
+    `table`: the rule's complete settings (`settings.complete`). `network`: as `audit` has it. Numbers stay as they are.
+    Combinations with more changes than one that passes everything are left out, and those that are not for this network.
+    `told` is called with the combinations audited so far and all of them.
 
     Raises ValueError as `audit` does.
     """
@@ -70,7 +76,13 @@ def repair(
             break
         told(k, len(combinations))
         settings = {key: value for key, (value, _) in zip(choices, combination, strict=True)}
-        found = audit(make(registry, complete("rule", registry, {"name": name, **settings})), name=name)
+        made = make(registry, complete("rule", registry, {"name": name, **settings}))
+        try:
+            found = audit(made, name=name, network=network)
+        except ValueError:
+            if not changes:
+                raise
+            continue  # blocks of which one is not for these units, say
         attempts.append(Attempt(changes, tuple(c for c in found.cells.values() if c.verdict in ("fail", "judgement"))))
     least = min(a.distance for a in attempts)
     best = [a for a in attempts if a.distance == least]

@@ -14,6 +14,7 @@ from recredit.contract import kind_of, names_of
 from recredit.errors import nearest
 from recredit.training.measured import Measured
 from recredit.training.step import Learner, Trainer, weights
+from recredit.training.traced import is_clock
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,6 +151,25 @@ class Carried:
             | {name: (final[name], array) for name, array in arrays.items()},
             coords={"seed": seeds, "step": ends},
         )
+
+
+def shared_by_lanes(trainer: Trainer) -> set[str]:
+    """The names of the arrays that have no axis for the lanes: the step, and the count of a Clock."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(jax.eval_shape(trainer.start, 0), is_leaf=is_clock)
+    clocks = [(f"learner{jax.tree_util.keystr(path)}", node) for path, node in paths if is_clock(node)]
+    return {"step"} | {name for prefix, clock in clocks for name in names_of(clock, prefix)}
+
+
+def one_lane(arrays: Arrays, lane: int, shared: set[str]) -> Arrays:
+    """What one lane carries, of all that `Carried.arrays` gave; `shared`: as `shared_by_lanes` says."""
+    return {name: array if name in shared else array[lane : lane + 1] for name, array in arrays.items()}
+
+
+def together(lanes: Sequence[Arrays], shared: set[str]) -> Arrays:
+    """The lanes, from `one_lane` each, as `Carried.arrays` gives them."""
+    going = next((lane for lane in lanes if lane["diverged_at"] < 0), lanes[0])  # the clocks of others may have stopped
+    names = set.intersection(*map(set, lanes))
+    return {name: going[name] if name in shared else np.concatenate([lane[name] for lane in lanes]) for name in names}
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:

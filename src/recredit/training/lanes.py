@@ -19,6 +19,8 @@ from recredit.training.untrained import loss_at_start
 
 Differing = tuple[int, ...]
 """Which of a trainer's leaves have a first axis for the lanes, by their place among all; of one trainer's seeds, none."""
+Weights = dict[str, Any] | None
+"""W, W_out and b_out that lanes begin with, with an axis for them; None: those that are drawn."""
 
 
 def pack_key(trainer: Trainer) -> Hashable:
@@ -66,9 +68,14 @@ def over_lanes(
     return functools.partial(jax.vmap(one, (0, *in_axes), out_axes), [leaves[place] for place in differing])
 
 
-def unequipped(trainer: Trainer, seeds: Int[Array, " lanes"], steps: int) -> tuple[Learner, Float[Array, " lanes"]]:
-    """`Trainer.unequipped` of each lane, and the loss of its untrained network over `steps` steps."""
+def unequipped(
+    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, weights: Weights = None
+) -> tuple[Learner, Float[Array, " lanes"]]:
+    """`Trainer.unequipped` of each lane, with these weights if there are some, and the loss of its network over `steps` steps
+    before it learns."""
     learners = jax.vmap(trainer.unequipped)(seeds)
+    if weights is not None:
+        learners = eqx.tree_at(lambda each: each.net, learners, learners.net.with_weights(**weights))
     return learners, jax.vmap(lambda learner: loss_at_start(trainer, learner, steps))(learners)
 
 
@@ -83,18 +90,19 @@ def equipped(trainer: Trainer, learners: Learner, seeds: Int[Array, " lanes"], d
 
 
 def start(
-    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = ()
+    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = (), weights: Weights = None
 ) -> tuple[Learner, Float[Array, " lanes"]]:
-    """Each lane's learner before the first step, and the loss of its untrained network over `steps` steps."""
-    learners, losses = unequipped(trainer.without_rules(), seeds, steps)
+    """Each lane's learner before the first step, with these weights if there are some, and the loss of its network over `steps`
+    steps before it learns."""
+    learners, losses = unequipped(trainer.without_rules(), seeds, steps, weights)
     return equipped(trainer, learners, seeds, differing), losses
 
 
 def fast_start(
-    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = ()
+    trainer: Trainer, seeds: Int[Array, " lanes"], steps: int, differing: Differing = (), weights: Weights = None
 ) -> tuple[Learner, Float[Array, " lanes"]]:
     """What `start` gives, by two compiled programs, the first of which all rules share."""
-    make, given = program_of(unequipped, trainer.without_rules(), seeds, steps)
+    make, given = program_of(unequipped, trainer.without_rules(), seeds, steps, weights)
     learners, losses = make(*given)
     equip, given = program_of(equipped, trainer, learners, seeds, differing)
     return equip(*given), losses

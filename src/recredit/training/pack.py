@@ -40,6 +40,9 @@ class Member:
     seeds: Sequence[int]
     observers: Sequence[str] = ()
     """What the trainer's rules but for the first are called in the results."""
+    weights: Arrays | None = None
+    """W, W_out and b_out that the seeds begin with, with an axis for them; None: those that are drawn. All members of a pack
+    have some, or none has."""
 
 
 @contextlib.contextmanager
@@ -66,7 +69,8 @@ def train_pack(
 
     `at_end(done, arrays)` is called at the end of each compiled call, every few seconds at most, with the steps done. What
     `arrays()` gives can be kept (`runs.checkpoint`); given as `begin` to the same call in another process, it goes on from
-    there, and ends with the same numbers to the last bit. What `at_end` raises ends the training.
+    there, and ends with the same numbers to the last bit. What `at_end` raises ends the training. A `begin` without
+    "loss_at_start" is given that of a run of these steps.
 
     Raises ValueError as `train` does, and for trainers that do not share a program; `carried.UnfitError`, a ValueError, for a
     `begin` that is not of such learners.
@@ -114,7 +118,11 @@ def train_together(
     }
     rules = members[0].trainer.rules
     trainer, differing = lanes[min(steps, AT_START)]
-    given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing
+    begun_with = [{name: jnp.asarray(a) for name, a in each.weights.items()} for each in members if each.weights]
+    weights = jax.tree.map(lambda *parts: jnp.concatenate(parts), *begun_with) if begun_with else None
+    given = trainer, jnp.asarray(seeds), min(steps, AT_START), differing, weights
+    if begin is not None and "loss_at_start" not in begin:
+        begin = {**begin, "loss_at_start": np.asarray(fast_start(*given)[1])}
     if begin is None:
         learners, losses = fast_start(*given)
         now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin), trainer.measures)

@@ -17,22 +17,30 @@ import jax.numpy as jnp
 from recredit.audit.account.symbolic import AFFINE_SIZES, SIZES, Polynomial, Sizes, dimension, fit
 from recredit.audit.criteria.structural import starts
 from recredit.audit.facts.named import Program
+from recredit.audit.program.audited import Audited
 from recredit.audit.program.graph import COMPARE, PLAIN, Frame, Frames
-from recredit.audit.program.trace import example
 from recredit.audit.verdicts import Cell, Operation, StateLeaf
 from recredit.contract import names_of
 from recredit.jaxprs import programs_of
 from recredit.rule import AbstractRule
 
+BUILT = "matrix built at each step"
+QUANTITIES = {
+    True: {"J": (BUILT, "J = (1−α)I + αD∘W_rec"), "αD": ("gain", "αD"), "D": ("gain", "D = φ′(v)")},  # of leaky units
+    False: {
+        "J": (BUILT, "J = L + D·W_rec·R"), "D": ("gain", "D = ∂s/∂v"), "L": ("a unit's own memory", "L = ∂s/∂s⁻"),
+        "R": ("gain", "R = ∂r/∂s"),
+    },
+}  # fmt: skip
 UNKNOWN = "not a polynomial in n, n_in, n_out"
 
 
 class _Sizes:
     """A rule's program at the sizes that are asked for, as far as it runs at these: a rule may ask for others."""
 
-    def __init__(self, rule: AbstractRule):
+    def __init__(self, rule: AbstractRule, audited: Audited):
         self.rule = rule
-        self._at = cache(example)
+        self._at = cache(audited.example)
         self._begun = cache(lambda sizes: jax.eval_shape(rule.init, self._at(sizes)[0], self._at(sizes)[2]))
 
     def states(self, choice: Iterable[Sizes]) -> dict[Sizes, Any]:
@@ -59,11 +67,11 @@ class _Sizes:
         return found
 
 
-def costs(rule: AbstractRule) -> tuple[tuple[StateLeaf, ...], str, str]:
+def costs(rule: AbstractRule, audited: Audited) -> tuple[tuple[StateLeaf, ...], str, str]:
     """The arrays of the learning state with symbolic shapes, how many numbers they hold (clocks and keys apart), and how many
     multiplications and divisions one update makes as it is written; of branches, the costliest.
     """
-    at = _Sizes(rule)
+    at = _Sizes(rule, audited)
     return *_state(at), _multiplications(at)
 
 
@@ -171,8 +179,7 @@ def _describe(p: Program, nodes: list[int], of_sum: dict[int, Any]) -> list[tupl
     quantity = {p.known.get(i) for i in nodes}
     if None not in quantity:
         name = "J" if "J" in quantity else quantity.pop()
-        built = "matrix built at each step" if name == "J" else "gain"
-        return [(built, {"J": "J = (1−α)I + αD∘W_rec", "αD": "αD", "D": "D = φ′(v)"}[name or ""], frames)]
+        return [(*QUANTITIES["αD" in p.small.known][name or ""], frames)]
     result = p.label(nodes)
     if op == "noise":
         drawn = {k for i in nodes for k in p.parents.get(i, [])} & p.random

@@ -38,7 +38,10 @@ class _Change:
         larger = p.large.gradient if name == "net.W" else p.large.after.get(name, ids)
         same_rank = ids.ndim == larger.ndim
         self.axes = [k for k in range(ids.ndim) if not same_rank or ids.shape[k] != larger.shape[k]]
-        self.longest = max((ids.shape[k] for k in self.axes), default=1)
+        n = p.small.sizes[0]
+        sides = (ids.shape[k] for k in self.axes)
+        self.shape = tuple(n if p.audited.of_units(side, n) else side for side in sides)  # as `synapse` counts them
+        self.longest = max(self.shape, default=1)
         if len(self.axes) == 1:  # stored flat
             self.longest = max(p.small.inputs["net.W"].shape)
         self.users, self.ingredients = self._open()
@@ -47,7 +50,8 @@ class _Change:
         self._orders: dict[str, Callable[[Index, Index], bool]] = {}
 
     def synapse(self, index: Index) -> Index:
-        """The synapse that an entry belongs to: its indices along the axes that grow."""
+        """The synapse that an entry belongs to: its indices along the axes that grow, each unit's variables taken as one."""
+        index = self.p.audited.folded(self.ids.shape, index, self.p.small.sizes[0])
         return tuple(index[k] for k in self.axes)
 
     def _open(self) -> tuple[dict[int, set[Index]], list[int]]:
@@ -148,7 +152,7 @@ class _Change:
                 entry = graph.data[k]
                 stack += [after, int(p.small.initial[entry[0]][entry[1]])]
             if graph.op[k] == "sum" or graph.op[k].startswith("reduce"):
-                names = {e[0] for a in graph.args[k] if (e := self._strength(a))}
+                names = {e[0] for a in graph.args[k] if (e := self._strength(a))} or self._of_synapses(graph.args[k])
                 if names:
                     found.append(("sum", k, " and ".join(sorted(p.short(n) for n in names))))
                     continue
@@ -160,6 +164,12 @@ class _Change:
                     continue
             stack.extend(graph.args[k])
         return found
+
+    def _of_synapses(self, terms: tuple[int, ...]) -> set[str]:
+        """The matrices whose synapses have a term each, of all that a unit, where it is several numbers, knows of it."""
+        p = self.p
+        made = [] if p.audited.is_simple else [{(e[0], p.folded(*e)) for e in p.made(a).entries} for a in terms]
+        return {name for each in made for name, _ in each} if all(len(each) == 1 for each in made) else set()
 
     def _of_many_synapses(self, i: int) -> bool:
         """Whether each term of a sum belongs to two neurons, to no two terms' the same: a number for each synapse."""
@@ -188,8 +198,9 @@ class _Change:
         """Whether a strength is the synapse's own, or one that a neuron at its ends has of itself: a bias or an autapse."""
         name, index = entry
         shape = self.p.small.inputs["net.W"].shape
-        if name == "net.W" and (index[0] == index[1] or index[1] == shape[1] - 1):
-            return not self._like_weights or any(all(synapse[k] == index[0] for synapse in synapses) for k in (0, 1))
+        unit = self.p.folded(name, index)[0]
+        if name == "net.W" and index[1] in (unit, shape[1] - 1):
+            return not self._like_weights or any(all(synapse[k] == unit for synapse in synapses) for k in (0, 1))
         if name == self.name:
             return synapses == {self.synapse(index)}
         if len(synapses) > 1 or name == "net.W_out":
@@ -203,7 +214,8 @@ class _Change:
     @property
     def _like_weights(self) -> bool:
         """Whether entry (i, j) is known to belong to the synapse of W_ij: the shapes are alike."""
-        return self.axes == [0, 1] and self.ids.shape == self.p.small.gradient.shape
+        n, m = self.p.small.sizes[0], self.p.small.inputs["net.W"].shape[1]
+        return self.shape == (n, m) and (self.ids.ndim == 2 or self.ids.shape == (self.p.audited.S, self.p.audited.G, n, m))
 
     def _lives(self, entry: tuple[str, Index]) -> frozenset[int]:
         """The neurons that drive a stored entry, over time: the two ends of its synapse."""
@@ -221,8 +233,7 @@ class _Change:
             reads = [(self.p.strength(i), self.users[i]) for i in self.ingredients]
             pairs = [(entry[1], next(iter(users))) for entry, users in reads if entry and entry[0] == name and len(users) == 1]
             shape = (self.p.small.inputs if name.startswith("net.") else self.p.small.after)[name].shape
-            mine = tuple(self.ids.shape[k] for k in self.axes)
-            ways = [_same(a, b, *pairs[0]) for a in _unfolded(shape, self.p) for b in _unfolded(mine, self.p)]
+            ways = [_same(a, b, *pairs[0]) for a in _unfolded(shape, self.p) for b in _unfolded(self.shape, self.p)]
             tests = [test for way in ways for test in way]
             fits = (test for test in tests if all(test(*pair) for pair in pairs))
             self._orders[name] = next(fits, lambda index, synapse: False)
@@ -234,13 +245,14 @@ Unfold = Callable[[Index], Index]
 
 def _unfolded(shape: Index, p: Program) -> list[tuple[int, Unfold]]:
     """The ways to read indices of an array: as they are, or with an axis of a folded matrix taken apart."""
-    n, m = p.small.inputs["net.W"].shape
-    ways: list[tuple[int, Unfold]] = [(len(shape), lambda index: index)]
+    n, m = p.small.sizes[0], p.small.inputs["net.W"].shape[1]
+    ways: list[tuple[int, Unfold]] = [(len(shape), lambda index: p.audited.folded(shape, index, n))]
     for axis, size in enumerate(shape):
         for inner in {d for d in (n, m) if size > max(n, m) and size % d == 0}:
 
             def unfold(index: Index, axis: int = axis, inner: int = inner) -> Index:
-                return (*index[:axis], *divmod(index[axis], inner), *index[axis + 1 :])
+                outer, rest = divmod(index[axis], inner)
+                return (*index[:axis], outer if p.audited.is_simple else outer % n, rest, *index[axis + 1 :])
 
             ways.append((len(shape) + 1, unfold))
     return ways

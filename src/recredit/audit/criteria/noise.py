@@ -34,7 +34,7 @@ class _Noise:
         self.p, self.graph = p, p.graph
         self.noisy = self._nothing_else()
         n, n_in, n_out = p.small.sizes
-        self.longest = n + max(n_in, n_out) + 1  # of the network's vectors
+        self.longest = n + max(n_in, n_out) + 1  # of the network's vectors, where a unit is one number
 
     def judge(self) -> tuple[list[Evidence], list[Evidence]]:
         """What fails, and what is to be weighed."""
@@ -57,9 +57,9 @@ class _Noise:
         (parent, i), entries = next(iter(where.items())), self.p.siblings[equation]
         shared = len(set(where.values())) == 1 and len(where) > 1
         lone = entries == 1 and self._lone(i) and not self.p.homes(parent)
-        if shared and entries > self.longest and added:
+        if shared and added and self._of_synapses(entries, parent):
             return True, "is one number added to all entries of a matrix"
-        if (shared and entries > self.longest) or (lone and not added):
+        if (shared and self._of_synapses(entries, parent)) or (lone and not added):
             return True, "is one number for all synapses, which would have to hear it at once"
         return (False, "is one number for all neurons: it is not independent") if shared or lone else None
 
@@ -166,6 +166,10 @@ class _Noise:
     def _drawn(self) -> Counter[int]:
         """How many numbers each equation draws."""
         return Counter(self.graph.equation[i] for i in self.p.reached if self.graph.op[i] == "noise")
+
+    def _of_synapses(self, entries: int, i: int) -> bool:
+        """Whether an equation gives more numbers, i among them, than a vector holds."""
+        return entries > self.longest and (self.p.audited.is_simple or not self._like_a_vector(i))
 
     def _like_a_vector(self, i: int) -> bool:
         """Whether a place computes as many numbers at both sizes as so many vectors of the network's hold."""

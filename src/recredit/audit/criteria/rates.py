@@ -58,7 +58,7 @@ class Rates:
         alone, form = program.function_of(i), program.weighted(i)
         if i in program.random and not any(program.variable(a) for a in alone):
             return NEUTRAL
-        if self.graph.op[i] in COMPARE or (alone and not any(program.strength(a) for a in alone)):
+        if i in program.small.sent or self.graph.op[i] in COMPARE or (alone and not any(program.strength(a) for a in alone)):
             return RATE  # a threshold, or an activation: a function of one number that is not affine
         return self._atom(i, asked) if form == {i: 1.0} else self._mixture(form, asked)
 
@@ -82,12 +82,14 @@ class Rates:
         op, args = graph.op[i], graph.args[i]
         if op == "in":
             name = graph.data[i][0]
-            if name in RATES or name in self.states:
+            if name in RATES or name in self.states or i in program.small.sent:
                 return RATE
             if name == asked:
                 return NEUTRAL
             if name == "step.v":
                 return Answer("no", "the voltage v")
+            if name in ("step.s", "step.s_prev"):
+                return Answer("no", f"a variable within each unit, of its state {program.short(name)}")
             if program.is_matrix(name):
                 return Answer("no", f"the strength of a synapse, {program.short(name)}")
             return Answer("no", "a variable of the rule's own, no firing rate")

@@ -16,7 +16,8 @@ from recredit.contract import returns
 
 SHORT = {
     "net.W": "W", "net.W_out": "W_out", "net.b_out": "b_out", "step.r_prev": "r⁻", "step.r_hat": "r̂", "step.v": "v",
-    "step.r": "r", "step.error": "ε", "step.target": "y*",
+    "step.r": "r", "step.error": "ε", "step.target": "y*", "step.s_prev": "s⁻", "step.s": "s", "net.mask": "mask",
+    "net.signs": "signs",
 }  # fmt: skip
 Place = tuple[str, int]
 UNNAMED = "k"  # a size that is no sum of the network's
@@ -70,9 +71,9 @@ class Program(Loops):
         """
         nodes = list(nodes)
         found = dict.fromkeys(self._symbol(i, within) for i in nodes if not self.graph.is_constant(i))
-        if {"J", "αD"} & found.keys() and all(self.owner.get(i) is None for i in nodes):
-            found = {name: None for name in ("J", "αD") if name in found}  # J's rows are αD W but on the diagonal
-            return next(iter(found))
+        J_and_gain = [*self.small.known][:2]
+        if found.keys() & J_and_gain and all(self.owner.get(i) is None for i in nodes):
+            return next(name for name in J_and_gain if name in found)  # J's rows are αD W but on the diagonal
         one = ["1"] if any(self.graph.is_constant(i) and self.graph.value(i) == 1 for i in nodes) else []
         names = [*found, *one]
         if not found:
@@ -105,8 +106,10 @@ class Program(Loops):
 
     def size(self, small: int, large: int) -> str:
         """The name of a dimension, from its value at both sizes."""
-        (n, n_in, n_out), (N, N_in, N_out) = SMALL, LARGE
-        named = [
+        (n, n_in, n_out), (N, N_in, N_out), (S, G) = SMALL, LARGE, (self.audited.S, self.audited.G)
+        states = [("N", S * n, S * N), ("(N+n_out+1)", S * n + n_out + 1, S * N + N_out + 1)] if S > 1 else []
+        voltages = [("P", G * n, G * N), ("Pm", G * n * (n + n_in + 1), G * N * (N + N_in + 1))] if G > 1 else []
+        named = states + voltages + [
             ("n", n, N), ("n_in", n_in, N_in), ("n_out", n_out, N_out), ("m", n + n_in + 1, N + N_in + 1),
             ("(n+n_out+1)", n + n_out + 1, N + N_out + 1), ("(n+n_in)", n + n_in, N + N_in), ("(n+1)", n + 1, N + 1),
             ("(n+n_out)", n + n_out, N + N_out), ("nm", n * (n + n_in + 1), N * (N + N_in + 1)), ("n²", n * n, N * N),

@@ -11,13 +11,15 @@ import jax
 from recredit.audit.facts.numbers import Entry
 from recredit.audit.facts.products import Product, products, sums_of
 from recredit.audit.facts.synapses import Synapses
+from recredit.audit.program.audited import Audited, Sizes
 from recredit.audit.program.graph import Graph
-from recredit.audit.program.trace import Sizes, example, trace
+from recredit.audit.program.trace import trace
 from recredit.contract import names_of
 from recredit.rule import AbstractRule
 
 SMALL: Sizes = (5, 2, 3)
 LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that what does not grow shows
+OF_UNITS = {"step.v", "step.r", "step.r_prev", "step.r_hat", "step.s", "step.s_prev"}
 RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # error: error neurons
 ROUNDS = 12  # of following the state, at most
 
@@ -25,16 +27,17 @@ ROUNDS = 12  # of following the state, at most
 class Facts(Synapses):
     """A rule's program at two sizes, and what it is made of (at the small size)."""
 
-    def __init__(self, rule: AbstractRule, name: str):
-        self.rule, self.name = rule, name
+    def __init__(self, rule: AbstractRule, name: str, audited: Audited | None = None):
+        """`audited`: the network that it is to train; None: the paper's."""
+        self.rule, self.name, self.audited = rule, name, audited or Audited()
         try:
             self.file = inspect.getsourcefile(type(rule)) or "?"
         except OSError:  # typed in, not written in a file
             self.file = "?"
-        self.small, self.large = trace(rule, SMALL, name), trace(rule, LARGE, name)
+        self.small, self.large = (trace(rule, sizes, name, self.audited) for sizes in (SMALL, LARGE))
         self.graph: Graph = self.small.graph
         self.reached = self.graph.reach(self.small.roots)
-        self.orders, self.order = _orders(rule)
+        self.orders, self.order = _orders(rule, self.audited)
 
     # What is there.
 
@@ -42,7 +45,11 @@ class Facts(Synapses):
     def products(self) -> list[Product]:
         """All products of the update, in the order of the program."""
         small, large = (sums_of(t.graph, t.graph.reach(t.roots)) for t in (self.small, self.large))
-        found = [p for frames, these in small.items() for p in products(these, large.get(frames, []), frames, self._of_layer)]
+        found = [
+            p
+            for frames, these in small.items()
+            for p in products(these, large.get(frames, []), frames, self._of_layer, self.audited.is_simple)
+        ]
         return sorted(found, key=lambda p: min(p.sums))
 
     def _of_layer(self, i: int) -> Literal["fixed", "learned"] | None:
@@ -139,12 +146,18 @@ class Facts(Synapses):
                 break
         return found
 
+    def folded(self, name: str, index: tuple[int, ...]) -> tuple[int, ...]:
+        """The index of an array's entry, with the unit in place of its variables: i of i, i + n, i + 2n, ..."""
+        ids = self.small.inputs[name]
+        return self.audited.folded(ids.shape, index, self.small.sizes[0])
+
     def _lives(self, i: int) -> frozenset[int]:
         """Whose variable a number is by itself."""
         if i in self.product_sums:
             return frozenset(self._target(i))
-        of_units = self.graph.op[i] == "in" and self.graph.data[i][0] in ("step.v", "step.r", "step.r_prev", "step.r_hat")
-        return frozenset([self.graph.data[i][1][0]]) if of_units else frozenset()
+        if self.graph.op[i] != "in" or self.graph.data[i][0] not in OF_UNITS:
+            return frozenset()
+        return frozenset(self.folded(*self.graph.data[i]))
 
     def _made_at(self, i: int) -> tuple[int, ...]:
         """What a number is made of at its own place: nothing that synapses bring, and nothing that is not known."""
@@ -161,7 +174,7 @@ class Facts(Synapses):
         if not entries or any(e[0] not in ("net.W", "net.W_out") for e in entries):
             return set()
         free = [axis for axis in (0, 1) if len({e[1][axis] for e in entries}) == 1]
-        return {entries[0][1][free[0]]} if len(free) == 1 else set()
+        return {self.folded(*entries[0])[free[0]]} if len(free) == 1 else set()
 
     def _row_of(self, k: int) -> tuple[int, ...]:
         """The numbers that a sum multiplies."""
@@ -181,11 +194,11 @@ class Facts(Synapses):
         return {i: p for p in self.transmissions for i in p.sums}
 
 
-def _orders(rule: AbstractRule) -> tuple[dict[str, int], int]:
+def _orders(rule: AbstractRule, audited: Audited) -> tuple[dict[str, int], int]:
     """The power in which each state array's size grows with the network, and that of the whole state."""
     sizes = []
     for scale in (30, 300):
-        net, _, key = example((scale, scale, scale))
+        net, _, key = audited.example((scale, scale, scale))
         state = jax.eval_shape(rule.init, net, key)
         sizes.append(dict(zip(names_of(state, "state"), (leaf.size for leaf in jax.tree.leaves(state)), strict=True)))
     small, large = sizes

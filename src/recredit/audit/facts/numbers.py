@@ -50,9 +50,14 @@ class Numbers:
 
     @cached_property
     def fixed(self) -> set[int]:
-        """Nodes made of constants and of state entries that never change."""
-        found = {i for i in self.state_nodes if self.following(i) == i}
-        return self._made_of(found)
+        """Nodes made of constants, of the network's mask and signs, and of state entries that never change."""
+        return self._made_of({i for i in self.state_nodes if self.following(i) == i} | self.given)
+
+    @cached_property
+    def given(self) -> set[int]:
+        """Which synapses there are, and their signs: facts of the network, which no rule changes."""
+        arrays = (ids for name, ids in self.small.inputs.items() if name in ("net.mask", "net.signs"))
+        return {int(i) for ids in arrays for i in ids.ravel().tolist()}
 
     @cached_property
     def random(self) -> set[int]:
@@ -83,7 +88,8 @@ class Numbers:
     def undisturbed(self) -> set[int]:
         """Nodes that depend on no noise and on nothing of the network, over any number of steps: clocks, what never changes."""
         graph = self.graph
-        network = {i for i in range(len(graph.op)) if graph.op[i] == "in" and not graph.data[i][0].startswith("state")}
+        inputs = {i for i in range(len(graph.op)) if graph.op[i] == "in"} - self.given
+        network = {i for i in inputs if not graph.data[i][0].startswith("state")}
         return set(range(len(graph.op))) - self._depending(network) - self.noisy
 
     @cached_property
@@ -127,7 +133,7 @@ class Numbers:
         }
         states = {i for i, start in starts.items() if self._is_bit(start, set())}
         while True:
-            found = set(states)
+            found = states | {i for i in self.given if graph.data[i][0] == "net.mask"}
             for i in range(len(graph.op)):
                 if self._is_bit(i, found):
                     found.add(i)
@@ -260,9 +266,9 @@ class Numbers:
         graph = self.graph
         now = {gate: graph.constant(value) for gate, value in setting.items()}
         for k in opened:  # arguments come first
-            op, args = graph.op[k], tuple(now.get(a, a) for a in graph.args[k])
-            if k in setting:
+            if k in setting or now.keys().isdisjoint(graph.args[k]):
                 continue
+            op, args = graph.op[k], tuple(now.get(a, a) for a in graph.args[k])
             if op == "select":
                 now[k] = args[1 + min(setting[graph.args[k][0]], len(args) - 2)]
             elif op == "sum":

@@ -59,6 +59,8 @@ def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[list[Sum]]]:
     found: dict[Frames, list[Sum]] = defaultdict(list)
 
     def add(at: int, frames: Frames, terms: list[int]) -> None:
+        if graph.is_of_one(terms):
+            return
         one = _factored(graph, at, terms)
         if len(one.left) > 1:
             found[frames].append(one)
@@ -135,7 +137,7 @@ def _without(graph: Graph, t: int, common: set[int]) -> int:
     return t
 
 
-def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: WeightsOf) -> list[Product]:
+def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, weights: WeightsOf, simple: bool) -> list[Product]:
     """The products that the sums of one place make, from the same program at a small and at a larger size.
 
     A dimension that does not grow is no dimension of the network: a sum over a fixed number of steps is no transmission, and a
@@ -146,8 +148,8 @@ def products(small: list[list[Sum]], large: list[list[Sum]], frames: Frames, wei
         small, large = [[one for group in small for one in group]], [[one for group in large for one in group]]
     found = []
     for group, other in zip(small, large, strict=True):
-        members = _components(group)
-        shapes, larger = [_shape(m) for m in members], [_shape(m) for m in _components(other)]
+        members = _components(group, simple)
+        shapes, larger = [_shape(m) for m in members], [_shape(m) for m in _components(other, simple)]
         if len(shapes) == len(larger):
             pairs = [(shape, (at,)) for shape, at in zip(shapes, larger, strict=True)]
         else:  # rounds of a loop over the network's units: compare the largest
@@ -253,13 +255,17 @@ class _Groups:
         return list(found.values())
 
 
-def _components(sums: list[Sum]) -> list[list[Sum]]:
-    """Sums that share a row or a vector, together; those that are no matrix by that, with others that share most of one."""
+def _components(sums: list[Sum], simple: bool) -> list[list[Sum]]:
+    """Sums that share a row or a vector, together; those that are no matrix by that, with others that share most of one.
+
+    Where a unit is several numbers (not `simple`), each with a row of the matrix, these share a part of the vector: what is a
+    matrix by itself may then be a part of one.
+    """
     groups = _Groups(len(sums))
     for keys in ([s.left for s in sums], [s.right for s in sums]):
         groups.join_same(keys)
     exact = [[sums[k] for k in part] for part in groups.members()]
-    found = [one for one in exact if min(len({s.left for s in one}), len({s.right for s in one})) > 1]
+    found = [one for one in exact if simple and min(len({s.left for s in one}), len({s.right for s in one})) > 1]
     lines = [s for one in exact if one not in found for s in one]
     groups = _Groups(len(lines))
     for keys in ([s.left for s in lines], [s.right for s in lines]):

@@ -14,6 +14,7 @@ large the others are; and no less than FLOOR of the matrix's, since what hovers 
 import math
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,10 @@ from recredit.audit.measurement.clocks import AFTER, clocks, schedule, told_by
 from recredit.audit.measurement.flat_program import FlatProgram, that_differ
 from recredit.audit.measurement.simulation import HOLD, PAUSE, Simulation
 from recredit.audit.measurement.time_scales import time_scales
+from recredit.audit.program.audited import Audited
 from recredit.contract import example_step
-from recredit.network import LeakyRNN
+from recredit.network import RNN
+from recredit.network.synapses import dale
 from recredit.rule import AbstractRule
 
 ALPHAS = (0.25, 0.0625, 0.015625, 0.00390625)
@@ -45,16 +48,19 @@ class NotMeasuredError(ValueError):
     """The rule's program is beyond what is measured; a clause that says why."""
 
 
-def slopes(rule: AbstractRule, matrices: Collection[str], key: PRNGKeyArray) -> dict[str, dict[str, list[float]]]:
+def slopes(
+    rule: AbstractRule, matrices: Collection[str], key: PRNGKeyArray, audited: Audited | None = None
+) -> dict[str, dict[str, list[float]]]:
     """The largest relative change per step of each of these arrays of the rule's state: at each "alpha" the "max" of all runs,
     and the geometric "mean" over runs; nan where it diverges.
 
-    `matrices`: their paths in the state, as "inner.0.B"; "state" for a state that is one array. Deterministic for a key, and
+    `matrices`: their paths in the state, as "inner.0.B"; "state" for a state that is one array. `audited`: the network, of
+    leaky units; None: the paper's. Deterministic for a key, and
     in 64 bits whatever the session's. Raises NotMeasuredError if the rule's program is too long, or a matrix holds complex
     numbers.
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return _Measurement(rule, matrices, int(jax.random.bits(key, dtype="uint32"))).curves()
+        return _Measurement(rule, matrices, int(jax.random.bits(key, dtype="uint32")), audited or Audited()).curves()
 
 
 def slope(curve: dict[str, list[float]]) -> float:
@@ -79,10 +85,10 @@ def _fitted(alpha: list[float], d: list[float]) -> float:
 class _Measurement:
     """A rule's programs at each alpha, and what is run of them."""
 
-    def __init__(self, rule: AbstractRule, matrices: Collection[str], seed: int):
+    def __init__(self, rule: AbstractRule, matrices: Collection[str], seed: int, audited: Audited):
         self.key, self.rng = jax.random.key(seed, impl="unsafe_rbg"), np.random.default_rng(seed)  # it compiles fast
-        self.rule = rule
-        state = jax.tree.leaves_with_path(jax.eval_shape(rule.init, _network(N, 1.0), self.key))
+        self.rule, self.audited = rule, audited
+        state = jax.tree.leaves_with_path(jax.eval_shape(rule.init, self.network(1.0), self.key))
         names = [jax.tree_util.keystr(path, simple=True, separator=".") or "state" for path, _ in state]
         self.matrices = {leaf: name for leaf, name in enumerate(names) if name in matrices and not _is_key(state[leaf][1])}
 
@@ -115,6 +121,11 @@ class _Measurement:
             for at, name in enumerate(self.matrices.values())
         }
 
+    def network(self, alpha: float) -> RNN:
+        """The shapes of the network at a time step."""
+        units = replace(self.audited.units, alpha=alpha)
+        return jax.eval_shape(lambda: self.audited.draw((N, N_IN, N_OUT), jax.random.key(0), units))
+
     def changing(self) -> bool:
         """Whether the program computes any of the matrices, and does not only hand them on."""
         first, program = self.simulations[0].first, self.simulations[0].program
@@ -127,7 +138,7 @@ class _Measurement:
 
     def trace(self) -> None:
         """Trace the rule at each alpha, and see where time stands in its program."""
-        nets = [_network(N, alpha) for alpha in ALPHAS]
+        nets = [self.network(alpha) for alpha in ALPHAS]
         states = [jax.eval_shape(self.rule.init, net, self.key) for net in nets]
         self.state = jax.tree.leaves(states[0])
         if any(jnp.iscomplexobj(self.state[leaf]) for leaf in self.matrices):
@@ -161,11 +172,13 @@ class _Measurement:
         Q = np.linalg.qr(self.rng.normal(size=(SEEDS, N, N)))[0]
         W = np.concatenate([RADIUS * Q, self.rng.normal(size=(SEEDS, N, N_IN)) / N_IN**0.5, np.zeros((SEEDS, N, 1))], axis=2)
         W_out = self.rng.normal(size=(SEEDS, N_OUT, N)) / N**0.5
-        arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), _network(N, 1.0)  # of alpha 1: a step gives phi(v)
-        self.nets = jax.tree.unflatten(jax.tree.structure(nets), arrays)
-        self.phases = jax.tree.map(lambda a: self.rng.uniform(0, 2 * np.pi, a.shape), self.nets)
+        arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), self.network(1.0)  # of alpha 1: a step gives phi(v)
+        self.phases = tuple(self.rng.uniform(0, 2 * np.pi, a.shape) for a in arrays)
+        mask = None if nets.mask is None else np.random.default_rng(0).random(W.shape) < 0.5
+        signs = None if nets.signs is None else np.tile(dale(0.5, N, N_IN), (SEEDS, 1))
+        self.nets = jax.tree.unflatten(jax.tree.structure(nets), [a for a in (*arrays, mask, signs) if a is not None])
         natural = [round((BURN_IN + DURATION) / alpha) for alpha in ALPHAS]
-        simulation, net = self.simulations[0], [a[0] for a in arrays]
+        simulation, net = self.simulations[0], [a[0] for a in jax.tree.leaves(self.nets)]
 
         def start(key: PRNGKeyArray) -> list[Any]:
             state = simulation.init.run([*net, key])
@@ -193,12 +206,6 @@ class _Measurement:
         own = np.sqrt(squares / (steps - times[0]))
         ends = np.cumsum([self.state[leaf].size for leaf in self.matrices])[:-1]
         return [_relative(*each) for each in zip(*(np.split(a, ends, axis=-1) for a in (largest, own, values)), strict=True)]
-
-
-def _network(n: int, alpha: float) -> LeakyRNN:
-    """The shapes of a network."""
-    key = jax.random.key(0)
-    return jax.eval_shape(lambda: LeakyRNN.create((n, N_IN, N_OUT), key, alpha=alpha, head="softmax"))
 
 
 def _is_key(a: Any) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from recredit.audit.measurement.flat_program import FlatProgram, Values
 from recredit.audit.measurement.time_scales import TimeScales
-from recredit.network import LeakyRNN
+from recredit.network import RNN
 from recredit.rule import Step
 
 HOLD = 1.0  # for how long inputs and labels stay constant, in the network's time constants
@@ -57,7 +57,7 @@ class Simulation:
         return jax.jit(self._run, compiler_options=_quick())
 
     def _run(
-        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: LeakyRNN, phases: LeakyRNN, before: list[Any],
+        self, numbers: tuple[Values, Values], alpha: Any, f: Any, nets: RNN, phases: tuple[Any, ...], before: list[Any],
         width: Any, held: Any, key: Any, times: Any,
     ) -> tuple[Any, Any, Any]:  # fmt: skip
         """Of each entry of the matrices (seed, entry): the largest change and the sum of squares from times[0] to times[-1],
@@ -68,14 +68,15 @@ class Simulation:
         for PAUSE, and let go. `held`: inputs and labels, (interval, seed, 2).
         """
 
-        def swayed(t: Any) -> LeakyRNN:
-            return jax.tree.map(lambda a, phase: a + SWAY * jnp.sin(t * alpha + phase), nets, phases)
+        def swayed(t: Any) -> RNN:
+            weights = zip((nets.W, nets.W_out, nets.b_out), phases, strict=True)
+            return jax.vmap(_with)(nets, *(a + SWAY * jnp.sin(t * alpha + phase) for a, phase in weights))
 
-        def start(net: LeakyRNN, key: Any) -> tuple[list[Any], Any]:
+        def start(net: RNN, key: Any) -> tuple[list[Any], Any]:
             state = self.init.run([*jax.tree.leaves(net), key], numbers[0])
             return state, _flat([state[k] for k in self.matrices])
 
-        def one(net: LeakyRNN, r: Any, state: list[Any], most: list[Any], at: Any, key: Any) -> tuple[Any, ...]:
+        def one(net: RNN, r: Any, state: list[Any], most: list[Any], at: Any, key: Any) -> tuple[Any, ...]:
             x, y = jnp.stack([at[0], 1 - at[0]]), jnp.stack([at[1], 1 - at[1]])
             r_hat, v, phi = net.step(r, x)
             r_new = r + alpha * (phi - r)
@@ -167,6 +168,11 @@ class Simulation:
             for point, leaf in self.scales.points.items()
             if leaf in self.matrices and point in self.program.after(self._draws, self._cut - self._points(leaf))
         }
+
+
+def _with(net: RNN, W: Any, W_out: Any, b_out: Any) -> RNN:
+    """A network with other weights, as far as its synapses exist and keep their signs."""
+    return net.with_weights(net.kept(W), W_out, b_out)
 
 
 @cache

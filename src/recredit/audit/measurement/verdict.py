@@ -6,6 +6,7 @@ from recredit.audit.facts.named import Program
 from recredit.audit.measurement.continuity import NotMeasuredError, slope, slopes
 from recredit.audit.verdicts import Cell
 from recredit.contract import random_key
+from recredit.network.leaky import Leaky
 
 SMOOTH = 0.6  # the slope from which on a matrix counts as continuous: 1 is smooth, 1/2 diffusive, 0 jumps
 CRITERION = "ii-continuous"
@@ -14,9 +15,19 @@ Curves = dict[str, dict[str, list[float]]]  # as `slopes` returns them
 
 
 def measured(p: Program) -> tuple[Curves | None, Cell]:
-    """The measurement and its verdict; judgement for a rule that the measurement cannot run."""
+    """The measurement and its verdict; judgement for a rule or for units that the measurement cannot run."""
+    if not isinstance(units := p.audited.units, Leaky):
+        names = matrices(p)
+        if not any(int(i) not in p.fixed for name in names for i in p.small.inputs[_array(p, name)].ravel()):
+            return None, Cell(CRITERION, "pass", "Its matrices never change." if names else "It keeps no matrix.")
+        kind = type(units).__name__
+        sentence = (
+            "It was not measured whether its matrices change continuously: that is seen as the time step of leaky units is "
+            f"made finer, and {kind} units are not run at other time steps than theirs."
+        )
+        return None, _unmeasured(p, sentence)
     try:
-        curves = slopes(p.rule, matrices(p), random_key(0))
+        curves = slopes(p.rule, matrices(p), random_key(0), p.audited)
     except NotMeasuredError as bound:
         return None, _unmeasured(p, f"It was not measured whether its matrices change continuously: {bound}.")
     except Exception as error:  # the rule's own

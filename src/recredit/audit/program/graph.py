@@ -4,7 +4,9 @@ Each entry of each array is a node. So it makes no difference how a program is s
 transposed or flattened storage all unfold into the same sums of products, and what is multiplied by a constant zero is gone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import and_, or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +36,7 @@ PLAIN = {
 
 
 MOST_NODES = 60_000
+ENDS = 3  # of a synapse, and an output or the like
 
 
 class TooLargeError(Exception):
@@ -49,7 +52,10 @@ class TooLargeError(Exception):
 class Graph:
     """Nodes: an operation, its arguments (nodes), a payload, and where it was written first. Equal nodes are one node."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Callable[[tuple[int, ...], tuple[int, ...]], int] | None = None, parts: int = 1) -> None:
+        """`owners`: whose an entry of an input array is (`Audited.owners`); `parts`: as many numbers a unit may sum up."""
+        self.owners, self.parts = owners, parts
+        self.whose: list[int] = []  # of each node, whose numbers it is made of
         self.op: list[str] = []
         self.args: list[tuple[int, ...]] = []
         self.data: list[Any] = []
@@ -71,6 +77,9 @@ class Graph:
             self.data.append(data)
             self.frames.append(self.here[0])
             self.equation.append(self.here[1])
+            if self.owners:
+                summed = op == "sum" or op.startswith("reduce")  # what is summed over is gone
+                self.whose.append(reduce(and_ if summed else or_, (self.whose[a] for a in args)) if args else 0)
         return found
 
     def constant(self, value: Any) -> int:
@@ -96,15 +105,26 @@ class Graph:
 
     def leaves(self, name: str, shape: Iterable[int]) -> Ids:
         """The nodes of an input array."""
-        shape = tuple(shape)
-        return np.array([self.node("in", (), (name, index)) for index in np.ndindex(*shape)], dtype=np.int64).reshape(shape)
+        shape, found = tuple(shape), []
+        for index in np.ndindex(*shape):
+            found.append(self.node("in", (), (name, index)))
+            if self.owners:
+                self.whose[found[-1]] = self.owners(shape, index)
+        return np.array(found, dtype=np.int64).reshape(shape)
 
     def sum(self, terms: list[int]) -> int:
         """The sum of several nodes, without those that are a constant zero."""
         terms = [t for t in terms if not (self.is_constant(t) and self.value(t) == 0)]
         if not terms:
             return self.constant(0.0)
+        if self.is_of_one(terms):
+            return reduce(lambda total, term: self.elementwise("add", (total, term)), terms)
         return terms[0] if len(terms) == 1 else self.node("sum", tuple(terms))
+
+    def is_of_one(self, terms: list[int]) -> bool:
+        """Whether some numbers are parts of one unit, or of one synapse: a unit adds up its own, as no population does."""
+        whose = {self.whose[t] for t in terms} if self.owners and len(terms) <= self.parts else set()
+        return len(whose) == 1 and 0 < whose.pop().bit_count() <= ENDS
 
     def elementwise(self, op: str, args: tuple[int, ...], data: Any = None) -> int:
         """One entry of an elementwise operation, simplified where a constant decides it."""

@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from recredit.audit.program.audited import Audited
 from recredit.audit.program.outside import HOMES, Thing, changed, contents, forget, outside
 from recredit.audit.program.trace import traced
 from recredit.audit.program.unfold import user_frames
@@ -31,12 +32,12 @@ _ASKING = {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "m
            "today", "open", "fromfile", "input", "urandom", "getrandom"}  # fmt: skip
 
 
-def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int]) -> tuple[str, ...]:
+def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int], audited: Audited) -> tuple[str, ...]:
     """Raise ValueError, one sentence, for a rule that holds arrays outside of its arguments, or of which two traces differ.
 
     Returns a remark on each other thing that it does to the world or reads of it.
     """
-    program, (net, step, key) = traced(rule, sizes, name)
+    program, (net, step, key) = traced(rule, sizes, name, audited)
     remarks = []
     for method, arguments in {"init": (net, key), "update": (net, step, program.state, key)}.items():
         remarks += _check(rule, f"{name}'s {method}", method, arguments)

@@ -1,19 +1,21 @@
 """Trace a rule's `init` and `update` at given sizes, and unfold both into one graph."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from recredit.audit.program.audited import Audited, Sizes
 from recredit.audit.program.graph import MOST_NODES, Frames, Graph, Ids, TooLargeError
 from recredit.audit.program.unfold import Unfolding, check_steps, user_frames, written
-from recredit.contract import Traced, check_finite, example_key, example_step, in_a_sentence, names_of, trace_rule
-from recredit.network import LeakyRNN
+from recredit.contract import Traced, check_finite, in_a_sentence, names_of, trace_rule
+from recredit.network import RNN, LeakyRNN
+from recredit.network.synapses import reached
 from recredit.rule import AbstractRule, Step
-
-Sizes = tuple[int, int, int]  # n, n_in, n_out
-ALPHA = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Trace:
     floating: frozenset[str]
     """The state arrays that hold floating-point numbers, not counts or keys."""
     known: dict[str, Ids]
-    """Quantities that have a symbol of their own: J, αD, D."""
+    """Quantities that have a symbol of their own: J, then the gain, αD of leaky units and D of others, then D or L and R."""
+    sent: frozenset[int]
+    """What units send before and after the step: their rates, and what the read-out gets of them."""
 
     @property
     def roots(self) -> list[int]:
@@ -46,19 +50,12 @@ class Trace:
         return [int(i) for array in (self.gradient, *self.after.values()) for i in array.ravel().tolist()]
 
 
-def example(sizes: Sizes, alpha: float = ALPHA) -> tuple[LeakyRNN, Step, Any]:
-    """Network, step and key of these sizes, shapes only."""
-    key = example_key()
-    net = jax.eval_shape(lambda key: LeakyRNN.create(sizes, key, alpha=alpha, head="softmax"), key)
-    return net, example_step(net), key
-
-
-def traced(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> tuple[Traced, tuple[LeakyRNN, Step, Any]]:
+def traced(rule: AbstractRule, sizes: Sizes, name: str, audited: Audited) -> tuple[Traced, tuple[RNN, Step, Any]]:
     """A rule's program at these sizes, and the shapes of a network, a step and a key of these sizes.
 
     Raises ValueError, one sentence, for a rule that breaks the contract.
     """
-    net, step, key = example(sizes, alpha)
+    net, step, key = audited.example(sizes)
     try:
         with in_a_sentence(f"{name}'s init", rule.init):
             held = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(rule.init, net, key)))
@@ -72,20 +69,33 @@ def traced(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) ->
         raise ValueError(f"{str(error).removesuffix('.')} (traced at {shown}).") from None
 
 
-def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> Trace:
+def trace(rule: AbstractRule, sizes: Sizes, name: str, audited: Audited) -> Trace:
     """A rule's program at these sizes as a graph. Raises ValueError, one sentence, for a rule that breaks the contract."""
-    program, (net, step, key) = traced(rule, sizes, name, alpha)
+    program, (net, step, key) = traced(rule, sizes, name, audited)
     initial, update, state = program.init, program.update, program.state
-    graph = Graph()
+    graph = Graph() if audited.is_simple else Graph(partial(audited.owners, sizes=sizes), audited.S * audited.G * audited.K)
     unfolding = Unfolding(graph)
     state_names = names_of(state, "state")
     arrays = {"net": net, "step": step, "state": state}
     names = [name for kind, tree in arrays.items() for name in names_of(tree, kind)] + ["key"]
     leaves = [*jax.tree.leaves((net, step, state)), key]
     inputs = {name: graph.leaves(name, leaf.shape) for name, leaf in zip(names, leaves, strict=True)}
+    if (exists := reached(net.units, net.n, net.n_in, None)) is not None:  # no voltage reads what its units say it does not
+        inputs["net.W"] = np.where(exists, inputs["net.W"], graph.constant(0.0))
+
+    def of_network(function: Callable[[RNN, Step], Any]) -> list[Ids]:
+        """What a function of network and step gives, each array flat."""
+        program = jax.make_jaxpr(function)(net, step)
+        return unfolding.run(program.jaxpr, program.consts, [inputs[n] for n in names if n.startswith(("net.", "step."))])
+
+    if step.s is not None:  # of the state's entries, those that are rates are the rates
+        for rates, state_of, flow in (("step.r_prev", "step.s_prev", _rates_before), ("step.r", "step.s", _rates_after)):
+            same = dict(zip(of_network(flow)[0].tolist(), inputs[rates].tolist(), strict=True))
+            inputs[state_of] = np.array([same.get(i, i) for i in inputs[state_of].tolist()], np.int64)
     outs = unfolding.run(update.jaxpr, update.consts, list(inputs.values()))
-    known = jax.make_jaxpr(lambda net, step: (net.jacobian(step.v), net.gain(step.v), net.slope(step.v)))(net, step)
-    quantities = unfolding.run(known.jaxpr, known.consts, [inputs[n] for n in names if n.startswith(("net.", "step."))])
+    symbols, quantities = _QUANTITIES[isinstance(net, LeakyRNN)]
+    known = dict(zip(symbols, of_network(quantities), strict=True))
+    sent = of_network(_sent)
     of_init = [inputs[name] for name in names if name.startswith("net.")] + [graph.leaves("key of init", ())]
     started = unfolding.run(initial.jaxpr, initial.consts, of_init)
     constants = [[graph.value(i) for i in ids.ravel().tolist() if graph.is_constant(i)] for ids in started]
@@ -103,8 +113,33 @@ def trace(rule: AbstractRule, sizes: Sizes, name: str, alpha: float = ALPHA) -> 
         frozenset(
             n for n, leaf in zip(state_names, jax.tree.leaves(state), strict=True) if jnp.issubdtype(leaf.dtype, jnp.inexact)
         ),
-        dict(zip(("J", "αD", "D"), quantities, strict=True)),
+        known,
+        frozenset(int(i) for array in sent for i in array.tolist() if not graph.is_constant(int(i))),
     )
+
+
+def _rates_before(net: RNN, step: Step) -> Any:
+    return net.rates(step.state_prev)
+
+
+def _rates_after(net: RNN, step: Step) -> Any:
+    return net.rates(step.state)
+
+
+def _sent(net: RNN, step: Step) -> Any:
+    return [(net.rates(state), net.out(state)) for state in (step.state_prev, step.state)]
+
+
+def _of_leaky(net: LeakyRNN, step: Step) -> Any:
+    return net.jacobian(step.v), net.gain(step.v), net.slope(step.v)
+
+
+def _of_any(net: RNN, step: Step) -> Any:
+    at = step.at(net)
+    return net.jacobian(at), net.gain(at), net.memory(at), net.times_slope(at, jnp.ones(net.n))
+
+
+_QUANTITIES = {True: (("J", "αD", "D"), _of_leaky), False: (("J", "D", "L", "R"), _of_any)}
 
 
 def _written(jaxpr: Any) -> list[Frames]:
