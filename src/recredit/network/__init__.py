@@ -3,12 +3,12 @@
 from recredit.network.alif import ALIF
 from recredit.network.gru import GRU
 from recredit.network.leaky import Leaky
+from recredit.network.leaky_rnn import LeakyRNN as LeakyRNN
 from recredit.network.learned_leak import LearnedLeak
 from recredit.network.lru import LRU
 from recredit.network.lstm import LSTM
 from recredit.network.rnn import RNN as RNN
 from recredit.network.rnn import Head as Head
-from recredit.network.rnn import LeakyRNN as LeakyRNN
 from recredit.network.settings import Network as Network
 from recredit.network.units import AbstractUnits as AbstractUnits
 from recredit.network.voltage import Voltage

@@ -13,7 +13,8 @@ from recredit.errors import NameOrFile, check_count, check_fields, check_range, 
 from recredit.network import synapses
 from recredit.network.activations import Activation
 from recredit.network.leaky import ALPHA, Leaky
-from recredit.network.rnn import RNN, Head, LeakyRNN
+from recredit.network.leaky_rnn import LeakyRNN
+from recredit.network.rnn import RNN, Head
 from recredit.network.units import AbstractUnits
 
 RECURRENCE = ("orthogonal", "gaussian", "identity", "zero")

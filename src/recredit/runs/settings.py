@@ -18,9 +18,10 @@ from recredit.own_files import load
 from recredit.registry import NETWORKS, Own, complete, complete_own, make, settings_of, with_own
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, check_told
+from recredit.training.learner import bytes_of, weights
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
-from recredit.training.step import Trainer, bytes_of, check_length, weights
+from recredit.training.step import Trainer, check_length
 
 T = TypeVar("T")
 START_LIES = {"folder", "label"}  # where a start lies

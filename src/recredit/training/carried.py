@@ -12,8 +12,9 @@ import numpy as np
 
 from recredit.contract import kind_of, names_of
 from recredit.errors import nearest
+from recredit.training.learner import Learner, weights
 from recredit.training.measured import Measured
-from recredit.training.step import Learner, Trainer, weights
+from recredit.training.step import Trainer
 from recredit.training.traced import is_clock
 
 if TYPE_CHECKING:

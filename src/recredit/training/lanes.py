@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from recredit.training.carried import is_key
+from recredit.training.learner import Learner
 from recredit.training.measured import Measured
 from recredit.training.programs import program_of
-from recredit.training.step import Learner, Trainer
+from recredit.training.step import Trainer
 from recredit.training.traced import seed_axes
 from recredit.training.untrained import loss_at_start
 

@@ -1,6 +1,5 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,47 +8,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import check_rule, check_steps, example_key, random_key
 from recredit.errors import brief, check_count, check_instance
 from recredit.network import RNN, Network
-from recredit.rule import AbstractRule, State, Step
+from recredit.rule import AbstractRule, Step
 from recredit.tasks.task import AbstractTask, Sample, check_chunk, check_fit, check_task, stream_key
+from recredit.training.learner import Learner, bytes_of, rule_key, weights
 from recredit.training.measured import Measured, Pair, Scores
-from recredit.training.optimizer import Memory, Optimizer
+from recredit.training.optimizer import Optimizer
 from recredit.training.precompute import split
 from recredit.training.programs import TracedFunction
 from recredit.training.traced import TracedRule, TracedTask, seed_axes
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
-
-
-class Learner(eqx.Module):
-    """All that one run carries from step to step: what a checkpoint has to hold.
-
-    Its keys are JAX's typed ones, which `equinox.tree_serialise_leaves` cannot write: write `jax.random.key_data` of them, and
-    make keys of what is read by `jax.random.wrap_key_data(data, impl="threefry2x32")`.
-
-    With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
-    """
-
-    net: RNN
-    """Its weights as they are now."""
-    s: Float[Array, "*streams N"]
-    """The units' state; of leaky units their firing rates."""
-    optimizer: tuple[Memory, ...]
-    """What the optimiser carries."""
-    states: tuple[State, ...]
-    """The learning states, of the driving rule first, then of each observer."""
-    stream: Any
-    """The task's state."""
-    key: Key[Array, "*streams"]
-    """The rules' own randomness."""
-    pairs: tuple[Pair, ...] = ()
-    """What is kept to compare each observer's gradient with the driver's."""
-    owed: Float[Array, "P m"] | None = None
-    """Of a driver with gradients once a period: what it owes trials that ended since the last one."""
 
 
 class Trainer(eqx.Module):
@@ -288,18 +261,3 @@ def check_length(
         for _, name, delay, period in named:
             check_steps(name, delay, period, steps)
     return named
-
-
-def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
-    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
-    return jax.random.fold_in(jax.random.fold_in(key, index), t)
-
-
-def bytes_of(tree: Any) -> int:
-    """Bytes of all arrays, or shapes of arrays, in a tree."""
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def weights(net: RNN) -> dict[str, Array]:
-    """The trainable arrays of a network."""
-    return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from recredit.tasks import Sample
-from recredit.training.step import Learner, Trainer
+from recredit.training.learner import Learner
+from recredit.training.step import Trainer
 
 AT_START = 1000  # steps: enough for a mean, and nothing beside a run
 

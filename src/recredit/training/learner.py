@@ -1,0 +1,55 @@
+"""All that a run carries from step to step."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key, PRNGKeyArray
+
+from recredit.network import RNN
+from recredit.rule import State
+from recredit.training.measured import Pair
+from recredit.training.optimizer import Memory
+
+
+class Learner(eqx.Module):
+    """All that one run carries from step to step: what a checkpoint has to hold.
+
+    Its keys are JAX's typed ones, which `equinox.tree_serialise_leaves` cannot write: write `jax.random.key_data` of them, and
+    make keys of what is read by `jax.random.wrap_key_data(data, impl="threefry2x32")`.
+
+    With more than one stream, rates, learning states (but no Clock), the task's state and the key have a first axis for them.
+    """
+
+    net: RNN
+    """Its weights as they are now."""
+    s: Float[Array, "*streams N"]
+    """The units' state; of leaky units their firing rates."""
+    optimizer: tuple[Memory, ...]
+    """What the optimiser carries."""
+    states: tuple[State, ...]
+    """The learning states, of the driving rule first, then of each observer."""
+    stream: Any
+    """The task's state."""
+    key: Key[Array, "*streams"]
+    """The rules' own randomness."""
+    pairs: tuple[Pair, ...] = ()
+    """What is kept to compare each observer's gradient with the driver's."""
+    owed: Float[Array, "P m"] | None = None
+    """Of a driver with gradients once a period: what it owes trials that ended since the last one."""
+
+
+def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
+    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
+    return jax.random.fold_in(jax.random.fold_in(key, index), t)
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of all arrays, or shapes of arrays, in a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def weights(net: RNN) -> dict[str, Array]:
+    """The trainable arrays of a network."""
+    return {"W": net.W, "W_out": net.W_out, "b_out": net.b_out}
