@@ -26,6 +26,10 @@ T = int(STARTS[-1])
 NETWORK = Network(4)
 
 
+def slow(*values):
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 class Rounds(AbstractTask):
     """The trials of `LENGTHS`, over and over, on a stream of noise; some steps are not scored."""
 
@@ -106,7 +110,7 @@ LATE = {"f_bptt": FBPTT(window=7), "f_bptt, a longer window": FBPTT(window=10)}
 AT_ONCE = {"rtrl": RTRL(), "p_bptt": PBPTT(window=7), "rtrl_block": RTRLBlock(block=3)}
 
 
-@pytest.mark.parametrize("name", [*AT_ONCE, *LATE])
+@pytest.mark.parametrize("name", ["rtrl", "f_bptt", *slow("p_bptt", "rtrl_block", "f_bptt, a longer window")])
 def test_the_gradients_of_a_trial_sum_to_autodiffs_of_that_trial_alone(name):
     totals, net, sample = told((AT_ONCE | LATE)[name], 2 * T)
     starts = np.flatnonzero(sample.start)
@@ -120,7 +124,7 @@ def test_the_gradients_of_a_trial_sum_to_autodiffs_of_that_trial_alone(name):
     assert abs(before).max() > 0.01
 
 
-@pytest.mark.parametrize("unit", ["gru", "lstm", "alif", "lru"])
+@pytest.mark.parametrize("unit", ["gru", *slow("lstm", "alif", "lru")])
 def test_so_they_do_for_other_units(unit):
     network = Network(3, units=UNITS[unit]())
     totals, net, sample = told(FBPTT(window=7), T + 6, network)
@@ -132,7 +136,7 @@ def test_so_they_do_for_other_units(unit):
         before = totals[end]
 
 
-@pytest.mark.parametrize("window", [2, 4, 7])
+@pytest.mark.parametrize("window", [4, *slow(2, 7)])
 def test_windows_of_their_own_tell_what_the_trials_end_has_cut_short(window):
     """E-BPTT over windows that a trial's end may cut: the sum of the parts, told at the windows' ends."""
     totals, net, sample = told(EBPTT(window=window), 2 * T)
@@ -162,7 +166,7 @@ def test_across_trials_is_the_unbroken_stream(rule):
 
 @pytest.mark.parametrize(
     "rule",
-    [RTRL(), PBPTT(window=3), FBPTT(window=2), RFLO(), RTRLBlock(block=4), UORO(), KFRTRL(), RKF(), KeRNL(rate=0.0)],
+    [RTRLBlock(block=4), KeRNL(rate=0.0), *slow(RTRL(), PBPTT(window=3), FBPTT(window=2), RFLO(), UORO(), KFRTRL(), RKF())],
     ids=lambda rule: type(rule).__name__,
 )
 def test_whatever_came_before_a_trial_is_forgotten(rule):

@@ -85,7 +85,10 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "rule"), [*((name, RTRL()) for name in OPTIMIZERS), ("adam", UORO())])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("adam", UORO()), *(pytest.param(name, RTRL(), marks=[] if name == "adamw" else pytest.mark.slow) for name in OPTIMIZERS)],
+)
 def test_mask_and_signs_are_kept_under_every_optimiser(name, rule):
     data = train(rule, Add(1, 2, 1), network=Network(8, **DALE), optimizer=OPTIMIZERS[name], seeds=2, steps=60, bin=60)
     at_wall = 0

@@ -28,6 +28,8 @@ KINDS = {name: make() for name, make in UNITS.items()} | {
     "alif": ALIF(tau_a=8.0, tau_m=4.0, tau_out=2.0, threshold=0.3, beta=0.9, refractory=1)
 }
 
+EACH = [pytest.param(name, marks=[] if name in ("gru", "alif") else pytest.mark.slow) for name in KINDS]
+
 
 def close(a, b, tol=1e-10):
     np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
@@ -101,7 +103,7 @@ def future(name):
     return in_mask(net, jax.grad(lambda W: losses(net, s, x, y, W).sum())(W))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_derivatives_are_autodiffs(name):
     net, s, x, y = problem(name)
     steps = played(net, s, x, y)
@@ -130,7 +132,7 @@ def test_derivatives_are_autodiffs(name):
 
 
 @pytest.mark.parametrize("jacobian", [None, ThroughWeights()], ids=["matrix", "through weights"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_rtrl_and_a_whole_window_are_autodiff(name, jacobian):
     blocks = {} if jacobian is None else {"jacobian": jacobian}
     net = problem(name)[0]
@@ -140,7 +142,7 @@ def test_rtrl_and_a_whole_window_are_autodiff(name, jacobian):
     close(window, past(name))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_future_facing_windows_are_autodiff(name):
     net, s, x, y = problem(name)
     G, state = learned(FBPTT(window=T), name)
@@ -166,7 +168,7 @@ STOCHASTIC = {"uoro": (UORO(), "k,pj->kpj"), "kf_rtrl": (KFRTRL(), "j,kp->kpj"),
 
 
 @pytest.mark.parametrize("rule", STOCHASTIC)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_mean_over_all_draws_is_rtrls_step(name, rule, monkeypatch):
     rule, structure = STOCHASTIC[rule]
     net, s, x, y = problem(name, n=2, n_in=1, n_out=2)
@@ -206,7 +208,7 @@ class OwnMemory(AbstractJacobian):
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_rflo_is_rtrl_with_the_units_own_memory(name):
     G = learned(RFLO(), name)[0]
     close(G, learned(RTRL(jacobian=OwnMemory()), name)[0])
@@ -214,7 +216,7 @@ def test_rflo_is_rtrl_with_the_units_own_memory(name):
         assert abs(in_mask(problem(name)[0], G) - past(name)).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_without_recurrent_synapses_rflo_is_exact(name):
     synapses = {"connections": "none"} if name != "lru" else {}
     net = problem(name, **synapses)[0]
@@ -233,7 +235,7 @@ def test_masked_rtrl_is_autodiff_with_masked_weights(name, synapses):
     close(in_mask(net, learned(RTRL(), name, **synapses)[0]), past(name, **synapses))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_dni_bootstraps_the_credit_of_the_state(name):
     rule = DNI(rate=0.1)
     net, s, x, y = problem(name)
@@ -256,7 +258,7 @@ def test_dni_bootstraps_the_credit_of_the_state(name):
     close(restarted.A, A - 0.1 * jnp.outer(A @ end - now.error @ net.W_out @ jax.jacfwd(net.out)(now.state), end))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_learned_jacobian_predicts_the_state(name):
     jacobian = LearnedJacobian(rate=0.5, init_from="zero")
     net, s, x, y = problem(name)
