@@ -26,11 +26,21 @@ def second_copy(p: Program) -> Cell:
             bad.append(p.evidence(p.show(product), product.frames, sentence))
         elif sentence := next((found for node in through if (found := _run_again(p, product, node))), ""):
             weigh.append(p.evidence(p.show(product), product.frames, sentence))
+        elif not p.audited.is_recurrent and any(_of_one_row(p, product, node) for node in through):
+            sentence = f"W is applied to {p.label(product.vectors[0], product.frames)} again: units without synapses between "
+            sentence += "them show in no loop whether they are run a second time."
+            weigh.append(p.evidence(p.show(product), product.frames, sentence))
     if bad:
         return Cell("vi", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
     if weigh:
         return Cell("vi", "judgement", weigh[0].sentence, tuple(dict.fromkeys(weigh)))
     return Cell("vi", "pass", "It runs no second copy of the network.")
+
+
+def _of_one_row(p: Program, product: Product, node: int) -> bool:
+    """Whether a line of a product is made of one row of W, as a voltage is."""
+    entries = [entry for i in product.lines[node] if (entry := p.stored(i))]
+    return len({entry[1][0] for entry in entries if entry[0] == "net.W"}) == 1
 
 
 def _run_again(p: Program, product: Product, node: int) -> str:

@@ -41,9 +41,10 @@ class _Change:
         n = p.small.sizes[0]
         sides = (ids.shape[k] for k in self.axes)
         self.shape = tuple(n if p.audited.of_units(side, n) else side for side in sides)  # as `synapse` counts them
-        self.longest = max(self.shape, default=1)
-        if len(self.axes) == 1:  # stored flat
-            self.longest = max(p.small.inputs["net.W"].shape)
+        m = p.small.inputs["net.W"].shape[1]
+        if self.is_flat and not p.audited.is_simple and not self.shape[0] % (n * m):
+            self.shape = n, m
+        self.longest = max(p.small.inputs["net.W"].shape if len(self.shape) == 1 else self.shape, default=1)
         self.users, self.ingredients = self._open()
         self.pools = Pools(p)
         self._strengths: dict[int, tuple[str, Index] | None] = {}
@@ -51,8 +52,17 @@ class _Change:
 
     def synapse(self, index: Index) -> Index:
         """The synapse that an entry belongs to: its indices along the axes that grow, each unit's variables taken as one."""
-        index = self.p.audited.folded(self.ids.shape, index, self.p.small.sizes[0])
+        n = self.p.small.sizes[0]
+        if self.is_flat and len(self.shape) == 2:
+            row, column = divmod(index[self.axes[0]], self.shape[1])
+            return row % n, column
+        index = self.p.audited.folded(self.ids.shape, index, n)
         return tuple(index[k] for k in self.axes)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether a matrix is stored along one axis."""
+        return len(self.axes) == 1
 
     def _open(self) -> tuple[dict[int, set[Index]], list[int]]:
         users: dict[int, set[Index]] = {}

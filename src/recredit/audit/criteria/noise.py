@@ -168,8 +168,15 @@ class _Noise:
         return Counter(self.graph.equation[i] for i in self.p.reached if self.graph.op[i] == "noise")
 
     def _of_synapses(self, entries: int, i: int) -> bool:
-        """Whether an equation gives more numbers, i among them, than a vector holds."""
-        return entries > self.longest and (self.p.audited.is_simple or not self._like_a_vector(i))
+        """Whether an equation gives more numbers, i among them, than a vector holds: of some numbers a unit, say."""
+        if entries <= self.longest or self.p.audited.is_simple:
+            return entries > self.longest
+        op, equation = self.graph.op[i], self.graph.equation[i]
+        small, large = (
+            sum((t.graph.op[k], t.graph.equation[k]) == (op, equation) for k in t.graph.reach(t.roots))
+            for t in (self.p.small, self.p.large)
+        )
+        return small * LARGE[0] != large * SMALL[0]
 
     def _like_a_vector(self, i: int) -> bool:
         """Whether a place computes as many numbers at both sizes as so many vectors of the network's hold."""

@@ -2,10 +2,13 @@
 
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from recredit.audit.facts.named import Program
 from recredit.audit.facts.neurons import RATES
 from recredit.audit.facts.numbers import ONE, Weights
 from recredit.audit.program.graph import COMPARE
+from recredit.network.leaky import Leaky
 
 # rate: a firing rate. neutral: nothing by itself, as the state that is asked about, or noise on top of a rate.
 # mixed: made of rates alone, but by more than leaky integration: to be weighed. no: anything else.
@@ -17,6 +20,7 @@ class Answer(NamedTuple):
     why: str = ""
 
 
+Part = tuple[str, int]  # of the state: an array, and which of a unit's variables
 RATE, NEUTRAL = Answer("rate"), Answer("neutral")
 
 
@@ -25,35 +29,56 @@ class Rates:
 
     def __init__(self, program: Program):
         self.program, self.graph = program, program.graph
-        self.states: set[str] = set()  # state vectors that hold rates
+        self.states: dict[Part, Answer] = {}  # of state vectors, those that hold rates, or what is made of rates alone
         self._memo: dict[int, Answer] = {}
-        names = [name for name in program.small.after if program.orders.get(name, 1) <= 1]
-        for _ in range(len(names) + 1):  # a state may hold another's rates
-            found = {name for name in names if self._holds(name)}
+        rows = program.small.inputs["net.W"].tolist()  # of a voltage that reads the bias alone: a unit's own parameter
+        self.parameters = {row[-1] for row in rows if all(map(program.graph.is_constant, row[:-1]))}
+        vectors = {name: ids for name, ids in program.small.after.items() if program.orders.get(name, 1) <= 1}
+        parts: dict[Part, list[int]] = {}
+        for name, ids in vectors.items():
+            for index in np.ndindex(*ids.shape):
+                parts.setdefault(self._part(name, index), []).append(int(ids[index]))
+        for _ in range(len(parts) + 1):  # a state may hold another's rates
+            found = {part: answer for part, nodes in parts.items() if (answer := self._held(part, nodes))}
             if found == self.states:
                 break
             self.states = found
         self._memo = {}
 
+    def _part(self, name: str, index: tuple[int, ...]) -> Part:
+        """The state vector that an entry is of, and which of a unit's variables it holds."""
+        p, shape = self.program, self.program.small.after[name].shape
+        n = p.small.sizes[0]
+        return name, index[0] // n if len(shape) == 1 and shape[0] > n and p.audited.of_units(shape[0], n) else 0
+
     def __call__(self, i: int) -> Answer:
         """Whether a number is a firing rate."""
-        answer = self._ask(i, "")
+        answer = self._ask(i, ("", 0))
         return answer if answer.kind != "neutral" else Answer("no", "noise, which no neuron fires")
 
-    def _holds(self, name: str) -> bool:
-        self._memo = {}
-        answers = {self._ask(int(i), name).kind for i in self.program.small.after[name].ravel().tolist()}
-        return bool(answers) and answers <= {"rate"}
+    def _held(self, part: Part, nodes: list[int]) -> Answer | None:
+        """What a state vector holds, by its entries' next values; None: no rates.
 
-    def _ask(self, i: int, asked: str) -> Answer:
+        Units other than leaky ones make their rates of rates by more than leaky integration, as by gates: to be weighed.
+        """
+        self._memo = {}
+        answers = [self._ask(i, part) for i in nodes]
+        if {answer.kind for answer in answers} <= {"rate"}:
+            return RATE
+        if isinstance(self.program.audited.units, Leaky):
+            return None
+        mixed = [answer for answer in answers if answer.kind == "mixed"]
+        return mixed[0] if {answer.kind for answer in answers} <= {"rate", "mixed"} else None
+
+    def _ask(self, i: int, asked: Part) -> Answer:
         if i not in self._memo:
             self._memo[i] = Answer("no")  # while it is being found out
             self._memo[i] = self._find(i, asked)
         return self._memo[i]
 
-    def _find(self, i: int, asked: str) -> Answer:
+    def _find(self, i: int, asked: Part) -> Answer:
         graph, program = self.graph, self.program
-        if graph.is_constant(i) or (i in program.fixed and not program.made(i).entries):
+        if graph.is_constant(i) or i in self.parameters or (i in program.fixed and not program.made(i).entries):
             return RATE
         alone, form = program.function_of(i), program.weighted(i)
         if i in program.random and not any(program.variable(a) for a in alone):
@@ -62,7 +87,7 @@ class Rates:
             return RATE  # a threshold, or an activation: a function of one number that is not affine
         return self._atom(i, asked) if form == {i: 1.0} else self._mixture(form, asked)
 
-    def _mixture(self, form: Weights, asked: str) -> Answer:
+    def _mixture(self, form: Weights, asked: Part) -> Answer:
         """Of a weighted sum: a rate if it is of one unit's rates and no weight is below 0, as in a leaky average."""
         atoms = [a for a in form if a != ONE]
         worst = self._together([self._ask(a, asked) for a in atoms])
@@ -76,15 +101,18 @@ class Rates:
             return Answer("mixed", "made of several units' rates")
         return worst
 
-    def _atom(self, i: int, asked: str) -> Answer:
+    def _atom(self, i: int, asked: Part) -> Answer:
         """Of a number that is no weighted sum of others."""
         graph, program = self.graph, self.program
         op, args = graph.op[i], graph.args[i]
         if op == "in":
-            name = graph.data[i][0]
-            if name in RATES or name in self.states or i in program.small.sent:
+            name, index = graph.data[i]
+            part = self._part(name, index) if name in program.small.after else (name, 0)
+            if name in RATES or i in program.small.sent:
                 return RATE
-            if name == asked:
+            if part in self.states:
+                return self.states[part]
+            if part == asked:
                 return NEUTRAL
             if name == "step.v":
                 return Answer("no", "the voltage v")

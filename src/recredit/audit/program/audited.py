@@ -35,6 +35,11 @@ class Audited:
         return self.units == Leaky(0.5, "tanh") and not self.masked and not self.signed
 
     @property
+    def is_recurrent(self) -> bool:
+        """Whether its units have synapses between them."""
+        return not {"all", "units"}.isdisjoint(self.units.voltages.values())
+
+    @property
     def is_simple(self) -> bool:
         """Whether a unit is one number everywhere, so that its arrays have one entry for each unit."""
         return self.S == self.G == self.K == 1
