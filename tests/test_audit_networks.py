@@ -179,6 +179,11 @@ def test_a_network_that_does_not_fit_is_refused_in_one_sentence(capfd, what):
     assert told.err.count("\n") == 1
 
 
+def test_in_python_a_network_is_its_settings():
+    with pytest.raises(TypeError, match="the network must be a Network"):
+        audit(RULES["fixed_w"](), network="gru")
+
+
 def test_ones_own_tests_may_name_the_network():
     assert_passes("rflo", "ii-local", "iv", network={"units": "gru"})
     with pytest.raises(AssertionError, match="ii-stored"):

@@ -25,6 +25,8 @@ class Audited:
     def __init__(self, network: Network | None = None):
         """`network`: its settings; None: the paper's. Its size, its weights and which synapses exist are left open."""
         given = Network() if network is None else network
+        if not isinstance(given, Network):
+            raise TypeError(f"the network must be a Network, as Network(units=GRU()), not {type(given).__name__}.")
         self.units, self.signed = given.kind, given.excitatory is not None
         self.masked = given.connections != "all" or given.density < 1 or not given.self_synapses
         self.S, self.G, self.K = len(self.units.variables), len(self.units.voltages), self.units.outputs
