@@ -13,6 +13,7 @@ from pathlib import Path
 
 import audit_fresh
 import audit_kinds
+import audit_networks
 import audit_rules
 import pytest
 import respelled
@@ -170,7 +171,8 @@ def test_the_page_of_the_fair_figure_says_what_its_files_say(capsys):
 
 def test_the_page_on_trust_counts_the_rules_that_the_audit_is_tried_on():
     page = (ROOT / "docs/how_far_to_trust_the_audit.md").read_text()
-    counts = [len(audit_rules.CASES), len(respelled.PAIRS), len(audit_kinds.CASES), len(ALL), len(audit_fresh.CASES)]
+    cases = (audit_rules.CASES, respelled.PAIRS, audit_kinds.CASES, ALL, audit_networks.CASES, audit_fresh.CASES)
+    counts = [*map(len, cases)]
     assert [int(count) for count in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == counts
 
 
