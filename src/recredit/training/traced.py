@@ -13,6 +13,7 @@ from recredit.contract import example_key, example_step, in_a_sentence, trace_re
 from recredit.network import RNN
 from recredit.rule import AbstractRule, Clock
 from recredit.tasks.task import AbstractTask, Sample, check_chunk
+from recredit.training.owing import owed_at
 from recredit.training.programs import TracedFunction
 
 
@@ -51,12 +52,12 @@ class TracedRule(eqx.Module):
     def restarted(self, net: RNN, state: Any, start: Bool[Array, ""]) -> tuple[Float[Array, "P m"], Any]:
         """What is owed to the trial that ends if one starts now, and the state then; else 0 and the state as it is."""
         assert self.restart is not None
-        owed, new = self.restart(net, state)
+        new = self.restart(net, state)[1]
 
         def choose(old: Any, new: Any) -> Any:  # a Clock runs on
             return old if is_clock(old) else jnp.where(start, new, old)
 
-        return jnp.where(start, owed, 0), jax.tree.map(choose, state, new, is_leaf=is_clock)
+        return owed_at(start, self.restart, net, state), jax.tree.map(choose, state, new, is_leaf=is_clock)
 
 
 class TracedTask(eqx.Module):
