@@ -43,7 +43,7 @@ def pool():
 
 
 def test_rules_audited_in_processes_get_the_audits_that_they_get_in_one(pool):
-    asked = ["rflo", "kernl", "uoro"], {"feedback": "random"}, " (feedback=random)", False
+    asked = ["rflo", "kernl", "uoro"], {"feedback": "random"}, " (feedback=random)", {}, False
     told: list[str] = []
     assert audits(*asked, pool, told.append) == audits(*asked, None, lambda name: None)
     assert told == ["rflo (feedback=random)", "kernl (feedback=random)", "uoro (feedback=random)"]
@@ -57,7 +57,7 @@ def test_a_rule_that_ends_its_process_is_told(tmp_path, monkeypatch):
         local_executor("recredit.studies.audits") as pool,
         pytest.raises(ValueError, match=r"Deadly was not audited: a worker process ended by itself \(exit status 3\)"),
     ):
-        audits([str(file)], {}, "", False, pool, lambda name: None)
+        audits([str(file)], {}, "", {}, False, pool, lambda name: None)
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds")
