@@ -295,6 +295,20 @@ def cells(folder):
     return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}
 
 
+@pytest.mark.slow
+def test_what_is_trained_is_tested_and_trained_on(capfd):
+    succeeds(*training(seeds="2"))
+    succeeds("test", "results/add-rflo", "--steps", "100")
+    assert "Loss on fresh data over 100 steps" in capfd.readouterr().out
+    succeeds("train", "--from", "results/add-rflo", "--steps", "100")
+    assert capfd.readouterr().out.startswith("Continues results/add-rflo after 200 steps: learners go on with all that they")
+    assert xr.load_dataset("results/add-rflo-to-300-steps/run.nc").step[-1] == 300
+    succeeds("train", "--from", "results/add-rflo", "--rule", "rtrl", "--steps", "100")
+    assert capfd.readouterr().out.startswith("Begins with the weights of results/add-rflo, ")
+    assert [*xr.load_dataset("results/add-rtrl-from-add-rflo/run.nc").rule.values] == ["rtrl"]
+    refused(capfd, "train", "--from", "results/add-rflo", "--config", "run.toml")
+
+
 def test_train_writes_its_run_and_a_second_call_computes_only_what_is_missing(capfd, tmp_path):
     folder = tmp_path / "results" / "add-rflo"
     succeeds(*training(seeds="2"))

@@ -120,7 +120,7 @@ def train(
         Let units and traces run on over the borders of trials, as if there were none.
     seeds_at_once
         Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
-    from
+    from_
         The output folder of another `recredit train`, with :RULE behind it if one of its rules is meant. All that is not said
         is as it was there. With nothing but --steps, that run is continued for so many more, exactly as if it had been longer;
         with another task, rule, optimizer, ... its trained weights are what is begun with.
