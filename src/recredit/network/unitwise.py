@@ -9,7 +9,7 @@ The few blocks are summed one by one: a processor takes a tenth of the time of a
 
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -87,5 +87,5 @@ def influence(D: Float[Array, "*S_G n"], r_hat: Float[Array, " m"]) -> Float[Arr
     return matrix(D)[:, :, None] * r_hat
 
 
-def _sum(terms: Iterable[Float[Array, "..."]]) -> Float[Array, "..."]:
+def _sum(terms: Any) -> Float[Array, "..."]:
     return functools.reduce(operator.add, terms)
