@@ -285,3 +285,13 @@ def test_observers_are_compared_within_trials():
     data = train("rtrl", Rounds(), observers=watching, network=NETWORK, seeds=1, steps=4 * T, bin=4 * T)
     np.testing.assert_allclose(data.cosine.sel(observer="same"), 1, rtol=1e-12)
     assert data.compared.sel(observer="late") < data.compared.sel(observer="same")
+
+
+def test_sums_are_compared_with_what_the_trials_end_has_cut_short():
+    """E-BPTT over windows that end where trials do is RTRL, in sums, though trials end within the windows too."""
+    data = train(
+        "rtrl", Rounds(), observers={"e": EBPTT(window=T)}, network=NETWORK, seeds=1, steps=4 * T, bin=4 * T, optimizer=0.0
+    )
+    np.testing.assert_allclose(data.cosine, 1, rtol=1e-12)
+    np.testing.assert_allclose(data.norm_ratio, 1, rtol=1e-12)
+    assert data.compared == 4

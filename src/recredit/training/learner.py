@@ -36,8 +36,8 @@ class Learner(eqx.Module):
     """The rules' own randomness."""
     pairs: tuple[Pair, ...] = ()
     """What is kept to compare each observer's gradient with the driver's."""
-    owed: Float[Array, "P m"] | None = None
-    """Of a driver with gradients once a period: what it owes trials that ended since the last one."""
+    owed: tuple[Float[Array, "P m"] | None, ...] = ()
+    """Of each rule with gradients once a period: what it owes trials that ended since the last one. (): there are no trials."""
 
 
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:

@@ -4,6 +4,9 @@ An observer's gradient is compared with the driver's at the step that both belon
 some give sums: so the gradient of the one that is less late waits for the other's, and where one gives sums, both are summed
 from one step that ends a window of both to the next. What is left is a difference of the rules: a past-facing and a
 future-facing one (RTRL and F-BPTT) share out the same total among the steps of a run in two ways, and agree in sums alone.
+
+Where a trial ends, what a rule with sums owes is a part of its sum; what a rule that is late owes (F-BPTT) belongs to no one
+step and is not compared.
 """
 
 from collections.abc import Sequence

@@ -136,7 +136,7 @@ class Trainer(eqx.Module):
         optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
         if self.streams > 1:
             states = jax.vmap(lambda _: states, out_axes=seed_axes(states))(jnp.arange(self.streams))
-        owed = jnp.zeros_like(net.W) if self.rules[0].restart and self.rules[0].period > 1 else None
+        owed = tuple(jnp.zeros_like(net.W) if rule.period > 1 else None for rule in self.rules if rule.restart)
         return replace(learner, optimizer=optimizer, states=states, pairs=pairs, owed=owed)
 
     def step(
@@ -160,14 +160,13 @@ class Trainer(eqx.Module):
 
     def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "P m"]]]:
         """What `step` does, with all that is measured of the step."""
-        net, driver = learner.net, self.rules[0]
+        net = learner.net
 
         def go(s, states, key, sample):  # one stream's step
-            owed = None
+            owed = ()
             if sample.start is not None:
                 s = jnp.where(sample.start, net.rest(), s)
                 owed, states = zip(*(rule.restarted(net, each, sample.start) for rule, each in zip(self.rules, states)))
-                owed = owed[0]
             step, loss = Step.of(net, s, sample.x, sample.target)
             scores = self.scores(net, step, loss, sample)
             if sample.weight is not None:
@@ -185,15 +184,15 @@ class Trainer(eqx.Module):
         scores, readout, grads, owed = told if self.streams == 1 else jax.tree.map(lambda each: each.mean(0), told)
         if (mask := net.mask) is not None:
             grads, owed = jax.tree.map(lambda G: jnp.where(mask, G, 0), (grads, owed))
-        G = grads[0]
-        if owed is not None and driver.period == 1:
-            G, owed = G + owed, None
-        elif owed is not None:
-            owed, due = owed + learner.owed, (t + 1) % driver.period == 0
-            G, owed = jnp.where(due, G + owed, G), jnp.where(due, 0, owed)
+        waiting: list[Any] = [None] * len(owed)
+        for i, rule in enumerate(self.rules):
+            if owed and rule.period > 1:  # it is told at the period's end, with the sum of which it is a part
+                total, due = owed[i] + learner.owed[i], (t + 1) % rule.period == 0
+                grads[i], waiting[i] = jnp.where(due, grads[i] + total, grads[i]), jnp.where(due, 0, total)
+        G = grads[0] + owed[0] if owed and self.rules[0].period == 1 else grads[0]
         after, optimizer = self.optimizer.step(t, {"W": G, **readout}, learner.optimizer, weights(net), scores.loss)
         net = net.with_weights(**after | {"W": net.kept(after["W"])})
-        return Learner(net, s, optimizer, states, learner.stream, learner.key, learner.pairs, owed), scores, grads
+        return Learner(net, s, optimizer, states, learner.stream, learner.key, learner.pairs, tuple(waiting)), scores, grads
 
     def scores(self, net: RNN, step: Step, loss: Float[Array, ""], sample: Sample) -> Scores:
         """What is measured of one stream's step."""
