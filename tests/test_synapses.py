@@ -11,6 +11,7 @@ import pytest
 
 from recredit.network import RNN, LeakyRNN, Network
 from recredit.network.leaky import Leaky
+from recredit.network.lru import LRU
 from recredit.network.units import AbstractUnits
 from recredit.rules import RTRL, UORO
 from recredit.tasks import Add
@@ -190,7 +191,17 @@ W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
         (lambda: Network(connections="ring"), 'connections "ring" is unknown; allowed: all, areas, stack'),
         (lambda: Network(W_rec="orthogonl"), 'Did you mean "orthogonal"'),
         (lambda: Network(4, areas=5, connections="areas"), "5 areas need as many units at least, and the network has 4"),
-        (lambda: Network(areas=2), 'areas are for the connections "areas" and "stack", not "all"'),
+        (
+            lambda: Network(areas=2),
+            'the connections "areas" and "stack", and no others, need two areas or more; given were "all" and 2',
+        ),
+        (lambda: Network(connections="stack"), 'need two areas or more; given were "stack" and 1'),
+        (lambda: Network(units=LRU(), density=0.3), "LRU units have no recurrent synapses: density cannot be 0.3"),
+        (lambda: Network(units=LRU(), W_rec="identity"), "LRU units have no recurrent synapses: W_rec cannot be 'identity'"),
+        (
+            lambda: Network(units=LRU(), connections="diagonal"),
+            'LRU units have no recurrent synapses: leave connections at "all"',
+        ),
         (lambda: Network(density=0.0), r"the density must lie in \(0, 1\], not 0"),
         (lambda: Network(excitatory=1.5), r"the excitatory share must lie in \[0, 1\], not 1.5"),
         (
@@ -223,6 +234,11 @@ def test_arrays_of_the_users_own(tmp_path):
         ValueError, match="all synapses from presynaptic signal 3 must be negative, and the initial weight in row 0"
     ):
         Network(4, W_rec=str(tmp_path / "w.npy"), excitatory=0.75, activation="relu")
+    with pytest.raises(ValueError, match="a mask of your own says which synapses exist; leave density and self_synapses"):
+        Network(4, connections=str(tmp_path / "mask.csv"), self_synapses=False)
+    np.save(tmp_path / "large.npy", np.full((4, 4), 1e39))
+    with pytest.raises(ValueError, match=r"W_rec must hold finite numbers of at most 3\.4e"):
+        Network(4, W_rec=str(tmp_path / "large.npy"))
     digest = Network(4, W_rec=str(tmp_path / "w.npy")).fingerprint()
     np.save(tmp_path / "w.npy", 2 * W_rec)
     with pytest.raises(ValueError, match="the arrays of the network have changed since the run began"):

@@ -21,7 +21,7 @@ BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractJacobian: ("jacobian", JACOBIANS),
 }
 NAMED: dict[type, Kind] = {UNITS.base: UNITS}  # settings of these types go by a name, or by a file of the user's own
-NETWORKS: Registry = {"leaky": Network}
+NETWORKS: Registry = {"network": Network}
 Own = dict[str, OwnClass]
 """Classes of the user's own, by name."""
 
@@ -231,7 +231,7 @@ def _resolve(kind: Kind, given: Any) -> Any:
 def resolve_network(given: Any) -> Network:
     """The network that is meant, as `resolve` has it; a table needs no name. None: the paper's."""
     table = {} if given is None else given
-    return resolve("network", Network, NETWORKS, {"name": "leaky", **table} if isinstance(table, Mapping) else table)
+    return resolve("network", Network, NETWORKS, {"name": "network", **table} if isinstance(table, Mapping) else table)
 
 
 def resolve_observers(given: Any) -> dict[str, AbstractRule]:

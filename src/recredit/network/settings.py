@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from recredit.errors import NameOrFile, check_count, check_fields, check_range, user_path
+from recredit.errors import NameOrFile, brief, check_count, check_fields, check_range, real_file, user_path
 from recredit.network import synapses
 from recredit.network.activations import Activation
 from recredit.network.leaky import ALPHA, Leaky
@@ -68,10 +68,14 @@ class Network(eqx.Module):
             raise ValueError(f"alpha and activation are those of leaky units; {kind} units have settings of their own.")
         if self.areas > self.n:
             raise ValueError(f"{self.areas} areas need as many units at least, and the network has {self.n}.")
-        if self.areas > 1 and self.connections not in ("areas", "stack"):
-            raise ValueError(f'areas are for the connections "areas" and "stack", not "{self.connections}".')
-        if self.density < 1 and synapses.is_own(self.connections):
-            raise ValueError("a mask of your own has its density; leave network.density at 1.")
+        if (self.areas > 1) != (self.connections in ("areas", "stack")):
+            raise ValueError(
+                'the connections "areas" and "stack", and no others, need two areas or more; given were '
+                f'"{self.connections}" and {self.areas}.'
+            )
+        if synapses.is_own(self.connections) and (self.density < 1 or not self.self_synapses):
+            raise ValueError("a mask of your own says which synapses exist; leave density and self_synapses as they are.")
+        self._check_recurrent()
         if synapses.is_own(self.W_rec):
             W_rec = synapses.read_array("W_rec", self.W_rec, (self.n, self.n))
             if self.excitatory is not None:
@@ -80,6 +84,24 @@ class Network(eqx.Module):
             raise ValueError("the arrays of the network have changed since the run began; start it again.")
         if advice := self.advice():
             warnings.warn(advice, stacklevel=2)
+
+    def _check_recurrent(self) -> None:
+        """Raise ValueError for settings of recurrent synapses where units have none."""
+        if not {"all", "units"}.isdisjoint(self.kind.voltages.values()):
+            return
+        for name, default in {
+            "W_rec": "orthogonal",
+            "gain": 1,
+            "density": 1,
+            "self_synapses": True,
+            "excitatory": None,
+        }.items():
+            if (given := getattr(self, name)) != default:
+                raise ValueError(
+                    f"{type(self.kind).__name__} units have no recurrent synapses: {name} cannot be {brief(given)}."
+                )
+        if self.connections not in ("all", "none"):
+            raise ValueError(f'{type(self.kind).__name__} units have no recurrent synapses: leave connections at "all".')
 
     @property
     def kind(self) -> AbstractUnits:
@@ -98,10 +120,12 @@ class Network(eqx.Module):
     def fingerprint(self) -> str | None:
         """A short digest of the arrays of the user's own; None: there are none."""
         own = {what: name for what, name in (("W_rec", self.W_rec), ("connections", self.connections)) if synapses.is_own(name)}
-        try:
-            data = {what: user_path(name).read_bytes() for what, name in own.items()}
-        except OSError as error:
-            raise ValueError(f"the file {error.filename} of the network cannot be read: {error.strerror}.") from None
+        data: dict[str, bytes] = {}
+        for what, name in own.items():
+            try:
+                data[what] = real_file(user_path(name)).read_bytes()
+            except OSError as error:
+                raise ValueError(f"the file {name} of {what} cannot be read: {error.strerror}.") from None
         return hashlib.sha256(repr(data).encode()).hexdigest()[:16] if data else None
 
     def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> RNN:

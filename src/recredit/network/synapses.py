@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from recredit.errors import check_choice, user_path
+from recredit.errors import LARGEST, check_choice, real_file, user_path
 from recredit.network.units import AbstractUnits
 
 OWN = (".npy", ".csv", ".txt")
@@ -31,8 +31,8 @@ def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray
 
     Raises ValueError for a file that is missing or unreadable, or an array of another shape or that is not finite.
     """
-    path = user_path(file)
     try:
+        path = real_file(user_path(file))
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
         else:
@@ -44,8 +44,8 @@ def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray
         raise ValueError(f"the file {file} of {what} is no array of numbers, .npy or a table as text.") from None
     if array.shape != shape:
         raise ValueError(f"{what} must be of shape {shape}, and the array in {file} is of shape {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} must hold finite numbers, and the array in {file} does not.")
+    if not (np.abs(array) <= LARGEST).all():
+        raise ValueError(f"{what} must hold finite numbers of at most {LARGEST:.2g}, and the array in {file} does not.")
     return array
 
 

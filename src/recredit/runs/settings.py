@@ -72,9 +72,9 @@ class Run(pydantic.BaseModel):
 
     @classmethod
     def create(cls, table: Mapping[str, Any], known: "Known | None" = None) -> "Run":
-        """Fill in and check a table of the fields above, but for the last two: every part is built once, so that what is wrong
-        shows now. A rule, and so an observer, or a task is a name or a table {name, settings...}; the name may be that of a
-        class of the user's own, path/to/file.py:MyRule.
+        """Fill in and check a table of the fields above, but for `sources` and `files`: every part is built once, so that what
+        is wrong shows now. A rule, and so an observer, or a task is a name or a table {name, settings...}; the name may be that
+        of a class of the user's own, path/to/file.py:MyRule.
 
         `known`: what has been checked with other runs made at the same time is not checked again.
 
@@ -89,7 +89,7 @@ class Run(pydantic.BaseModel):
         network = parts.get("network", {})
         if not isinstance(network, Mapping):
             raise ValueError(f"the network must be a table of settings, not {network!r}.")
-        parts["network"] = complete("network", NETWORKS, {"name": "leaky", **network}, own)
+        parts["network"] = complete("network", NETWORKS, {"name": "network", **network}, own)
         parts["sources"] = {name: found.digest for name, found in own.items()}
         parts["files"] = {name: str(found.file) for name, found in own.items()}
         parts["optimizer"] = complete_optimizer(parts.get("optimizer", {}))
@@ -103,7 +103,7 @@ class Run(pydantic.BaseModel):
         run._check(task, known)
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
-        run.network["digest"] = run.build()[1].fingerprint()
+        run.network["digest"] = run.build_network().fingerprint()
         return run
 
     def _check(self, task: AbstractTask, known: "Known") -> None:
