@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from commands import refused
 
 from recredit.cli.main import main
 from recredit.runs.identity import precision, versions
@@ -47,19 +48,6 @@ def succeeds(*arguments):
     with pytest.raises(SystemExit) as ended:
         main([*arguments])
     assert ended.value.code == 0
-
-
-def refused(capfd, *arguments):
-    """The one sentence with which the command line refuses; nothing else is printed, and nothing is written."""
-    before = sorted(Path().rglob("*"))
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments])
-    out, err = capfd.readouterr()
-    assert ended.value.code == 2
-    assert out == ""
-    assert re.fullmatch(r"recredit: .+\n", err)
-    assert sorted(Path().rglob("*")) == before
-    return err
 
 
 BAD = {

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from commands import refused
 
 import recredit
 from recredit.cli.main import main
@@ -69,16 +70,6 @@ def asked(task, *settings, **parts):
     """The run that a command asks for, RFLO's."""
     small = {"rule": ("rflo",), "steps": 200, "task": task}
     return request(None, small | parts, ["network.n=4", *settings]).runs["rflo"]
-
-
-def refused(capfd, *arguments):
-    """The one sentence with which the command line refuses."""
-    with pytest.raises(SystemExit) as end:
-        main([*arguments])
-    out, err = capfd.readouterr()
-    assert (end.value.code, out) == (2, "")
-    assert re.fullmatch(r"recredit: .+\n", err)
-    return err
 
 
 def test_the_example_is_trained_and_learned_and_its_results_go_by_its_name(capfd):

@@ -1,15 +1,14 @@
 """Units of the user's own, by their file as a setting of the network: trained, part of a run's identity, or refused."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from commands import refused
 
 import recredit
-from recredit.cli.main import main
 from recredit.registry import resolve_network
 from recredit.runs.files import writable_folder
 from recredit.runs.identity import Cell
@@ -62,16 +61,6 @@ def final(run):
     sent = Run(**json.loads(json.dumps(run.model_dump())))
     work(Job(writable_folder(Path("out")), (Cell(sent, 0),), ("add: rflo",), 1.0))
     return read_cells(Path("out"), run, [0]).W.values
-
-
-def refused(capfd, *arguments):
-    """The one sentence with which the command line refuses."""
-    with pytest.raises(SystemExit) as end:
-        main([*arguments])
-    out, err = capfd.readouterr()
-    assert (end.value.code, out) == (2, "")
-    assert re.fullmatch(r"recredit: .+\n", err)
-    return err
 
 
 def test_own_units_that_leak_as_the_papers_do_learn_as_these_do():

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import refused
 
 import recredit
 from recredit.cli.main import main
@@ -24,16 +25,6 @@ TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--set", "
 def empty_folder(tmp_path, monkeypatch):
     """Every test runs in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-
-def refused(capfd, *arguments):
-    """The one sentence with which the command line refuses."""
-    with pytest.raises(SystemExit) as end:
-        main([*arguments])
-    out, err = capfd.readouterr()
-    assert (end.value.code, out) == (2, "")
-    assert re.fullmatch(r"recredit: .+\n", err)
-    return err
 
 
 @pytest.fixture
