@@ -44,6 +44,9 @@ TRAIN = (
     "network.n=8",
     "--out",
     "disk/out",
+    "--record",
+    "r:every=7",
+    "W:every=bin",
 )
 COMMANDS = {"sweep": ("sweep", "my.toml"), "train": TRAIN}
 WRITTEN = {
@@ -92,6 +95,8 @@ def numbers(folder):
     for file in sorted((folder / "cells").glob("*")):
         with xr.load_dataset(io.BytesIO(read_netcdf(file)[1]), engine="h5netcdf") as data:
             found[file.name] = {str(k): np.asarray(v).tobytes() for k, v in data.variables.items() if k != "seconds"}
+        recorded = (folder / "recorded" / file.stem).glob("*.npy")
+        found[file.name] |= {name.name: np.load(name).tobytes() for name in recorded}
     return found
 
 
@@ -133,7 +138,7 @@ def is_as_if_nothing_was(command, disk, right, capfd):
         xr.load_dataset(file)
     assert ended(command, capfd) == (0, "")
     assert numbers(disk / "out") == right
-    assert {file.name for file in (disk / "out").iterdir()} - {"states"} == WRITTEN[command] | {"cells", "lock"}
+    assert {file.name for file in (disk / "out").iterdir()} - {"states", "recorded"} == WRITTEN[command] | {"cells", "lock"}
 
 
 @pytest.mark.parametrize("every", [97, pytest.param(1, marks=pytest.mark.slow)])

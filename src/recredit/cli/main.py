@@ -69,6 +69,7 @@ def train(
     set: Annotated[tuple[str, ...], Many] = (),
     config: FilePath | None = None,
     observe: Annotated[tuple[str, ...], Many] = (),
+    record: Annotated[tuple[str, ...], Many] = (),
     seeds: Count | None = None,
     steps: Count | None = None,
     bin: Count | None = None,
@@ -99,14 +100,18 @@ def train(
         every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules`,
         `recredit tasks` and `recredit optimizers` list the settings.
     config
-        A TOML file with any of: rule, task, network, optimizer, observers, steps, bin, streams, seeds, seeds_at_once, out. For
-        example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with settings is a table
-        with its name, [rule], or [[rule]] for each of several. Paths are seen from the file's folder. Options and --set
-        override the file, and must not contradict each other. The rules, observers or task that they name replace the file's,
-        but keep the settings that the file has for that same name.
+        A TOML file with any of: rule, task, network, optimizer, observers, record, steps, bin, streams, seeds,
+        seeds_at_once, out. For example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with
+        settings is a table with its name, [rule], or [[rule]] for each of several. Paths are seen from the file's folder.
+        Options and --set override the file, and must not contradict each other. The rules, observers or task that they name
+        replace the file's, but keep the settings that the file has for that same name.
     observe
         Further rules, as for --rule, that see the same steps without changing them; their alignment with each driver is
         recorded.
+    record
+        What to keep of the way there, in run.nc: NAME:every=STEPS or NAME:every=bin each, as in r:every=100 W:every=bin. Names:
+        x, target, weight, start, epoch (the task's), r (firing rates), s (states), z (outputs), G (the rule's gradient), W,
+        W_out, b_out. Memory does not grow with it; the disk takes it twice.
     seeds
         Number of seeds (default 20).
     steps
@@ -128,6 +133,7 @@ def train(
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     """
     check_xla_flags()
+    names = {"rule": rule, "task": task, "observers": observe, "record": record, "out": out, "across_trials": across_trials}
     counts = {"steps": steps, "bin": bin, "streams": streams, "seeds": seeds, "seeds_at_once": seeds_at_once}
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
@@ -135,7 +141,7 @@ def train(
         run_train(
             executor,
             config,
-            {"rule": rule, "task": task, "observers": observe, "out": out, "across_trials": across_trials} | counts,
+            names | counts,
             set,
             from_,
         )

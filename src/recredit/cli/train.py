@@ -12,6 +12,7 @@ from recredit.runs.final_loss import averaged, final_accuracy, final_loss, loss_
 from recredit.runs.local import LocalExecutor
 from recredit.runs.origin import request_from
 from recredit.runs.request import request
+from recredit.runs.store import read_recorded
 from recredit.studies.comparison import combined
 
 
@@ -40,7 +41,8 @@ def run_train(
     with working_in(asked.out, ("run.nc", "loss.png")) as folder:
         compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True)
         data = combined(folder, asked.runs, seeds)
-        write_dataset(folder / "run.nc", data)
+        coordinates, recorded = read_recorded(folder, asked.runs, seeds)
+        write_dataset(folder / "run.nc", data.assign_coords(coordinates), recorded)
         from recredit.report.figures import draw_runs
 
         draw_runs(data, asked.runs, folder / "loss.png")

@@ -26,3 +26,15 @@ def parse(setting: str, like: str = "rule.window=20") -> tuple[Keys, Any]:
     if isinstance(value, dict):
         raise ValueError(f'"{setting}" gives several settings at once; write each by itself, as in {like}.')
     return keys[:-1] if len(keys) > 1 and keys[-1] == "name" else keys, value  # rule.name=rflo is rule=rflo
+
+
+def parse_record(given: str) -> tuple[Keys, Any]:
+    """The path and the value of "r:every=100", which is record.r=100, or of "W:every=bin".
+
+    Raises ValueError, with an example of what it should be like, for what is neither.
+    """
+    name, _, when = given.partition(":")
+    path, equals, every = when.partition("=")
+    if path.strip() != "every" or not equals or not name.strip() or not every.strip():
+        raise ValueError(f"{given!r} does not say what is recorded, and when; write r:every=100, or W:every=bin.")
+    return parse(f"record.{name.strip()}={every}", like="r:every=100")

@@ -67,9 +67,17 @@ class Keeper:
     """What `train_pack` calls at the end of each compiled call: it writes a checkpoint every so often, at the end of all, and
     when this process is to stop."""
 
-    def __init__(self, path: Path, identity: str, steps: int, progress: Callable[[int], object]):
-        """`identity`: what the checkpoint follows from. `steps`: of the whole. `progress` is called with the steps done."""
-        self.path, self.identity, self.steps, self.progress = path, identity, steps, progress
+    def __init__(
+        self,
+        path: Path,
+        identity: str,
+        steps: int,
+        progress: Callable[[int], object],
+        before: Callable[[], object] = lambda: None,
+    ):
+        """`identity`: what the checkpoint follows from. `steps`: of the whole. `progress` is called with the steps done;
+        `before`, before each checkpoint is written, has on the disk what belongs to it."""
+        self.path, self.identity, self.steps, self.progress, self.before = path, identity, steps, progress, before
         self.written, self.every = time.monotonic(), EVERY
 
     def __call__(self, done: int, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
@@ -77,6 +85,7 @@ class Keeper:
         self.progress(done)
         began = time.monotonic()
         if STOPPING.is_set() or began - self.written >= self.every or done == self.steps:
+            self.before()
             write_checkpoint(make_folder(self.path.parent) / self.path.name, self.identity, arrays())
             self.written = time.monotonic()
             self.every = max(EVERY, PART * (self.written - began))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from recredit.errors import real_file
 from recredit.runs.ending import WRITING
@@ -45,8 +48,10 @@ def check_writable(file: Path) -> None:
         raise ValueError(f"cannot write to the folder {file.parent}: {error.strerror}.") from None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it comes first, and one move puts it in place.
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written, which is there, whole, when the block ends, or not at all: a temporary file beside it comes first,
+    and one move puts it in place.
 
     Raises ValueError, with the system's reason, if that fails; nothing half-written is left behind.
     """
@@ -54,18 +59,34 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with WRITING:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=LEFT_BEHIND, suffix=path.suffix)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
+            with os.fdopen(handle, "w+b") as file:
+                yield file
                 file.flush()
                 os.fsync(handle)
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
+            name = None
             _sync(path.parent)
     except OSError as error:
+        raise unwritten(path, error) from None
+    finally:
         if name:
             with contextlib.suppress(OSError):
                 os.unlink(name)
-        raise unwritten(path, error) from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises as `whole` does."""
+    with whole(path) as file:
+        file.write(content)
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Have a file of so many bytes, for which there is room on the disk. Raises OSError if there is none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:  # macOS and Windows: what is written later may find the disk full
+        file.truncate(size)
 
 
 def unwritten(path: Path, error: OSError) -> ValueError:
@@ -117,19 +138,58 @@ def _umask() -> int:
     return mask
 
 
-def write_dataset(path: Path, data: xr.Dataset) -> None:
-    """Write a dataset as netCDF 4, whole or not at all."""
+class Large(NamedTuple):
+    """A variable of a dataset that is written in parts, since it may be larger than the memory."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    """The shape of the pieces of the file that are read as one."""
+    attrs: Mapping[str, Any]
+    parts: Callable[[], Iterator[tuple[Any, np.ndarray]]]
+    """Where each part belongs, and the part."""
+
+    def size(self) -> int:
+        """Bytes in the file, at most."""
+        pieces = math.prod(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
+        return pieces * (math.prod(self.chunks) * self.dtype.itemsize + 200)
+
+
+def write_dataset(path: Path, data: xr.Dataset, large: Mapping[str, Large] | None = None) -> None:
+    """Write a dataset as netCDF 4, whole or not at all; with further variables that are `large`, by their names."""
     # In memory first: on a full disk, HDF5 prints tracebacks of its own, and ends the process later.
-    write_whole(path, bytes(data.to_netcdf(engine="h5netcdf")))
+    content = bytes(data.to_netcdf(engine="h5netcdf"))
+    with whole(path) as file:
+        file.write(content)
+        if large:
+            reserve(file, len(content) + 1_000_000 + sum(each.size() for each in large.values()))  # so it is never full
+            _add(file, large)
+
+
+def _add(file: BinaryIO, large: Mapping[str, Large]) -> None:
+    import h5netcdf
+
+    with h5netcdf.File(file, "a") as netcdf:
+        for name, each in large.items():
+            for dim, length in zip(each.dims, each.shape, strict=True):
+                if dim not in netcdf.dimensions:
+                    netcdf.dimensions[dim] = length
+            fill = np.nan if each.dtype.kind == "f" else None
+            variable = netcdf.create_variable(name, each.dims, each.dtype, chunks=each.chunks, fillvalue=fill)
+            variable.attrs.update(each.attrs)
+            for place, part in each.parts():
+                variable[place] = part
 
 
 def read_dataset(path: str | Path) -> xr.Dataset:
-    """Read a dataset into memory. Raises ValueError if the file is missing or is not netCDF."""
+    """Read a dataset into memory, but for what is recorded, which may be too large for it. Raises ValueError if the file is
+    missing or is not netCDF."""
     import xarray as xr
 
     try:
         file = real_file(Path(path)).absolute()  # a relative one may look like an address
         with xr.open_dataset(file, engine="h5netcdf") as data:
-            return data.load()
+            return data.drop_vars([name for name in data if str(name).startswith("recorded_")]).load()
     except Exception as error:
         raise ValueError(f"{path} cannot be read as netCDF: {error}") from None

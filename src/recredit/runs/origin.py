@@ -13,7 +13,7 @@ from recredit.runs.states import read_state
 from recredit.runs.trained import Trained, load
 from recredit.training.tested import check_sizes
 
-APART = {"steps", "bin", "start", "files"}  # what a run may have otherwise, and yet be the same, continued
+APART = {"steps", "bin", "record", "start", "files"}  # what a run may have otherwise, and yet be the same, continued
 Pairs = Mapping[str, tuple[Run, Trained]]
 """What is asked for, and the networks that it begins with, by the rules' labels."""
 
@@ -34,7 +34,10 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
     base = first.run.given() | {"rule": {label: each.run.given()["rule"] for label, each in sources.items()}}
     seeds = sorted({*first, *first.diverged})
     asked = request(
-        None, options, settings, {key: base[key] for key in base if key not in APART - {"steps"}} | {"seeds": len(seeds)}
+        None,
+        options,
+        settings,
+        {key: base[key] for key in base if key not in APART - {"steps", "record"}} | {"seeds": len(seeds)},
     )
     pairs = {label: (new, _source(sources, label, folder)) for label, new in asked.runs.items()}
     changed = {label: _changed(new, source.run) for label, (new, source) in pairs.items()}
@@ -107,7 +110,7 @@ def _continued(pairs: Pairs, seeds: Sequence[int], folder: Path, options: Mappin
             raise ValueError(f"{folder} cannot be continued: it was computed by another version ({why}).")
         for seed in seeds:
             read_state(source.folder, source.cell(seed))
-        table = source.run.given() | {"steps": done + new.steps, "start": _start("continued", source)}
+        table = source.run.given() | {"record": new.record, "steps": done + new.steps, "start": _start("continued", source)}
         runs[label] = Run.create(table)
     return runs
 

@@ -15,7 +15,7 @@ from recredit.network import Network
 from recredit.network.synapses import is_own
 from recredit.own_files import is_file
 from recredit.registry import find
-from recredit.runs.assignment import Keys, parse
+from recredit.runs.assignment import Keys, parse, parse_record
 from recredit.runs.settings import Run, files_of
 
 PARTS = (
@@ -28,6 +28,7 @@ PARTS = (
     "streams",
     "across_trials",
     "observers",
+    "record",
     "seeds",
     "seeds_at_once",
     "out",
@@ -60,15 +61,15 @@ def request(
     """Put together what is asked for: one run for each rule, complete and checked.
 
     `config`: a TOML file of the parts that `PARTS` names; its paths are seen from its folder. `base`: such a table in place of
-    a file. `options`: parts by name, None or () where not given. `settings`: PATH=VALUE each. Both override the file: a rule,
-    observer or task that they name keeps the file's settings if the file names it too, and replaces what the file has
-    otherwise.
+    a file. `options`: parts by name, None or () where not given; of "record", NAME:every=STEPS each.
+    `settings`: PATH=VALUE each. Both override the file: a rule, observer or task that they name keeps the file's settings if
+    the file names it too, and replaces what the file has otherwise.
 
     Raises ValueError, one sentence, for whatever does not fit, and for what options and settings give twice, differently.
     """
     table, folder = (read_toml(config), config.parent) if config else (dict(base or {}), Path())
-    chosen = [((part,), value) for part, value in options.items() if value not in (None, ())]
-    given = given_once([*chosen, *map(parse, settings)])
+    chosen = [((part,), value) for part, value in options.items() if part != "record" and value not in (None, ())]
+    given = given_once([*chosen, *map(parse_record, options.get("record", ())), *map(parse, settings)])
     for part in [*table, *(keys[0] for keys in given)]:
         if part not in PARTS:
             raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')

@@ -21,6 +21,7 @@ from recredit.tasks.task import AbstractTask, check_told
 from recredit.training.learner import bytes_of, weights
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
+from recredit.training.recording import Every, check_record, intervals
 from recredit.training.step import Trainer, check_length
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class Run(pydantic.BaseModel):
     """Where that source lies, by the class's name: absolute paths."""
     across_trials: bool = False
     """Whether units and learning states run on over the borders of trials."""
+    record: dict[str, int | str] = {}
+    """What is recorded on the way, each after every so many steps, or every "bin"."""
     start: Start | None = None
     """What its networks begin with; None: untrained."""
     _learner_bytes: int | None = None
@@ -99,6 +102,7 @@ class Run(pydantic.BaseModel):
         if not isinstance(across := parts.get("across_trials", False), bool):
             raise ValueError(f"across_trials must be true or false, not {brief(across)}.")
         parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
+        parts["record"] = check_record(parts.get("record", {}))
         run = cls(**parts)
         run._check(task, known)
         if (digest := task.digest()) is not None:
@@ -115,16 +119,21 @@ class Run(pydantic.BaseModel):
         check_length(rules, task, self.steps, self.streams)
 
         def traced() -> tuple[Any, int, int]:
-            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams, across_trials=self.across_trials)
+            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams, None, self.across_trials, self.every)
             return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period, trainer.size
 
         def tried() -> int:
             begun = Optimizer(optimizer, arrays, period)
             return bytes_of(jax.eval_shape(begun.init, arrays, random_key(0)))
 
-        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams, self.across_trials
+        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams, self.across_trials, self.record
         arrays, period, size = known.once(without_data([*parts]), traced)
         self._learner_bytes = size + known.once([self.optimizer, str(arrays), period], tried)
+
+    @property
+    def every(self) -> Every:
+        """After how many steps each quantity is recorded."""
+        return intervals(self.record, self.bin)
 
     def learner_bytes(self) -> int:
         """Bytes of one seed's learner."""

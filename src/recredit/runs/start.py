@@ -16,7 +16,7 @@ def start_weights(run: Run, seeds: Sequence[int]) -> Arrays | None:
     """The weights that these seeds of a run begin with, with an axis for them; None: those that are drawn."""
     if run.start is None or run.start.how == "continued":
         return None
-    weights = _source(run.start).weights
+    weights = source_of(run.start).weights
     return {name: np.stack([weights[seed][name] for seed in seeds]) for name in ("W", "W_out", "b_out")}
 
 
@@ -26,7 +26,7 @@ def start_state(runs: Sequence[tuple[Run, Sequence[int]]], trainer: Trainer) -> 
     for run, seeds in runs:
         if run.start is None or run.start.steps is None:
             return None
-        source = _source(run.start)
+        source = source_of(run.start)
         lanes += [read_state(source.folder, source.cell(seed)) for seed in seeds]
         if run.start.steps < AT_START and run.start.drawn:  # a longer run has a mean over more steps
             for lane in lanes:
@@ -34,7 +34,7 @@ def start_state(runs: Sequence[tuple[Run, Sequence[int]]], trainer: Trainer) -> 
     return together(lanes, shared_by_lanes(trainer))
 
 
-def _source(start: Start) -> Trained:
+def source_of(start: Start) -> Trained:
     """The networks of a start. Raises ValueError if they have changed meanwhile."""
     found = load(start.folder)[start.label]
     if found.digest() != start.digest:

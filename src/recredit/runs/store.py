@@ -1,6 +1,7 @@
 """Results on disk, one file a cell: which are there, what they say of themselves, and what they hold.
 
 DIR/cells/WHAT-MADE_BY.nc   a cell; WHAT: digest of run and seed; MADE_BY: digest of precision and program
+DIR/recorded/               what is recorded of each seed on the way (`recredit.runs.recorded`)
 DIR/states/                 what each seed's learner carried at the end (`recredit.runs.states`)
 DIR/damaged/                what lay in a cell's place and was not that cell, whole
 DIR/lock                    who computes in the folder
@@ -20,10 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from recredit.runs.contents import Seeds, encoded, loss_in
-from recredit.runs.files import make_folder, unwritten, write_whole
+from recredit.runs.files import Large, make_folder, unwritten, write_whole
 from recredit.runs.final_loss import diverged, final_loss, shown
-from recredit.runs.identity import Cell, difference, precision, program, versions
+from recredit.runs.identity import Cell, difference, file_name, precision, program, versions
 from recredit.runs.record import DamagedError, entries, read_netcdf, read_record, sealed
+from recredit.runs.recorded import Rows, digests, open_all, recording_of, stacked
 from recredit.runs.settings import Run
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Sa
         try:
             if file in names:
                 read_netcdf(folder / "cells" / file)
+                if cell.run.record:
+                    open_all(folder, file, recording_of(cell.run))
                 continue
         except DamagedError as error:
             _set_aside(folder, file)
@@ -97,6 +101,8 @@ def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any
         cell = Cell(run, seed)
         outcome = {"diverged": bool(gone), "final_loss": None if gone else float(loss)}
         record = {"identity": cell.identity(), **made, "host": socket.gethostname(), "versions": versions(), **outcome}
+        if run.record:
+            record["recorded"] = digests(folder, cell.file, run.record)
         if not cell.path(folder).exists():
             write_whole(cell.path(folder), sealed(netcdf, record))
 
@@ -114,6 +120,23 @@ def read_cells(folder: Path, run: Run, seeds: Sequence[int]) -> xr.Dataset:
 def read_losses(folder: Path, run: Run, seeds: Sequence[int]) -> np.ndarray:
     """The loss (seed, bin) of these seeds of a run, as `read_cells` has it, but sooner. Raises as it does."""
     return np.array(_read(folder, run, seeds, loss_in))
+
+
+def read_recorded(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str, Large]]:
+    """The coordinates and variables (rule, seed, row, ...) of what is recorded of runs that differ in their rules alone.
+
+    Raises as `read_cells` does, if something of it is gone or damaged too.
+    """
+    recording = recording_of(next(iter(runs.values())))
+
+    def opened(record: Mapping[str, Any], _: bytes) -> dict[str, Rows]:
+        found = open_all(folder, file_name(record["identity"]), recording)
+        for name, rows in found.items():
+            if rows.digest() != record["recorded"][name]:
+                raise DamagedError(f"the checksum of {rows.name} is wrong")
+        return found
+
+    return recording.coordinates(), stacked(recording, [_read(folder, run, seeds, opened) for run in runs.values()])
 
 
 def _read(folder: Path, run: Run, seeds: Sequence[int], use: Callable[[Mapping[str, Any], bytes], T]) -> list[T]:

@@ -17,6 +17,7 @@ from recredit.runs.checkpoint import Keeper, read_checkpoint
 from recredit.runs.ending import stop_on_sigterm
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
+from recredit.runs.recorded import Recorder
 from recredit.runs.running import Report
 from recredit.runs.start import start_state, start_weights
 from recredit.runs.states import write_states
@@ -84,7 +85,7 @@ def _trainers(job: Job) -> Trainers:
         if run.text() not in found:
             rule, network, optimizer, observers = run.build()
             rules = (rule, *observers.values())
-            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps, run.across_trials)
+            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps, run.across_trials, run.every)
             found[run.text()] = trainer, list(observers)
     return found
 
@@ -105,7 +106,7 @@ def _train(
 ) -> None:
     """Train what is `left` of a pack, or what a checkpoint has begun."""
     begun, began = now(), time.perf_counter()
-    cells, arrays = _begun(file, pack, left)
+    cells, arrays = _begun(job.folder, file, pack, left)
     by_run: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_run[cell.run.text()].append(cell)
@@ -119,11 +120,16 @@ def _train(
     if arrays is None:
         arrays = start_state([*zip(runs, seeds, strict=True)], members[0].trainer)
     share = sum(cell.run.steps for cell in pack) // runs[0].steps
+    recorder = Recorder(job.folder, [cell for same in by_run.values() for cell in same])
     keeper = Keeper(
-        file, json.dumps([cell.file for cell in cells]), runs[0].steps, lambda steps: report.tell(done + share * steps)
+        file,
+        json.dumps([cell.file for cell in cells]),
+        runs[0].steps,
+        lambda steps: report.tell(done + share * steps),
+        recorder.sync,
     )
     try:
-        results = train_pack(members, runs[0].steps, runs[0].bin, begin=arrays, at_end=keeper)
+        results = train_pack(members, runs[0].steps, runs[0].bin, begin=arrays, at_end=keeper, keep=recorder.keep)
     except UnfitError as error:
         if not file.exists():
             raise
@@ -131,6 +137,7 @@ def _train(
         file.unlink()
         _train(job, trainers, pack, left, file, report, done)
         return
+    recorder.end([at for data in results for at in data.diverged_at.values.tolist()])
     each = (time.perf_counter() - began) / len(cells)
     made = {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
     if job.keeps_states and (last := read_checkpoint(file, print)):
@@ -141,11 +148,17 @@ def _train(
         write_cells(job.folder, run, data, made)
 
 
-def _begun(file: Path, pack: Sequence[Cell], left: Sequence[Cell]) -> tuple[Sequence[Cell], dict[str, np.ndarray] | None]:
+def _begun(
+    folder: Path, file: Path, pack: Sequence[Cell], left: Sequence[Cell]
+) -> tuple[Sequence[Cell], dict[str, np.ndarray] | None]:
     """The cells that a checkpoint has begun, and its arrays; without a sound one, those that are left, from the beginning."""
     if (found := read_checkpoint(file, print)) is None:
         return left, None
     names, known = json.loads(found[0]), {cell.file: cell for cell in pack}
     if not {cell.file for cell in left} <= set(names) <= known.keys():
         return left, None
-    return [known[name] for name in names], found[1]
+    cells = [known[name] for name in names]
+    if not Recorder(folder, cells).is_begun():
+        print(f"{file} cannot be gone on from (what was recorded is gone): its cells are trained from the beginning.")
+        return left, None
+    return cells, found[1]

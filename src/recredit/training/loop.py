@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
+import jax
 import numpy as np
 import optax
 from jaxtyping import Array
 
+from recredit.contract import example_key
 from recredit.errors import brief, check_count, check_seeds
 from recredit.network import Network
 from recredit.optimizers import resolve_optimizer
@@ -17,6 +19,7 @@ from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, task_length
 from recredit.training.pack import Member, labelled, outermost, train_together
 from recredit.training.programs import check_untraced
+from recredit.training.recording import Recording, check_record, intervals, missing
 from recredit.training.sizes import check_memory, chunk_lengths, fitting_seeds, passing_size, segment_steps
 from recredit.training.step import Trainer
 
@@ -41,6 +44,7 @@ def train(
     across_trials: bool = False,
     seeds_at_once: SupportsFloat | None = None,
     observers: Mapping[str, AbstractRule | Named] | Sequence[AbstractRule | Named] | None = None,
+    record: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
@@ -70,7 +74,9 @@ def train(
     learning states and data; at each step their gradients are averaged and one update is made, and what is returned is of their
     mean loss and mean gradients. `across_trials`: let units and traces run on over the borders of trials, as
     if there were none. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
-    as fit the cache). `progress` is called with the number of steps done, the mean over the seeds.
+    as fit the cache). `record`: what is kept of the way there, each quantity after every so many steps or at the end of every
+    "bin": {"r": 100, "W": "bin"}. `recredit.training.recording.RECORDED` lists them: inputs, labels, firing rates, states,
+    outputs, gradients and weights. `progress` is called with the number of steps done, the mean over the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
@@ -81,13 +87,15 @@ def train(
     driver's; `compared`, how often the two were compared in the bin; `not_finite`, how often they were not since one of them
     was not finite; and `not_finite_at` (seed, observer), the first step of these or -1. Two gradients are compared at the step
     that both belong to, or, where one of the rules gives sums of several steps, both summed over the same steps
-    (`training.measured`); if neither is 0, in the bin in which the later of the two was given. Every variable says what it is.
-    Memory does not grow with `steps`, but for the bins.
+    (`training.measured`); if neither is 0, in the bin in which the later of the two was given. What is recorded
+    is `recorded_r` (seed, step_100, unit), say, or (seed, step, ...) at every bin: `step_100` holds the steps done, 100, 200
+    and so on to the last; what comes after a seed has diverged is missing, nan or -1. Every variable says what it is. Memory
+    does not grow with `steps`, but for the bins and what is recorded; `recredit train --record` keeps that on the disk.
 
     Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
     task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
     """
-    check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers))
+    check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers, record))
     chosen = check_seeds(seeds)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of the number of steps done, not {brief(progress)}.")
@@ -97,30 +105,41 @@ def train(
     steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
     network = resolve_network(network)
-    trainer = Trainer(rules, task, network, resolve_optimizer(optimizer, network.n), streams, steps, across_trials)
+    every = intervals(check_record({} if record is None else record), bin)
+    optimizer = resolve_optimizer(optimizer, network.n)
+    trainer = Trainer(rules, task, network, optimizer, streams, steps, across_trials, every)
+    recording = Recording(every, steps, bin, trainer.streams, jax.eval_shape(trainer.network, example_key()), task.epochs)
     size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
     most = segment_steps(size)
     lengths = chunk_lengths(steps, bin, most)
     check_memory(
         min(at_once, len(chosen)) * (size + passing_size(trainer, max(lengths))),
-        -(-steps // bin) * len(chosen) * (1 + 5 * len(watching)) * 8,
+        len(chosen) * (-(-steps // bin) * (1 + 5 * len(watching)) * 8 + recording.size()),
     )
     players = {length: trainer.playing(length) for length in lengths}
 
     parts: list[xr.Dataset] = []
+    rows: dict[str, np.ndarray] = {}
     before = 0
+
+    def keep(name: str, first: int, values: np.ndarray) -> None:
+        if name not in rows:
+            shape = (len(chosen), len(recording.ends(name)), *values.shape[2:])
+            rows[name] = np.full(shape, missing(values.dtype), values.dtype)
+        rows[name][before : before + len(values), first : first + values.shape[1]] = values
+
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):
 
         def tell(done: int, _: object, before: int = before, size: int = len(group)) -> None:
             if progress:
                 progress((before * steps + done * size) // len(chosen))
 
-        parts.append(train_together(players, most, [Member(trainer, group.tolist())], steps, bin, None, tell))
+        parts.append(train_together(players, most, [Member(trainer, group.tolist())], steps, bin, None, tell, keep))
         before += len(group)
     import xarray as xr
 
-    return labelled(xr.concat(parts, "seed"), list(watching), trainer)
+    return recording.dataset(labelled(xr.concat(parts, "seed"), list(watching), trainer), rows)
 
 
 def default_steps(task: AbstractTask, streams: SupportsFloat) -> int:

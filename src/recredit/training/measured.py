@@ -107,7 +107,7 @@ class Scores(NamedTuple):
 
 
 class Measured(eqx.Module):
-    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps."""
+    """What is kept of some steps of one seed: sums, so that memory does not grow with the steps, and what is recorded."""
 
     scores: Scores
     """The sums of the steps'."""
@@ -123,6 +123,8 @@ class Measured(eqx.Module):
     """Whether no step's weight is below 0."""
     lost_gradient: Bool[Array, ""]
     """Whether the driver told a gradient other than 0 at a step for which its period has none: W is not moved by it."""
+    recorded: dict[str, Float[Array, "rows *_"]] = eqx.field(default_factory=dict)
+    """What is recorded of the steps (`recording`), a row for each interval that they lie in; the last may be unused."""
 
     @classmethod
     def nothing(cls, observers: int, checked: tuple[Any, Any, Any], measures: Sequence[str] = ()) -> "Measured":

@@ -21,6 +21,7 @@ from recredit.training.described import described
 from recredit.training.lanes import fast_segment, fast_start, pack_key, stacked, start
 from recredit.training.measured import Measured
 from recredit.training.programs import check_untraced
+from recredit.training.recording import Keep, rows_of
 from recredit.training.sizes import check_memory, chunk_lengths, passing_size, segment_at, segment_steps
 from recredit.training.step import Trainer
 from recredit.training.untrained import AT_START
@@ -61,6 +62,7 @@ def train_pack(
     *,
     begin: Mapping[str, np.ndarray] | None = None,
     at_end: AtEnd | None = None,
+    keep: Keep | None = None,
 ) -> list[xr.Dataset]:
     """Train all seeds of all members vectorised together; one dataset a member, each as `train` returns it.
 
@@ -70,7 +72,8 @@ def train_pack(
     `at_end(done, arrays)` is called at the end of each compiled call, every few seconds at most, with the steps done. What
     `arrays()` gives can be kept (`runs.checkpoint`); given as `begin` to the same call in another process, it goes on from
     there, and ends with the same numbers to the last bit. What `at_end` raises ends the training. A `begin` without
-    "loss_at_start" is given that of a run of these steps.
+    "loss_at_start" is given that of a run of these steps. Before it, `keep(name, first, rows)` is given what was recorded of
+    each quantity in the call: rows (lane, row, ...) from row `first` on, the last of which may still change.
 
     Raises ValueError as `train` does, and for trainers that do not share a program; `carried.UnfitError`, a ValueError, for a
     `begin` that is not of such learners.
@@ -87,7 +90,7 @@ def train_pack(
         len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (5 * len(first.rules) - 4) * 8
     )
     players = {length: first.playing(length) for length in lengths}
-    data = train_together(players, most, members, steps, bin, begin, at_end)
+    data = train_together(players, most, members, steps, bin, begin, at_end, keep)
     places = np.cumsum([0, *(len(member.seeds) for member in members)])
     parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
     return [labelled(part, member.observers, first) for part, member in zip(parts, members, strict=True)]
@@ -107,6 +110,7 @@ def train_together(
     bin: int,
     begin: Mapping[str, np.ndarray] | None,
     at_end: AtEnd | None,
+    keep: Keep | None = None,
 ) -> xr.Dataset:
     """What `train_pack` does, all members' seeds in one dataset; `players`: a trainer for each length of chunk.
     `most`: the most steps of a compiled call."""
@@ -137,6 +141,9 @@ def train_together(
         go, given = fast_segment(trainer, now.learners, first, length, differing)
         learners, measured = go(*given)
         _check(measured, rules[0].name, rules[0].period, first, first + length)
+        for name, every in trainer.record:
+            assert keep is not None
+            keep(name, first // every, np.asarray(measured.recorded[name])[:, : rows_of(every, first, length)])
         now.add(learners, measured, length, bin)
         if (now.diverged_at >= 0).all():
             now.step = steps

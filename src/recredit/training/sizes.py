@@ -7,6 +7,7 @@ import jax
 
 from recredit.contract import example_key
 from recredit.errors import MOST_SEEDS
+from recredit.training.recording import RECORDED, most_rows
 from recredit.training.step import Trainer
 from recredit.training.untrained import AT_START
 
@@ -40,9 +41,14 @@ def chunk_lengths(steps: int, bin: int, most: int) -> set[int]:
 
 
 def passing_size(trainer: Trainer, length: int) -> int:
-    """Bytes of what one seed works out on the way: all streams' gradients of one step, and their data of `length` steps."""
+    """Bytes of what one seed works out on the way: all streams' gradients of one step, and of `length` steps their data and
+    what is recorded."""
     net = jax.eval_shape(trainer.create, example_key())
-    return trainer.streams * (net.W.size * len(trainer.rules) + length * (net.n_in + net.n_out)) * net.W.dtype.itemsize
+    rows = sum(
+        most_rows(every, length) * math.prod(RECORDED[name].shape(net, trainer.streams)) for name, every in trainer.record
+    )
+    numbers = trainer.streams * (net.W.size * len(trainer.rules) + length * (net.n_in + net.n_out)) + rows
+    return numbers * net.W.dtype.itemsize
 
 
 def fitting_seeds(size: int) -> int:

@@ -1,6 +1,6 @@
 """One online step of a run: the network, the rules that watch it, the update; passive observers alongside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from recredit.training.measured import Measured, Pair, Scores
 from recredit.training.optimizer import Optimizer
 from recredit.training.precompute import split
 from recredit.training.programs import TracedFunction
+from recredit.training.recording import RECORDED, Seen, check_there, put_rows, tape
 from recredit.training.traced import TracedRule, TracedTask, seed_axes
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
@@ -46,6 +47,8 @@ class Trainer(eqx.Module):
     """Whether units and learning states run on over the borders of trials."""
     measures: tuple[str, ...] = eqx.field(static=True)
     """What is measured beside the loss: "weight", its steps' weights, and "correct", where labels are classes."""
+    record: tuple[tuple[str, int], ...] = eqx.field(static=True)
+    """What is recorded, each after every so many steps."""
 
     def __init__(
         self,
@@ -56,9 +59,11 @@ class Trainer(eqx.Module):
         streams: Any = 1,
         steps: int | None = None,
         across_trials: bool = False,
+        record: Mapping[str, int] | None = None,
     ):
         """`optimizer`: any optax optimiser. `steps`: how long the run is, if the task and the rules must fit into it.
-        `across_trials`: let units and learning states run on over the borders of trials.
+        `across_trials`: let units and learning states run on over the borders of trials. `record`: what is recorded, each after
+        every so many steps, as `recording.check_record` gives it.
 
         Raises ValueError for what does not fit, TypeError for what is none of these.
         """
@@ -78,6 +83,8 @@ class Trainer(eqx.Module):
             self.rules = tuple(TracedRule(*each, net, trials) for each in named)
         measured = {"weight": sample.weight is not None, "correct": task.classes}
         self.measures = tuple(name for name, is_measured in measured.items() if is_measured)
+        self.record = tuple((record or {}).items())
+        check_there(dict(self.record), self._told(sample))
         self.optimizer = Optimizer(optimizer, jax.eval_shape(weights, net), self.rules[0].period)
 
     def playing(self, length: int) -> "Trainer":
@@ -208,7 +215,17 @@ class Trainer(eqx.Module):
             stream, sample = self.task.chunk(stream, first, length)
         else:
             stream, sample = jax.vmap(lambda one: self.task.chunk(one, first, length), out_axes=(0, 1))(stream)
-        return stream, sample._replace(epoch=None, start=None if self.across_trials else sample.start)
+        return stream, self._told(sample)
+
+    def _told(self, sample: Sample) -> Sample:
+        """A sample without what neither trains nor is recorded."""
+        epoch = sample.epoch if "epoch" in dict(self.record) else None
+        return sample._replace(epoch=epoch, start=None if self.across_trials else sample.start)
+
+    def recorded(self, before: Learner, after: Learner, sample: Sample, G: Float[Array, "P m"]) -> dict[str, Any]:
+        """What is to be recorded of one step."""
+        seen = Seen(before.net, after.s, sample, G, after.net)
+        return {name: RECORDED[name].of(seen) for name, _ in self.record}
 
     def segment(self, learner: Learner, first: Any, length: int) -> tuple[Learner, "Measured"]:
         """`length` steps of one seed from step `first` on: the learner after them, and what was measured."""
@@ -216,14 +233,15 @@ class Trainer(eqx.Module):
         learner = eqx.tree_at(lambda s: s.stream, learner, stream, is_leaf=lambda leaf: leaf is None)
 
         def one_step(early, late):
-            (t, key), (learner, measured, sample) = early, late
-            learner, scores, (G, *others) = self.stepped(eqx.tree_at(lambda s: s.key, learner, key), t, sample)
+            (t, key), (before, measured, rows, sample) = early, late
+            learner, scores, (G, *others) = self.stepped(eqx.tree_at(lambda s: s.key, before, key), t, sample)
+            rows = put_rows(record, rows, self.recorded(before, learner, sample, G), first, t)
             watched = zip(learner.pairs, self.rules[1:], others, strict=True)
             compared = [pair.add((self.rules[0], rule), t, (G, other)) for pair, rule, other in watched]
             learner = replace(learner, pairs=tuple(pair for pair, _ in compared))
             period = self.rules[0].period
             lost = ((t + 1) % period != 0) & (jnp.vdot(G, G) > 0) if period > 1 else False  # cheaper than any(G != 0)
-            return learner, measured.add(t, scores, [comparison for _, comparison in compared], lost)
+            return learner, measured.add(t, scores, [comparison for _, comparison in compared], lost), rows
 
         parts = [part for part in (sample.x, sample.target, sample.weight) if part is not None]
         extremes = [extreme for part in parts for extreme in (part.min(), part.max())]
@@ -231,7 +249,9 @@ class Trainer(eqx.Module):
         are_weights = jnp.array(True) if sample.weight is None else extremes[4] >= 0
         checked = finite, learner.net.has_loss(extremes[2]), are_weights
         total = Measured.nothing(len(self.rules) - 1, checked, self.measures)
-        draw, go_on = split(one_step, (first, learner.key), (learner, total, jax.tree.map(lambda a: a[0], sample)))
+        one, record = jax.tree.map(lambda a: a[0], sample), dict(self.record)
+        rows = tape(record, jax.eval_shape(self.recorded, learner, learner, one, learner.net.W), length)
+        draw, go_on = split(one_step, (first, learner.key), (learner, total, rows, one))
 
         def some_steps(carry, samples):
             def body(carry, now):
@@ -243,8 +263,8 @@ class Trainer(eqx.Module):
 
         at_once = max(k for k in range(1, min(length, DRAWN) + 1) if length % k == 0)
         samples = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (first + jnp.arange(length), sample))
-        (learner, total), _ = jax.lax.scan(some_steps, (learner, total), samples)
-        return learner, total
+        (learner, total, rows), _ = jax.lax.scan(some_steps, (learner, total, rows), samples)
+        return learner, replace(total, recorded=rows)
 
 
 def check_length(
