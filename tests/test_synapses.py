@@ -1,5 +1,6 @@
 """Which synapses exist and what signs they keep, whatever the optimiser does; what W_rec is at first; what cannot be."""
 
+import random
 import warnings
 
 import equinox as eqx
@@ -161,6 +162,48 @@ def test_units_that_mix_are_found_when_they_are_made():
     Sorted()
 
 
+class Strange(AbstractUnits):
+    """Sound, but for what a test puts in place of a part."""
+
+    level: object = 1.0
+
+    variables = ("r",)
+    voltages = {"v": "all"}
+
+    def f(self, s, v):
+        return (0.5 * s[0] + v[0],)
+
+
+STRANGE = {  # by what is said of it
+    "mix: f of one unit": {"f": lambda self, s, v: (jnp.where(v[0] == v[0].max(), 1.0, 0.0) + 0.5 * s[0],)},
+    "mix: g of one unit": {"g": lambda self, s: jnp.where(s[0].sum() > 100, 0.5, 1.0) * s[0]},
+    "must have f be the same function whenever": {"f": lambda self, s, v: (random.random() * s[0] + v[0],)},
+    r"must have f give numbers of the type that it is given, float\d\d, not int\d\d": {
+        "f": lambda self, s, v: ((v[0] > 0).astype(int),)
+    },
+    "have a f that fails: TypeError": {"f": lambda self, s, v: (s[0] + jnp.ones(3) * v[0],)},
+    r"must have rest give a tuple of 1 arrays \(n,\), not \[\(3,\)\] where n = 4": {"rest": lambda self, n: (jnp.zeros(3),)},
+    r"must have biases give .*, not \[\(3,\)\] where n = 4": {"biases": lambda self, n, key: (jnp.zeros(3),)},
+    r"must have first give a tuple of 1 arrays \(n,\), not an array": {"first": lambda self, n, key: jnp.zeros(n)},
+    r"must have memory give an array of shape \(3,\) where n = 3, not \(2, 2\)": {
+        "memory": lambda self, s, v: jnp.ones((2, 2))
+    },
+    r"must have gain give an array of shape \(3,\) where n = 3, not NoneType": {"gain": lambda self, s, v: None},
+    "must have as variables a tuple of different names, .* not 'rate'": {"variables": "rate"},
+    "must have as variables a tuple of different names": {"variables": ("r", "r")},
+    "must have as voltages a table such as": {"voltages": ["v"]},
+    "must have fields that are numbers and words, never arrays": {"level": eqx.field(default_factory=lambda: [1.0])},
+}
+
+
+@pytest.mark.parametrize("message", STRANGE)
+def test_units_that_break_the_contract_are_found_when_they_are_made(message):
+    strange = type("Broken", (Strange,), {"__annotations__": {"level": object}, "level": 1.0, **STRANGE[message]})
+    with pytest.raises(ValueError, match=f"the units Broken {message}"):
+        strange()
+    Strange()
+
+
 class NoNames(AbstractUnits):
     def f(self, s, v):
         return s
@@ -202,11 +245,21 @@ W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
             lambda: Network(units=LRU(), connections="diagonal"),
             'LRU units have no recurrent synapses: leave connections at "all"',
         ),
+        (
+            lambda: Network(connections="none", density=0.5),
+            'the connections "none" leave no recurrent synapses: density cannot',
+        ),
+        (lambda: Network(connections="none", gain=2), 'connections "none" leave no recurrent synapses: gain cannot be 2'),
+        (lambda: Network(connections="diagonal", self_synapses=False), "leave self_synapses true"),
+        (
+            lambda: Network(4, excitatory=0.1, activation="relu"),
+            "a share of 0.1 of 4 units makes 0 of them excitatory: take more units, or a share of 0 or 1",
+        ),
         (lambda: Network(density=0.0), r"the density must lie in \(0, 1\], not 0"),
         (lambda: Network(excitatory=1.5), r"the excitatory share must lie in \[0, 1\], not 1.5"),
         (
             lambda: Network(alpha=0.3, units=Leaky()),
-            "alpha and activation are those of leaky units; Leaky units have settings of",
+            "alpha and activation are those of leaky units if no units are named; Leaky units have settings of",
         ),
         (lambda: Network(W_rec="nowhere.npy"), "the file nowhere.npy of W_rec cannot be read: No such file"),
     ],
@@ -239,6 +292,11 @@ def test_arrays_of_the_users_own(tmp_path):
     np.save(tmp_path / "large.npy", np.full((4, 4), 1e39))
     with pytest.raises(ValueError, match=r"W_rec must hold finite numbers of at most 3\.4e"):
         Network(4, W_rec=str(tmp_path / "large.npy"))
+    (tmp_path / "empty.npy").touch()
+    np.save(tmp_path / "complex.npy", 1j * W_rec)
+    for name in ("empty", "complex"):
+        with pytest.raises(ValueError, match=f"the file .*{name}.npy of W_rec is no array of real numbers"):
+            Network(4, W_rec=str(tmp_path / f"{name}.npy"))
     digest = Network(4, W_rec=str(tmp_path / "w.npy")).fingerprint()
     np.save(tmp_path / "w.npy", 2 * W_rec)
     with pytest.raises(ValueError, match="the arrays of the network have changed since the run began"):

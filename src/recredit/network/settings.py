@@ -65,7 +65,10 @@ class Network(eqx.Module):
         check_fields(self)
         kind = type(self.units).__name__
         if self.units is not None and (self.alpha, self.activation) != (0.5, "tanh"):
-            raise ValueError(f"alpha and activation are those of leaky units; {kind} units have settings of their own.")
+            raise ValueError(
+                "alpha and activation are those of leaky units if no units are named; "
+                f"{kind} units have settings of their own, as network.units.NAME=VALUE."
+            )
         if self.areas > self.n:
             raise ValueError(f"{self.areas} areas need as many units at least, and the network has {self.n}.")
         if (self.areas > 1) != (self.connections in ("areas", "stack")):
@@ -86,22 +89,25 @@ class Network(eqx.Module):
             warnings.warn(advice, stacklevel=2)
 
     def _check_recurrent(self) -> None:
-        """Raise ValueError for settings of recurrent synapses where units have none."""
-        if not {"all", "units"}.isdisjoint(self.kind.voltages.values()):
+        """Raise ValueError for settings of recurrent synapses where there are none, or none of this kind."""
+        share = self.excitatory
+        if share is not None and 0 < share < 1 and round(share * self.n) in (0, self.n):
+            raise ValueError(
+                f"a share of {share:g} of {self.n} units makes {round(share * self.n)} of them excitatory: take more units, or "
+                "a share of 0 or 1 if all are to be of one kind."
+            )
+        if self.connections == "diagonal" and not self.self_synapses:
+            raise ValueError('the connections "diagonal" are synapses of units with themselves: leave self_synapses true.')
+        units_have_none = {"all", "units"}.isdisjoint(self.kind.voltages.values())
+        if not units_have_none and self.connections != "none":
             return
-        for name, default in {
-            "W_rec": "orthogonal",
-            "gain": 1,
-            "density": 1,
-            "self_synapses": True,
-            "excitatory": None,
-        }.items():
+        whose = f"{type(self.kind).__name__} units have" if units_have_none else 'the connections "none" leave'
+        usual = {"W_rec": "orthogonal", "gain": 1, "density": 1, "self_synapses": True, "excitatory": None}
+        for name, default in usual.items():
             if (given := getattr(self, name)) != default:
-                raise ValueError(
-                    f"{type(self.kind).__name__} units have no recurrent synapses: {name} cannot be {brief(given)}."
-                )
+                raise ValueError(f"{whose} no recurrent synapses: {name} cannot be {brief(given)}.")
         if self.connections not in ("all", "none"):
-            raise ValueError(f'{type(self.kind).__name__} units have no recurrent synapses: leave connections at "all".')
+            raise ValueError(f'{whose} no recurrent synapses: leave connections at "all".')
 
     @property
     def kind(self) -> AbstractUnits:

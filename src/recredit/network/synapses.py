@@ -37,11 +37,13 @@ def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray
             array = np.load(path, allow_pickle=False)
         else:
             array = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
-        array = np.asarray(array, float)
+        if array.dtype.kind not in "biuf":  # of a complex number, half would be dropped
+            raise TypeError
+        array = array.astype(float)
     except OSError as error:
         raise ValueError(f"the file {file} of {what} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, TypeError):
-        raise ValueError(f"the file {file} of {what} is no array of numbers, .npy or a table as text.") from None
+    except (ValueError, TypeError, EOFError):
+        raise ValueError(f"the file {file} of {what} is no array of real numbers, .npy or a table as text.") from None
     if array.shape != shape:
         raise ValueError(f"{what} must be of shape {shape}, and the array in {file} is of shape {array.shape}.")
     if not (np.abs(array) <= LARGEST).all():

@@ -12,9 +12,11 @@ differentiation, one pass a column, unless the units write them.
 """
 
 import functools
+import itertools
+import re
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -23,7 +25,7 @@ import numpy as np
 from jax.extend.core import Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.errors import check_choice, check_fields
+from recredit.errors import brief, check_choice, check_fields
 from recredit.jaxprs import called
 from recredit.network.unitwise import blocks
 
@@ -130,41 +132,95 @@ def _check_units(units: AbstractUnits) -> None:
     What is seen of a class and its numbers is kept: it is looked at once.
     """
     name = type(units).__name__
-    for what in ("variables", "voltages"):
-        if not getattr(units, what, None):
+    for what, kind in (("variables", tuple), ("voltages", Mapping)):
+        if not (given := getattr(units, what, None)):
             raise ValueError(f"the units {name} must name their {what}, one at least.")
+        if not isinstance(given, kind) or len({*given}) < len(given):
+            wanted = 'a table such as {"v": "all"}' if kind is Mapping else 'a tuple of different names, such as ("r",)'
+            raise ValueError(f"the units {name} must have as {what} {wanted}, not {brief(given)}.")
     for voltage, reads in units.voltages.items():
-        check_choice(f"what {name}'s voltage {voltage} reads", reads, ("all", "inputs", "units", "bias"))
+        check_choice(f"what {name}'s voltage {voltage} reads", reads, get_args(Reads))
+    try:
+        hash(units)
+    except TypeError:
+        raise ValueError(f"the units {name} must have fields that are numbers and words, never arrays or lists.") from None
     if problem := _problem(units):
         raise ValueError(f"the units {name} {problem}.")
 
 
 @functools.lru_cache(maxsize=256)
 def _problem(units: AbstractUnits) -> str | None:
-    """What is wrong with units, seen from three units at random states and voltages; None: nothing."""
-    n, S, G = 3, len(units.variables), len(units.voltages)
-    draw = np.random.default_rng(0).normal(size=(S + G, n))
-    s, v = (tuple(np.asarray(part, jnp.zeros(()).dtype) for part in parts) for parts in (draw[:S], draw[S:]))
-    parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int | None]] = {
-        "f": (units.f, (s, v), S),
-        "g": (lambda s: (units.g(s),), (s,), 1),
-        "out": (units.out, (s,), None),
-        "rest": (lambda: units.rest(n), (), S),
-        "biases": (lambda: units.biases(n, jax.random.key(0)), (), G),
-    }
-    for what, (function, given, count) in parts.items():
-        try:
-            told = jax.eval_shape(function, *given)
-        except Exception as error:
-            line = (str(error).strip().splitlines() or [""])[0]
-            return f"have {'a' if what == 'f' else 'a function'} {what} that fails: {type(error).__name__}: {line.rstrip('.')}"
-        shapes = [getattr(each, "shape", None) for each in told] if isinstance(told, tuple) else None
-        if not shapes or any(shape != (n,) for shape in shapes) or count not in (None, len(shapes)):
-            wanted = "arrays (n,), a tuple of them" if count is None else f"a tuple of {count} arrays (n,)"
-            return f"must have {what} give {'one array (n,)' if what == 'g' else wanted}, not {shapes or type(told).__name__}"
-        if given and _mixes(function, given):
-            return f"mix: {what} of one unit depends on another, and it may depend on the unit's own state and voltages alone"
+    """What is wrong with units, seen from a few at random states and voltages; None: nothing."""
+    S, G = len(units.variables), len(units.voltages)
+    for n in (3, 4):  # what fits one number of units may not fit another
+        draw = np.random.default_rng(0).normal(size=(S + G, n))
+        s, v = (tuple(np.asarray(part, jnp.zeros(()).dtype) for part in parts) for parts in (draw[:S], draw[S:]))
+        key = jax.random.key(0)
+        parts: dict[str, tuple[Callable[..., Any], tuple[Any, ...], int | None]] = {
+            "f": (units.f, (s, v), S),
+            "g": (lambda s: (units.g(s),), (s,), 1),
+            "out": (units.out, (s,), None),
+            "rest": (lambda n=n: units.rest(n), (), S),
+            "first": (lambda n=n, key=key: units.first(n, key), (), S),
+            "biases": (lambda n=n, key=key: units.biases(n, key), (), G),
+        }
+        for what, (function, given, count) in parts.items():
+            told = _shapes(function, given)
+            if isinstance(told, str):
+                return f"have {'a' if what == 'f' else 'a function'} {what} that fails: {told}"
+            are_arrays = isinstance(told, tuple) and told != ()
+            shapes = [getattr(each, "shape", None) for each in told] if are_arrays else None
+            if not shapes or any(shape != (n,) for shape in shapes) or count not in (None, len(shapes)):
+                wanted = "arrays (n,), a tuple of them" if count is None else f"a tuple of {count} arrays (n,)"
+                found = f"{shapes} where n = {n}" if shapes else "an array" if hasattr(told, "shape") else type(told).__name__
+                return f"must have {what} give {'one array (n,)' if what == 'g' else wanted}, not {found}"
+            if given and (wrong := [each.dtype for each in told if each.dtype != s[0].dtype]):
+                return f"must have {what} give numbers of the type that it is given, {s[0].dtype}, not {wrong[0]}"
+            if given and n == 3 and _program(function, given) != _program(function, given):
+                return f"must have {what} be the same function whenever it is asked for: no randomness, nothing that changes"
+            if given and n == 3 and _mixes(function, given):
+                return (
+                    f"mix: {what} of one unit depends on another, and it may depend on the unit's own state and voltages alone"
+                )
+        if problem := _problem_of_slopes(units, s, v):
+            return problem
     return None
+
+
+def _problem_of_slopes(units: AbstractUnits, s: PerUnit, v: PerUnit) -> str | None:
+    """What is wrong with the shapes of the derivatives that units write themselves; None: nothing."""
+    S, G, n = len(units.variables), len(units.voltages), len(s[0])
+    slopes: dict[str, tuple[tuple[Any, ...], tuple[int, ...]]] = {
+        "memory": ((s, v), (S, S, n)),
+        "gain": ((s, v), (S, G, n)),
+        "rates_slope": ((s,), (S, n)),
+        "out_slope": ((s,), (units.outputs, S, n)),
+    }
+    for what, (given, shape) in slopes.items():
+        if getattr(type(units), what) is getattr(AbstractUnits, what):
+            continue
+        told = _shapes(getattr(units, what), given)
+        if isinstance(told, str):
+            return f"have a function {what} that fails: {told}"
+        wanted = (n,) if units.is_simple and what != "out_slope" else shape
+        found = getattr(told, "shape", type(told).__name__)
+        if found not in ((wanted, ()) if what == "memory" and units.is_simple else (wanted,)):
+            return f"must have {what} give an array of shape {wanted} where n = {n}, not {found}"
+    return None
+
+
+def _program(function: Callable[..., Any], given: tuple[Any, ...]) -> str:
+    """A function's program as text, traced anew."""
+    return re.sub(r" at 0x\w+", "", str(jax.make_jaxpr(lambda *given: function(*given))(*given)))
+
+
+def _shapes(function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    """The shapes of what a function gives; in words what is wrong if it fails."""
+    try:
+        return jax.eval_shape(function, *given)
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0]
+        return f"{type(error).__name__}: {line.rstrip('.')}"
 
 
 NAMES = """
@@ -174,15 +230,28 @@ NAMES = """
 """
 BY_ELEMENTS = frozenset(NAMES.split())
 """Primitives that work on each element alone."""
+SCALES = (0.1, 1, 1, 10, 1000)
+"""Sizes of the numbers at which units are tried."""
 
 
 def _mixes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
-    """Whether an entry of what a function gives depends on an entry of another place."""
+    """Whether an entry of what a function gives depends on an entry of another place, be it by a comparison alone.
+
+    Unless all is made by elements, one unit after another is given other numbers, small and large: the rest must not change.
+    """
     if _is_by_elements(jax.make_jaxpr(function)(*given).jaxpr):
         return False
+    draw, tried = np.random.default_rng(1), jax.jit(function)
+    leaves, structure = jax.tree.flatten(given)
     with jax.ensure_compile_time_eval():  # numbers, also where a network is made within a traced function
-        slopes = jax.tree.leaves(jax.jacfwd(function, argnums=tuple(range(len(given))))(*given))
-    return any(np.abs(np.asarray(slope) * (1 - np.eye(len(slope)))).max() > 0 for slope in slopes)
+        for scale, unit in itertools.product(SCALES, range(len(leaves[0]))):
+            one = [scale * draw.normal(size=leaf.shape).astype(leaf.dtype) for leaf in leaves]
+            other = [np.where(np.arange(len(leaf)) == unit, scale * draw.normal(), leaf).astype(leaf.dtype) for leaf in one]
+            told = [jax.tree.leaves(tried(*jax.tree.unflatten(structure, each))) for each in (one, other)]
+            for before, after in zip(*told, strict=True):
+                if not np.array_equal(np.delete(before, unit), np.delete(after, unit), equal_nan=True):
+                    return True
+    return False
 
 
 def _is_by_elements(jaxpr: Any, given: set[Any] | None = None) -> bool:

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from recredit.errors import check_range
+from recredit.errors import check_count, check_range
 from recredit.network import Head
 from recredit.tasks.guesses import guess_loss
 from recredit.tasks.task import Sample
-from recredit.tasks.trials import AbstractTrialTask, count_setting, in_steps, setting
+from recredit.tasks.trials import AbstractTrialTask, in_steps, setting
 
 
 class Evidence(AbstractTrialTask):
@@ -30,7 +30,7 @@ class Evidence(AbstractTrialTask):
     inputs: Literal["spikes", "rates"] = "spikes"
     """Spikes, 0 or 1, of the 40 neurons; or "rates", for steps of 10 or 20 ms: each population's number of spikes in a step,
     drawn from a Gaussian of Poisson's mean and variance, over its mean when the population is active."""
-    cues: int = count_setting("Evidence's cues", 7)
+    cues: int = eqx.field(default=7, converter=partial(check_count, "Evidence's cues", most=101))
     """Cues in a trial, an odd number."""
     likelier: float = eqx.field(default=0.7, converter=partial(check_range, "Evidence's likelier", least=0.5, most=1))
     """Chance of a cue to come on the trial's likelier side."""
@@ -98,9 +98,8 @@ class Evidence(AbstractTrialTask):
 
     def floors(self) -> dict[str, float]:
         """Mean cross-entropy (nats) of whoever knows so many of the cues."""
-        levels = (
-            {"nothing learned": 0} | {f"{k} of {self.cues} cues": k for k in range(1, self.cues, 2)} | {"all cues": self.cues}
-        )
+        some = sorted(k for k in {self.cues * part // 4 | 1 for part in range(4)} if k < self.cues)  # of many cues a few levels
+        levels = {"nothing learned": 0} | {f"{k} of {self.cues} cues": k for k in some} | {"all cues": self.cues}
         return {what: guess_loss(self.cases(known)) for what, known in levels.items()}
 
     def cases(self, known: int) -> list[tuple[float, tuple[int], bool]]:
