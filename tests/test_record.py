@@ -1,5 +1,6 @@
 """What is recorded on the way is what the steps were, whatever interrupts the run, and changes nothing."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from test_trained import computed
 
 from recredit import TASKS, load, train
 from recredit.registry import resolve_network, resolve_rule
-from recredit.runs import checkpoint, work
+from recredit.runs import checkpoint, recorded, work
+from recredit.runs.files import reserve
 from recredit.runs.identity import Cell
 from recredit.runs.origin import request_from
 from recredit.runs.recorded import path_of, recording_of
@@ -152,6 +154,18 @@ def test_cut_off_after_any_call_it_ends_bit_identically(calls, folder, tmp_path,
     assert all(found.tobytes() == right[name].tobytes() for name, found in recorded_in(tmp_path, run_of()).items())
 
 
+def test_without_room_for_all_rows_nothing_stays_behind(tmp_path, monkeypatch):
+    def full(file, size):
+        if size > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        reserve(file, size)
+
+    monkeypatch.setattr(recorded, "reserve", full)
+    with pytest.raises(ValueError, match=r"no space left in \S+ to write W\.npy"):
+        computed(tmp_path, {"mine": run_of(record={"r": 50, "W": 1})}, [0, 3])
+    assert not [*tmp_path.rglob("*.npy"), *tmp_path.rglob("recorded")]
+
+
 SPOILT = {
     "another byte": lambda file: file.write_bytes(file.read_bytes()[:-1] + b"x"),
     "cut short": lambda file: file.write_bytes(file.read_bytes()[:-1]),
@@ -232,6 +246,7 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from recredit.runs.files import writable_folder
+from recredit.runs.files import reserve
 from recredit.runs.identity import Cell
 from recredit.runs.plan import Job
 from recredit.runs.settings import Run

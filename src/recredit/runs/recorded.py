@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +175,13 @@ class Recorder:
         """Have all that is written on the disk."""
         for rows in itertools.chain.from_iterable(self.rows.values()):
             rows.sync()
+
+    def discard(self) -> None:
+        """Remove all that was recorded."""
+        for cell in self.cells:
+            shutil.rmtree(path_of(self.folder, cell.file, "").parent, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others are there, or none ever was
+            (self.folder / "recorded").rmdir()
 
     def end(self, diverged_at: Sequence[int]) -> None:
         """Make the rows of each cell missing that come after it has diverged (-1: it has not)."""

@@ -137,6 +137,10 @@ def _train(
         file.unlink()
         _train(job, trainers, pack, left, file, report, done)
         return
+    except ValueError:
+        if not file.exists():  # what was recorded is of no use: nothing goes on from here
+            recorder.discard()
+        raise
     recorder.end([at for data in results for at in data.diverged_at.values.tolist()])
     each = (time.perf_counter() - began) / len(cells)
     made = {"begun": begun, "ended": now(), "seconds": each, "device": jax.devices()[0].device_kind}
