@@ -191,6 +191,17 @@ def test_the_loss_at_the_end_is_the_mean_over_the_steps_that_are_named(what):
     assert losses_table({}, 3, sentence).title == f"Mean loss over {sentence}"
 
 
+def test_a_seed_with_nothing_scored_at_the_end_ends_with_what_was_scored_last():
+    data = losses([10 * k for k in range(1, 21)], seeds=3)
+    scored = xr.zeros_like(data.loss)
+    scored[0, 0, [3, 18]], scored[0, 1, [3, 7]] = 1, [1, 2]
+    data = data.assign(scored=scored, loss=data.loss.where(scored > 0), loss_at_start=np.nan * data.loss_at_start)
+    expected = [data.loss[0, 0, 18], data.loss[0, 1, 7], np.nan]
+    np.testing.assert_array_equal(final_loss(data, [0.7])[0], expected)
+    assert not diverged(data, [0.7]).any()
+    assert diverged(data, [0.01]).values.tolist() == [[True, True, False]]  # beyond the known level, if that is all there is
+
+
 def test_a_loss_far_above_the_untrained_networks_counts_as_diverged():
     data = losses(seeds=4)
     data.loss[0, :, -1] = [6.9, 7.1, np.inf, 6.9]  # at the start: 0.7

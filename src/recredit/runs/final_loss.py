@@ -43,9 +43,10 @@ def final_loss(data: xr.Dataset, levels: Iterable[float] = ()) -> xr.DataArray:
 def diverged(data: xr.Dataset, levels: Iterable[float] = ()) -> xr.DataArray:
     """Which seeds diverged, as `DIVERGED_MEANS` says; `levels`: the task's known ones, in the unit of the data's loss."""
     end, start = _end(data), data.loss_at_start
-    usual = start.clip(min=max(levels, default=0))
-    is_scored = data.scored.isel(step=_end_bins(data.step)).sum("step") > 0 if "scored" in data else True
-    return (data.diverged_at >= 0) | (~np.isfinite(end) & is_scored) | ((end > DIVERGED * usual) & (start > 0))
+    usual = start.fillna(0).clip(min=max(levels, default=0))  # nan where nothing is scored so early
+    is_scored = data.scored.sum("step") > 0 if "scored" in data else True
+    lost = (end > DIVERGED * usual) & (start != 0) & (usual > 0)
+    return (data.diverged_at >= 0) | (~np.isfinite(end) & is_scored) | lost
 
 
 def averaged(step: xr.DataArray) -> str:
@@ -71,12 +72,15 @@ def final_accuracy(data: xr.Dataset) -> xr.DataArray:
 
 
 def _end(data: xr.Dataset, name: str = "loss") -> xr.DataArray:
-    """The mean of a score over the last bins, by what is scored in each; nan if nothing is."""
-    values = data[name].isel(step=_end_bins(data.step))
+    """The mean of a score over the last bins, by what is scored in each; of a seed with nothing scored in these, over its last
+    bin that has something; nan if none has."""
     if "scored" in data:
-        scored = data.scored.isel(step=_end_bins(data.step))
+        bins = data.step.copy(data=np.arange(data.sizes["step"]))
+        is_end = bins >= np.minimum(bins[_end_bins(data.step)].min(), bins.where(data.scored > 0).max("step"))
+        scored = data.scored.where(is_end, 0)
         total = scored.sum("step")
-        return (values.where(scored > 0, 0) * scored).sum("step", skipna=False) / total.where(total > 0)
+        return (data[name].where(scored > 0, 0) * scored).sum("step", skipna=False) / total.where(total > 0)
+    values = data[name].isel(step=_end_bins(data.step))
     weight = bin_steps(data.step)[_end_bins(data.step)]
     return (values * (weight / weight.max())).mean("step", skipna=False) / (weight / weight.max()).mean()
 

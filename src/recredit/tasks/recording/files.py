@@ -25,6 +25,9 @@ def read_arrays(file: str, called: Mapping[str, str | None]) -> dict[str, Any]:
     """
     path = user_path(file)
     kind, word, read = READERS.get(path.suffix.lower(), ("NumPy .npz", "array", _npz))
+    for what, name in called.items():
+        if name is not None and not all(map(str.strip, name.split(","))):
+            raise ValueError(f"{what} must be a name in {file}, or several with commas between them, not {brief(name)}.")
     if kind == "Parquet" and not find_spec("pyarrow"):
         raise ValueError('to read Parquet needs pyarrow: pip install "recredit[parquet]".')
     names: list[str] = []
@@ -86,6 +89,8 @@ def _column(which: str, series: Any) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(series.dtype):
         return series.to_numpy(float, na_value=np.nan)
     numbers: Any = pd.to_numeric(series, errors="coerce")
+    if not len(series):
+        raise ValueError(f"{which} has no rows.")
     words = series[numbers.isna() & series.notna()]
     given = brief(next(iter(words), series.iloc[0]))
     raise ValueError(f"{which} must hold numbers, or true and false, not {series.dtype} such as {given}.")
@@ -102,13 +107,19 @@ def _csv(path: Path, choose: Choose, separator: str = ",") -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            table = pd.read_csv(path, sep=separator, skipinitialspace=True, index_col=False)
+            shape = {"sep": separator, "skipinitialspace": True, "index_col": False}
+            table = pd.read_csv(path, **shape)
+            first = pd.read_csv(path, **shape, header=None, nrows=1, dtype=str)  # without the numbers that tell twins apart
         except pd.errors.ParserWarning:
             raise ValueError("its rows have more entries than its first line has names") from None
+    table.columns = table.columns.str.strip()
     for name in table.columns:
         with contextlib.suppress(ValueError):
             float(name)
             raise TypeError(f"its first line must name the columns, and holds the number {name}")
+    names = [str(name).strip() for name in first.iloc[0]]
+    if twins := sorted({name for name in names if names.count(name) > 1 and name != "nan"}):
+        raise ValueError(f'its first line must name each column once, and has "{twins[0]}" {names.count(twins[0])} times')
     return {name: table[name] for name in choose([str(name) for name in table.columns])}
 
 
