@@ -204,6 +204,20 @@ def test_a_source_that_changes_meanwhile_is_noticed(tmp_path):
 
 
 @pytest.mark.slow
+def test_weights_of_units_of_ones_own_are_for_these_units(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from recredit import AbstractUnits\nclass Mine(AbstractUnits):\n    variables = ('r',)\n    voltages = {'v': 'all'}\n"
+        "    def f(self, s, v):\n        return (0.5 * s[0] + v[0],)\n"
+    )
+    table = {"network": {"n": 4, "units": f"{own}:Mine"}, "optimizer": {"name": "sgd", "learning_rate": 1e-3}}
+    first = computed(tmp_path / "run", {"rflo": run_of("rflo", **table)}, [0])
+    request_from(str(first), {"out": str(tmp_path / "on")}, ["task.t1=4"])
+    own.write_text(own.read_text().replace("0.5", "0.9"))
+    with pytest.raises(ValueError, match="keeps its network, and the source of its units Mine has changed"):
+        request_from(str(first), {"out": str(tmp_path / "on")}, ["task.t1=4"])
+
+
 def test_a_seed_that_diverged_stays_so_or_is_left_out(tmp_path):
     """Its clock has stopped, and goes on with the others'."""
     table = {"task": {"name": "mimic", "n_in": 2, "n_out": 2}, "network": {"n": 4, "activation": "relu"}}

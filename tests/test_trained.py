@@ -100,6 +100,8 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
         load(tmp_path)["rflow"]
     with pytest.raises(ValueError, match="no rule 0; its rules"):
         load(tmp_path)[0]
+    with pytest.raises(TypeError, match=r"a path must be words or a pathlib\.Path, not None"):
+        load(None)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="no seed 2; its seeds: 0, 1, 4"):
         load(tmp_path)["rflo"][2]
     cell = tmp_path / "cells" / load(tmp_path)["rflo"].cell(1)

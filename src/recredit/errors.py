@@ -158,7 +158,10 @@ def check_seeds(given: Any) -> list[int]:
 
 
 def user_path(given: str | Path) -> Path:
-    """A path as a user writes it, with ~ for the home folder. Raises ValueError for one that no file can have."""
+    """A path as a user writes it, with ~ for the home folder. Raises ValueError for one that no file can have,
+    TypeError for what is no path."""
+    if not isinstance(given, str | Path):
+        raise TypeError(f"a path must be words or a pathlib.Path, not {brief(given)}.")
     if not str(given):
         raise ValueError('a path must not be empty; the current folder is ".".')
     path = Path(os.path.expanduser(given))

@@ -121,6 +121,11 @@ def _transferred(pairs: Pairs, folder: Path) -> dict[str, Run]:
         if new.network != source.run.network:
             differing = [f"network.{key}" for key in new.network if new.network[key] != source.run.network.get(key)]
             raise ValueError(f"what begins with the weights of {folder} keeps its network; {', '.join(differing)} differs.")
+        units = new.network["units"]["name"] if new.network["units"] else ""
+        if new.sources.get(units) != source.run.sources.get(units):
+            raise ValueError(
+                f"what begins with the weights of {folder} keeps its network, and the source of its units {units} has changed."
+            )
         some = next(iter(source.weights.values()))
         check_sizes(new.build_task(), some["W"].shape[1] - new.network["n"] - 1, len(some["b_out"]))
         runs[label] = Run.create(new.given() | {"start": _start("weights", source)})

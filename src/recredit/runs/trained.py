@@ -58,7 +58,7 @@ class Trained(Mapping[int, RNN]):
         W, W_out, b_out = (jnp.asarray(self.weights[seed][name]) for name in WEIGHTS)
         n, n_out = self.run.network["n"], len(b_out)
         with jax.threefry_partitionable(True):  # as in training
-            k_net = jax.random.split(random_key(seed), 4)[0]
+            k_net = jax.random.split(random_key(int(seed)), 4)[0]  # 0.0 is found too
             net = self.run.build_network().create(W.shape[1] - n - 1, n_out, self.head, k_net)
         return net.with_weights(W, W_out, b_out)
 

@@ -85,7 +85,7 @@ class Characters(AbstractRows):
 
         def loss(counts: np.ndarray) -> float:
             chances = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-            return float(-(counts * np.log(np.where(counts > 0, chances, 1))).sum() / counts.sum())
+            return float(0 - (counts * np.log(np.where(counts > 0, chances, 1))).sum() / counts.sum())  # never -0
 
         return {"nothing learned": float(np.log(self.n_in)), "order 0": loss(counts.sum(0)), "order 1": loss(counts)}
 
