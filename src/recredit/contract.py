@@ -36,7 +36,7 @@ class Traced:
 
 def example_key() -> Any:
     """A key's shape and type."""
-    return jax.eval_shape(lambda: random_key(0))
+    return jax.eval_shape(random_key, 0)
 
 
 def random_key(seed: Any) -> PRNGKeyArray:
@@ -46,12 +46,12 @@ def random_key(seed: Any) -> PRNGKeyArray:
 
 def example_step(net: RNN) -> Step:
     """The shapes and types of a step of this network."""
+    return jax.eval_shape(_step, net)  # of one function, which JAX traces once for each kind of network
 
-    def make(net: RNN) -> Step:
-        zero = jnp.zeros_like(net.W, shape=(net.n_in,)), jnp.zeros_like(net.b_out)
-        return Step.of(net, jnp.zeros_like(net.W, shape=(net.n_state,)), *zero)[0]
 
-    return jax.eval_shape(make, net)
+def _step(net: RNN) -> Step:
+    zero = jnp.zeros_like(net.W, shape=(net.n_in,)), jnp.zeros_like(net.b_out)
+    return Step.of(net, jnp.zeros_like(net.W, shape=(net.n_state,)), *zero)[0]
 
 
 def check_rule(rule: Any, name: str) -> tuple[int, int]:

@@ -40,7 +40,7 @@ class _Sizes:
 
     def __init__(self, rule: AbstractRule, audited: Audited):
         self.rule = rule
-        self._at = cache(audited.example)
+        self._at = audited.example
         self._begun = cache(lambda sizes: jax.eval_shape(rule.init, self._at(sizes)[0], self._at(sizes)[2]))
 
     def states(self, choice: Iterable[Sizes]) -> dict[Sizes, Any]:

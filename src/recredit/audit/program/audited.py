@@ -5,6 +5,7 @@ of the rows of W (G n, m) and of blocks (S, G, n, m) are unit i's own. So are it
 """
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -61,18 +62,11 @@ class Audited:
 
     def draw(self, sizes: Sizes, key: Any, units: AbstractUnits | None = None) -> RNN:
         """A network of these sizes; with other `units`, if given."""
-        n, n_in, n_out = sizes
-        with warnings.catch_warnings(action="ignore"):  # of what makes little sense, whoever made the settings knows
-            settings = Network(
-                n=n, units=units or self.units, density=0.5 if self.masked else 1.0, excitatory=0.5 if self.signed else None
-            )
-        return settings.create(n_in, n_out, "softmax", key)
+        return _draw(units or self.units, self.masked, self.signed, sizes, key)
 
     def example(self, sizes: Sizes) -> tuple[RNN, Step, Any]:
         """Network, step and key of these sizes, shapes only."""
-        key = example_key()
-        net = jax.eval_shape(lambda key: self.draw(sizes, key), key)
-        return net, example_step(net), key
+        return _example(self.units, self.masked, self.signed, sizes, jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
     def folded(self, shape: Index, index: Index, n: int) -> Index:
         """The index of an entry of an array, that of a unit in place of those of its variables along each axis."""
@@ -96,3 +90,18 @@ class Audited:
                 continue
             found |= 1 << (k % n if self.of_units(size, n) else k + (0 if size == m else n if size == n_in else m))
         return found
+
+
+def _draw(units: AbstractUnits, masked: bool, signed: bool, sizes: Sizes, key: Any) -> RNN:
+    n, n_in, n_out = sizes
+    with warnings.catch_warnings(action="ignore"):  # of what makes little sense, whoever made the settings knows
+        settings = Network(n=n, units=units, density=0.5 if masked else 1.0, excitatory=0.5 if signed else None)
+    return settings.create(n_in, n_out, "softmax", key)
+
+
+@lru_cache(maxsize=1000)
+def _example(units: AbstractUnits, masked: bool, signed: bool, sizes: Sizes, wide: bool) -> tuple[RNN, Step, Any]:
+    """Kept, since every rule is traced at the same few sizes; `wide`: whether numbers have JAX's 64 bits."""
+    key = example_key()
+    net = jax.eval_shape(lambda key: _draw(units, masked, signed, sizes, key), key)
+    return net, example_step(net), key

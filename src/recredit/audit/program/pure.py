@@ -122,9 +122,11 @@ def _value(constant: Any) -> Any:
     return array.shape, array.dtype.str, array.tobytes()
 
 
-def _drawn() -> dict[str, str]:
+def _drawn() -> dict[str, Any]:
     """How far the two generators that all share have come."""
-    return {"Python's random numbers": str(random.getstate()), "NumPy's random numbers": str(np.random.get_state())}
+    numpys: Any = np.random.get_state()
+    numpys = (*numpys[:1], numpys[1].tobytes(), *numpys[2:])
+    return {"Python's random numbers": random.getstate(), "NumPy's random numbers": numpys}
 
 
 def _read(things: list[Thing], said: Said, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Thing | None:
