@@ -138,6 +138,7 @@ def test_options_override_the_file_and_keep_its_settings_of_what_they_name_too()
 REFUSED = {
     "another rule in --set": (["rule=uoro"], {"rule": ("rflo",)}, "rule is given twice, as rflo and as uoro"),
     "the rule's name in --set": (["rule.name=uoro"], {"rule": ("rflo",)}, "rule is given twice"),
+    "no number": (["network.gain=nan"], {}, "the gain of W_rec must lie in [0, inf), not nan"),
     "another task": (["task=mimic"], {}, "task is given twice, as add and as mimic"),
     "other steps": (["steps=1000"], {}, "steps is given twice, as 200 and as 1000"),
     "other observers": (["observers=rtrl"], {"observers": ("uoro",)}, "observers is given twice"),

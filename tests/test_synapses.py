@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from recredit.network import RNN, LeakyRNN, Network
+from recredit.network import RNN, UNITS, LeakyRNN, Network
 from recredit.network.leaky import Leaky
 from recredit.network.lru import LRU
 from recredit.network.units import AbstractUnits
@@ -301,6 +301,13 @@ def test_arrays_of_the_users_own(tmp_path):
     np.save(tmp_path / "w.npy", 2 * W_rec)
     with pytest.raises(ValueError, match="the arrays of the network have changed since the run began"):
         Network(4, W_rec=str(tmp_path / "w.npy"), digest=digest)
+
+
+def test_a_mask_of_ones_own_leaves_the_units_their_parameters(tmp_path):
+    np.savetxt(tmp_path / "mask.csv", np.eye(4, 7), delimiter=",", fmt="%d")
+    net = drawn(4, 2, units=UNITS["learned_leak"](), connections=str(tmp_path / "mask.csv"))
+    np.testing.assert_array_equal(net.mask[:4], np.eye(4, 7))
+    np.testing.assert_array_equal(net.mask[4:], np.arange(7) == [[6]] * 4)
 
 
 def test_dales_law_with_rates_of_any_sign_is_warned_of():

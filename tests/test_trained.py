@@ -244,3 +244,14 @@ def test_the_command_writes_beside_the_run_and_prints_both(folder, capsys):
     assert f"Wrote {file}." in out.replace("\n", "")
     assert "nothing learned" in out
     assert sorted(file.name for file in folder.glob("cells/*")) == cells
+
+
+def test_a_run_in_which_nothing_is_scored_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", x=np.ones((9, 1)), y=np.ones((9, 1)), w=np.arange(9) == 8)
+    task = {"name": "recorded", "file": "data.npz", "inputs": "x", "targets": "y", "weight": "w", "head": "linear"}
+    run = Run.create({"rule": "rflo", "task": task, "network": {"n": 2}, "steps": 5})
+    assert run.task["file"] == str(tmp_path / "data.npz")  # so that it is found wherever a command runs
+    with pytest.raises(ValueError, match="nothing was scored: the task recorded gave each of 5 steps the weight 0"):
+        computed(tmp_path, {"mine": run}, [0])
+    assert not [*tmp_path.glob("cells/*")]

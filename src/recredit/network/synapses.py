@@ -98,13 +98,17 @@ def connected(
 
 
 def reached(units: AbstractUnits, n: int, n_in: int, mask: Bool[Array, "n m"] | None) -> Bool[Array, "P m"] | None:
-    """The mask of all voltages: what each reads, and of that what exists; None: all."""
+    """The mask of all voltages: what each reads, and of that what exists; None: all.
+
+    A bias that is all that a voltage reads is a parameter of the units, and no synapse.
+    """
     if mask is None and set(units.voltages.values()) == {"all"}:
         return None
     from_units, from_inputs, bias = np.repeat(np.eye(3, dtype=bool), (n, n_in, 1), axis=1)
     reads = {"all": from_units | from_inputs, "inputs": from_inputs, "units": from_units, "bias": np.zeros_like(bias)}
     rows = jnp.stack([jnp.asarray(reads[what] | bias) for what in units.voltages.values()])
     every = jnp.ones((n, n + n_in + 1), bool) if mask is None else mask
+    every = jnp.stack([every | (what == "bias") for what in units.voltages.values()])
     return (rows[:, None] & every).reshape(-1, n + n_in + 1)
 
 

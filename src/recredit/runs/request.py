@@ -148,8 +148,8 @@ def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:
     for keys, value in settings:
         if keys in (("rule",), ("observers",)):
             value = _listed(value)
-        if given.setdefault(keys, value) != value:
-            ways = " and as ".join(", ".join(map(str, _listed(each))) for each in (given[keys], value))
+        if (before := given.setdefault(keys, value)) is not value and before != value:
+            ways = " and as ".join(", ".join(map(str, _listed(each))) for each in (before, value))
             raise ValueError(f"{'.'.join(keys)} is given twice, as {ways}; give it once.")
     return given
 

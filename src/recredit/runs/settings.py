@@ -9,7 +9,7 @@ import optax
 import pydantic
 
 from recredit.contract import random_key
-from recredit.errors import File, NameOrFile, brief, check_count
+from recredit.errors import File, NameOrFile, brief, check_count, user_path
 from recredit.kinds import RULE, TASK, UNITS, Kind
 from recredit.network import Network
 from recredit.network.synapses import is_own
@@ -108,6 +108,9 @@ class Run(pydantic.BaseModel):
         if (digest := task.digest()) is not None:
             run.task["digest"] = digest
         run.network["digest"] = run.build_network().fingerprint()
+        arrays = [key for key in files_of(Network) if is_own(run.network[key])]
+        for table, keys in ((run.task, files_of(with_own(TASK, own)[run.task["name"]])), (run.network, arrays)):
+            table.update({key: str(user_path(table[key]).absolute()) for key in keys})  # for a process that runs elsewhere
         return run
 
     def _check(self, task: AbstractTask, known: "Known") -> None:

@@ -91,12 +91,14 @@ def write_cells(folder: Path, run: Run, data: xr.Dataset, made: Mapping[str, Any
 
     `made`: how they were made, as JSON can say it: "begun" and "ended" (UTC), "seconds" of each, "device".
 
-    Raises ValueError if one cannot be written; those before it stay.
+    Raises ValueError if nothing was scored, and if one cannot be written; those before it stay.
     """
     data = data.assign_attrs(run=run.text(), versions=json.dumps(versions()), device=str(made["device"]))
     task = run.build_task()
     losses = shown(final_loss(data, task.floors().values()), task).values
     lost = diverged(data, task.floors().values()).values
+    if not (np.isfinite(losses) | lost).all():
+        raise ValueError(f"nothing was scored: the task {run.task['name']} gave each of {run.steps:,} steps the weight 0.")
     for seed, netcdf, loss, gone in zip(data.seed.values.tolist(), encoded(data), losses, lost, strict=True):
         cell = Cell(run, seed)
         outcome = {"diverged": bool(gone), "final_loss": None if gone else float(loss)}
