@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 import shutil
@@ -28,6 +29,12 @@ CHECKED = sorted(
     if "Float[" in path.read_text() and "audit" not in path.parts
 )
 install_import_hook(CHECKED, "typecheck.checker").__enter__()
+
+if flags == QUICK:  # what training asks of XLA beyond its defaults would take the longer way again
+    from recredit.training import lanes, programs
+
+    programs._quick_jit = functools.cache(lambda: jax.jit)
+    lanes._fast_jit = functools.cache(lambda: functools.partial(jax.jit, donate_argnums=1))
 
 # Tracing makes many long-lived objects: looking for cycles among them as often as Python does costs a twentieth of the time.
 gc.freeze()

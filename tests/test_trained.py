@@ -145,7 +145,7 @@ def losses(folder, **asked):
 
 
 FRESH_PROCESS = """
-import json, sys
+import conftest, json, sys
 from recredit import load
 from recredit.contract import random_key
 from recredit.runs.tested import tested, tests_of
@@ -155,7 +155,8 @@ print(json.dumps(tested(found, tests_of(found, None, [], 300)).loss.values.tolis
 
 
 def test_a_fresh_process_finds_the_same_loss_to_the_last_bit(folder):
-    env = os.environ | {"XLA_FLAGS": conftest.flags, "JAX_ENABLE_X64": "1"}
+    here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env = os.environ | {"XLA_FLAGS": conftest.flags, "PYTHONPATH": here}  # which compiles as this one does
     command = [sys.executable, "-c", FRESH_PROCESS, str(folder)]
     told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     data = train("rflo", "add", network=TABLE["network"], optimizer=0.1, steps=400, bin=100, seeds=[4])
