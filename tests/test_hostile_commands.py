@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recredit.cli.main import main
+from recredit.runs.settings import Known
 from recredit.studies import fig1
 
 
@@ -166,6 +167,7 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setattr(f"recredit.{place}", accept)
     monkeypatch.setattr("recredit.cli.main.local_executor", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(fig1, "runs", functools.cache(fig1.runs))  # twelve runs to check, the same ones again and again
+    monkeypatch.setattr("recredit.runs.settings.Known", functools.cache(Known))  # and traced alike whatever their steps
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     Path("home").mkdir()
