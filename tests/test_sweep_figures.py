@@ -9,12 +9,16 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from rich.console import Console
+from test_store import MADE, trained
 
 from recredit.report import sweep_figures
 from recredit.report.fitting import show
 from recredit.report.sweep_figures import draw_curves, draw_selection
 from recredit.report.sweeps import sweep_table
+from recredit.runs.files import writable_folder
+from recredit.runs.store import write_cells
 from recredit.runs.sweep import read_sweep
+from recredit.studies.sweeps import reported
 
 RATES = [1e-4, 1e-3, 1e-2]
 BASE = """
@@ -195,13 +199,25 @@ def test_curves_are_those_of_the_points_that_are_reported(swept, kept, tmp_path)
     assert "Mean ± s.e.m. of 3 seeds, in bins of 500 steps, not smoothed." in said
 
 
+def test_where_labels_are_classes_the_accuracy_is_kept_beside_the_loss(swept, tmp_path):
+    sweep = swept('task = ["add", "parity"]\nrule = "rflo"\nsteps = 400\nbin = 100\nseeds = 2\nnetwork.n = 4\n')
+    folder = writable_folder(tmp_path / "results")
+    made = {}
+    for run in sweep.runs([0, 1]).values():
+        made[run.task["name"]] = trained(run, [0, 1])
+        write_cells(folder, run, made[run.task["name"]], MADE)
+    accuracy = reported(sweep, folder, [0, 1]).final_accuracy
+    assert accuracy.isnull().values.tolist() == [[True, True], [False, False]]
+    np.testing.assert_array_equal(accuracy[1], made["parity"].accuracy[:, -1])
+
+
 def test_a_table_fits_a_terminal_and_speaks_of_divergence_where_there_is_some(swept):
     sweep = swept(BASE)
     data = came_to(sweep, [1, 4, 6, 9], 0.123456 + 1e-3 * np.arange(3)[:, None])
 
-    def printed(final):
+    def printed(final, **more):
         console = Console(file=io.StringIO(), width=80)
-        show(console, sweep_table(final, list(sweep.axes)))
+        show(console, sweep_table(data.assign(final_loss=final, **more), list(sweep.axes)))
         return console.file.getvalue()
 
     assert "│ rflo │ add   │ 0.001         │     0.1245 │  0.00058 │" in printed(data.final_loss)
@@ -210,3 +226,6 @@ def test_a_table_fits_a_terminal_and_speaks_of_divergence_where_there_is_some(sw
     lost = data.final_loss.copy()
     lost[1, 0] = np.nan
     assert "│ rflo │ mimic │ 0.001         │      0.125 │   0.0005 │        1 │" in printed(lost)
+    accuracy = xr.full_like(lost, 0.875).where(lost.task == "add")  # Mimic has no classes
+    assert "│ rflo │ add   │ 0.001         │     0.1245 │  0.00058 │   87.5 % │" in printed(data.final_loss, final_accuracy=accuracy)
+    assert "│ rflo │ mimic │ 0.001         │     0.1245 │  0.00058 │        – │" in printed(data.final_loss, final_accuracy=accuracy)

@@ -66,7 +66,7 @@ def _run(sweep: Sweep, folder: Path) -> None:
 
     data = reported(sweep, folder, numbers)
     write_dataset(folder / "sweep.nc", data)
-    show(console, sweep_table(data.final_loss, list(sweep.axes)))
+    show(console, sweep_table(data, list(sweep.axes)))
     figures = ["selection.png"] if sweep.select else []
     if "loss" in data:
         draw_curves(sweep, data, folder / "sweep.png")

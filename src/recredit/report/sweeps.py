@@ -7,6 +7,8 @@ import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
+from recredit.report.tables import percent
+
 MOST = 60  # rows of a table
 
 
@@ -17,19 +19,23 @@ def mean_and_error(losses: np.ndarray) -> tuple[float, float, int]:
     return mean, float(whole.std(ddof=1) / whole.size**0.5) if whole.size > 1 else np.nan, losses.size - whole.size
 
 
-def sweep_table(final: xr.DataArray, axes: Sequence[str]) -> Table:
-    """The loss at the end of each point, beside its place on the axes; the first ones of a long list."""
+def sweep_table(data: xr.Dataset, axes: Sequence[str]) -> Table:
+    """The loss at the end of each point, and the accuracy if it was measured, beside its place on the axes; the first ones of a
+    long list."""
+    final, accuracy = data.final_loss, data.get("final_accuracy")
     short = {path: path.rsplit(".", 1)[-1] if path.count(".") else path for path in axes}
     seeds = final.sizes["seed"]
     title = f"Mean loss at the end, of {seeds} seeds" if seeds > 1 else "Loss at the end, of one seed"
     diverged = ["diverged"] if final.isnull().any() else []
-    table = Table(*short.values(), "final loss", "± s.e.m.", *diverged, title=title)
+    right = [] if accuracy is None else ["accuracy"]
+    table = Table(*short.values(), "final loss", "± s.e.m.", *right, *diverged, title=title)
     for column in table.columns:
         column.no_wrap = True
-    for point in final[:MOST]:
+    for number, point in enumerate(final[:MOST]):
         mean, error, lost = mean_and_error(point.values)
         place = [Text(_told(point[path].item())) for path in axes]
-        table.add_row(*place, _number(mean, 4), _number(error, 2), *[str(lost) if lost else "" for _ in diverged])
+        shares = [] if accuracy is None else [percent(mean_and_error(accuracy[number].values)[0])]
+        table.add_row(*place, _number(mean, 4), _number(error, 2), *shares, *[str(lost) if lost else "" for _ in diverged])
     for column in table.columns[len(axes) :]:
         column.justify = "right"
     if len(final) > MOST:

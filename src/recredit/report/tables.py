@@ -55,7 +55,7 @@ def losses_table(
     for task, rules in final.items():
         for rule, loss in rules.items():
             lost = seeds - loss["seeds"]
-            right = [_percent(accuracy[rule])] if accuracy else []
+            right = [percent(accuracy[rule])] if accuracy else []
             numbers = _number(loss["mean"]), _number(loss["sem"]), *right, str(seeds), str(lost) if lost else ""
             table.add_row(Text(task), Text(rule), *numbers)
         table.add_section()
@@ -83,7 +83,7 @@ def tested_table(test: xr.Dataset, trained: xr.Dataset, steps: int) -> Table:
         error = float(loss.loss.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else None
         row = [_number(_mean(loss.loss)), _number(error), _number(_mean(before.loss))]
         if has_accuracy:
-            row += [_percent(_mean(loss.accuracy)), _percent(_mean(before.accuracy)) if "accuracy" in before else "–"]
+            row += [percent(_mean(loss.accuracy)), percent(_mean(before.accuracy)) if "accuracy" in before else "–"]
         table.add_row(Text(rule), *row, str(seeds))
     return table
 
@@ -93,7 +93,8 @@ def _mean(values: xr.DataArray) -> float | None:
     return float(values.mean()) if values.count() else None
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share as a percentage; a dash for none."""
     return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
 
 

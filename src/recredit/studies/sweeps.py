@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recredit.runs.contents import bin_ends
-from recredit.runs.final_loss import shown
+from recredit.runs.final_loss import final_accuracy, shown
 from recredit.runs.identity import Cell, versions
 from recredit.runs.record import read_record
 from recredit.runs.store import read_cells, read_losses
@@ -76,12 +76,23 @@ def selection(sweep: Sweep, folder: Path) -> xr.Dataset:
 
 
 def reported(sweep: Sweep, folder: Path, numbers: Sequence[int]) -> xr.Dataset:
-    """The points that are reported: `final_loss` (point, seed), and `loss` (point, seed, step) if all have the same bins."""
+    """The points that are reported: `final_loss` (point, seed), and `loss` (point, seed, step) if all have the same bins; where
+    labels are classes, `final_accuracy` (point, seed) too."""
     data = final_losses(sweep, folder, numbers, sweep.seeds).to_dataset()
     data["label"] = ("point", [label(sweep, number) for number in numbers])
     runs = [sweep.points[number].run for number in numbers]
+    tasks = [run.build_task() for run in runs]
+    if any(task.classes for task in tasks):
+        shares = [
+            final_accuracy(read_cells(folder, run, sweep.seeds)).values if task.classes else np.full(len(sweep.seeds), np.nan)
+            for run, task in zip(runs, tasks, strict=True)
+        ]
+        told = "accuracy over the steps of `final_loss`; nan where labels are no classes"
+        data["final_accuracy"] = (("point", "seed"), np.array(shares), {"long_name": told})
     if len({(run.steps, run.bin) for run in runs}) == 1:
-        values = [shown(read_losses(folder, run, sweep.seeds), run.build_task()) for run in runs]
+        values = [
+            shown(read_losses(folder, run, sweep.seeds), task) for run, task in zip(runs, tasks, strict=True)
+        ]
         data["loss"] = (("point", "seed", "step"), np.array(values), {"long_name": "loss, mean of each bin over its steps"})
         data = data.assign_coords(step=bin_ends(runs[0].model_dump()))
     data.attrs = {
