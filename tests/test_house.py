@@ -21,6 +21,8 @@ from test_audit_random import ALL
 
 import recredit
 from recredit import FEEDBACKS, JACOBIANS, RULES, TASKS
+from recredit.runs.files import read_dataset
+from recredit.runs.sweep import read_sweep
 
 ROOT = Path(__file__).parent.parent
 SRC = Path(recredit.__file__).parent
@@ -167,6 +169,26 @@ def test_the_page_of_the_fair_figure_says_what_its_files_say(capsys):
     assert [row for row in rows if row not in page] == []
     assert found["judged"] == json.loads((folder / "claims.json").read_text())
     assert not found["judged"]["diverged"]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "reproduce" / "networks").glob("*.toml")), ids=lambda file: file.stem)
+def test_the_page_of_other_networks_says_what_their_files_say(file):
+    sweep, data = read_sweep(file), read_dataset(file.with_suffix("") / "sweep.nc")
+    for axis, (_, values) in sweep.coordinates(range(len(sweep.points))).items():
+        assert data[axis].values.tolist() == values.tolist()
+    run = sweep.points[0].run
+    assert (data.seed.values.tolist(), data.step.values[-1]) == ([*sweep.seeds], run.steps)
+    sections = (file.parent / "README.md").read_text().split("\n## ")
+    [section] = [section for section in sections if f"sweep reproduce/networks/{file.name}" in section]
+    assert f"]({file.stem}/sweep.png)" in section
+    _, _, *rows = [cells for line in section.splitlines() if len(cells := [c.strip() for c in line.split("|")]) == 6]
+    told = [[cell for cell in cells[2:-1] if cell] for cells in rows]
+    percent = 100 * data.final_accuracy.values
+    rules = zip(data.final_loss.values, percent, strict=True)
+    found = [[f"{loss.mean():.3f}", f"{own.mean():.1f} %", ", ".join(f"{each:.1f}" for each in own)] for loss, own in rules]
+    assert told[: len(found)] == found
+    levels = {f"{level:.3f}" for level in run.build_task().floors().values()}
+    assert {level for [level] in told[len(found) :]} <= levels
 
 
 def test_the_page_on_trust_counts_the_rules_that_the_audit_is_tried_on():
