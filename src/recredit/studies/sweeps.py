@@ -90,9 +90,7 @@ def reported(sweep: Sweep, folder: Path, numbers: Sequence[int]) -> xr.Dataset:
         told = "accuracy over the steps of `final_loss`; nan where labels are no classes"
         data["final_accuracy"] = (("point", "seed"), np.array(shares), {"long_name": told})
     if len({(run.steps, run.bin) for run in runs}) == 1:
-        values = [
-            shown(read_losses(folder, run, sweep.seeds), task) for run, task in zip(runs, tasks, strict=True)
-        ]
+        values = [shown(read_losses(folder, run, sweep.seeds), task) for run, task in zip(runs, tasks, strict=True)]
         data["loss"] = (("point", "seed", "step"), np.array(values), {"long_name": "loss, mean of each bin over its steps"})
         data = data.assign_coords(step=bin_ends(runs[0].model_dump()))
     data.attrs = {
