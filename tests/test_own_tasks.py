@@ -100,7 +100,7 @@ def test_a_file_and_paths_in_it_are_seen_from_the_folder_of_the_toml_file(folder
     for task in (None, "a/tasks/own.py", "./a/tasks/own.py:Mine"):
         run = request(Path("a/run.toml"), {"task": task}, []).runs["rflo"]
         assert run.files == {"Mine": str(folder / "a/tasks/own.py")}
-        assert run.task == {"name": "Mine", "gain": 3.0, "file": "a/data.npz"}
+        assert run.task == {"name": "Mine", "gain": 3.0, "file": str(Path("a/data.npz").absolute())}
     own("b")
     assert request(Path("a/run.toml"), {"task": "b/own.py"}, []).runs["rflo"].task == {
         "name": "Mine",

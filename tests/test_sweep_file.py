@@ -184,7 +184,9 @@ def test_paths_are_seen_from_the_file():
     sweep = read_sweep(Path("a/my.toml"))
     assert points(sweep) == {(rule, "recorded", file) for rule in ("Mine", "rflo") for file in ("one.npz", "two.npz")}
     assert {(point.coordinates["rule"], point.run.steps) for point in sweep.points} == {("Mine", 100), ("rflo", 200)}
-    assert {point.run.task["file"] for point in sweep.points} == {"a/one.npz", "a/two.npz"}
+    assert {point.run.task["file"] for point in sweep.points} == {
+        str(Path(f"a/{name}.npz").absolute()) for name in ("one", "two")
+    }
     assert sweep.out == Path("a/there")
 
 

@@ -59,7 +59,8 @@ def guarded_output() -> Iterator[Output | None]:
         except OSError:  # closed by the shell: the next file to be opened would be taken for this stream
             os.open(os.devnull, os.O_RDWR)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = out, err = [stream and Output(stream) for stream in before]
+    out, err = (stream and Output(stream) for stream in before)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (out, err))  # noqa: SIM115 - libraries want some
     try:
         yield out
     finally:

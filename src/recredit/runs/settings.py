@@ -110,7 +110,9 @@ class Run(pydantic.BaseModel):
         run.network["digest"] = run.build_network().fingerprint()
         arrays = [key for key in files_of(Network) if is_own(run.network[key])]
         for table, keys in ((run.task, files_of(with_own(TASK, own)[run.task["name"]])), (run.network, arrays)):
-            table.update({key: str(user_path(table[key]).absolute()) for key in keys})  # for a process that runs elsewhere
+            for key in keys:
+                if isinstance(table.get(key), str):
+                    table[key] = str(user_path(table[key]).absolute())  # for a process that runs elsewhere
         return run
 
     def _check(self, task: AbstractTask, known: "Known") -> None:
