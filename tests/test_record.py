@@ -1,6 +1,7 @@
 """What is recorded on the way is what the steps were, whatever interrupts the run, and changes nothing."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -90,8 +91,9 @@ def test_every_dimension_and_variable_says_what_it_is():
     recording = recording_of(Run.create(TABLE | table))
     assert recording.dims("s") == ("step_10", "stream", "state")
     assert recording.dims("W") == recording.dims("G") == ("step_10", "voltage", "source")
-    assert recording.row_shape("r") == (3, 2)
+    assert recording.shape("r") == (5, 3, 2)
     assert recording.attributes("epoch")["flag_meanings"].split() == [*TASKS["copy"]().epochs]
+    assert recording.attributes("epoch")["flag_values"].dtype == np.int16  # that of the variable, as CF has it
     assert all(recording.attributes(name)["long_name"] for name in RECORDED)
     assert recording.coordinates()["state"][1] == ["unit 0: h", "unit 1: h", "unit 0: c", "unit 1: c"]
 
@@ -163,7 +165,7 @@ def test_without_room_for_all_rows_nothing_stays_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(recorded, "reserve", full)
     with pytest.raises(ValueError, match=r"no space left in \S+ to write W\.npy"):
         computed(tmp_path, {"mine": run_of(record={"r": 50, "W": 1})}, [0, 3])
-    assert not [*tmp_path.rglob("*.npy"), *tmp_path.rglob("recorded")]
+    assert not [*tmp_path.rglob("*.npy")]
 
 
 SPOILT = {
@@ -172,6 +174,8 @@ SPOILT = {
     "gone": lambda file: file.unlink(),
     "empty": lambda file: file.write_bytes(b""),
     "of another size": lambda file: np.save(file, np.zeros((1, 4), np.float64)),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "a pipe": lambda file: (file.unlink(), os.mkfifo(file)),
 }
 
 
@@ -193,10 +197,17 @@ def test_what_is_damaged_is_told_and_computed_anew(what, folder, tmp_path):
     assert all(found.tobytes() == right[name].tobytes() for name, found in recorded_in(tmp_path, run_of()).items())
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.slow
-def test_a_continued_run_has_what_was_recorded_before(tmp_path):
+def test_a_continued_run_has_what_was_recorded_before(tmp_path, monkeypatch):
     first = computed(tmp_path / "first", {"mine": run_of(steps=40)}, [0, 3])
     asked, seeds, _ = request_from(str(first), {"steps": 15}, [])
+    with monkeypatch.context() as now, pytest.raises(KeyboardInterrupt):
+        now.setattr(recorded, "_before", interrupted)  # when the file is there, and empty
+        computed(tmp_path / "again", asked.runs, seeds)
     again = computed(tmp_path / "again", asked.runs, seeds)
     whole = computed(tmp_path / "whole", {"mine": run_of(steps=55)}, [0, 3])
     right, found = recorded_in(whole, run_of(steps=55)), recorded_in(again, asked.runs["mine"])

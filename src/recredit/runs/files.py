@@ -113,7 +113,7 @@ def tidy(folder: Path) -> None:
     for file in (*folder.glob(f"{LEFT_BEHIND}*"), *folder.glob(f"*/{LEFT_BEHIND}*")):
         with contextlib.suppress(OSError):  # it is in nobody's way
             file.unlink()
-    for passing in ("running", "checkpoints"):
+    for passing in ("running", "checkpoints", "recorded"):
         with contextlib.suppress(OSError):  # there is none, or it is not empty
             (folder / passing).rmdir()
 

@@ -157,15 +157,12 @@ class Recorder:
             each.write(first, own)
 
     def _begun(self, cell: Cell, name: str, dtype: np.dtype[Any]) -> Rows:
-        """The file of a quantity of a cell: the one that is there, or a new one."""
+        """The file of a quantity of a cell: the one that is gone on with, or a new one."""
         path = path_of(self.folder, cell.file, name)
-        shape = (len(self.recording.ends(name)), *self.recording.row_shape(name))
-        with contextlib.suppress(DamagedError):
-            found = Rows.open(path)
-            if (found.shape, found.dtype) == (shape, dtype):
-                return found
+        if path.exists():
+            return Rows.open(path)
         make_folder(make_folder(path.parent.parent) / path.parent.name)
-        rows = Rows.create(path, shape, dtype)
+        rows = Rows.create(path, self.recording.shape(name), dtype)
         if (start := cell.run.start) and start.steps:
             for first, part in _before(start, cell, name, start.steps // cell.run.every[name], rows):
                 rows.write(first, part)
@@ -177,11 +174,14 @@ class Recorder:
             rows.sync()
 
     def discard(self) -> None:
-        """Remove all that was recorded."""
-        for cell in self.cells:
-            shutil.rmtree(path_of(self.folder, cell.file, "").parent, ignore_errors=True)
-        with contextlib.suppress(OSError):  # others are there, or none ever was
-            (self.folder / "recorded").rmdir()
+        """Remove all that was recorded. Raises ValueError, with the system's reason, if that fails."""
+        for folder in (path_of(self.folder, cell.file, "").parent for cell in self.cells):
+            try:
+                shutil.rmtree(folder)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise unwritten(folder, error) from None
 
     def end(self, diverged_at: Sequence[int]) -> None:
         """Make the rows of each cell missing that come after it has diverged (-1: it has not)."""
@@ -213,7 +213,7 @@ def open_all(folder: Path, cell: str, recording: Recording) -> dict[str, Rows]:
     """All that is recorded of a cell. Raises DamagedError unless it is there, whole, and of the right size."""
     found = {name: Rows.open(path_of(folder, cell, name)) for name in recording.record}
     for name, rows in found.items():
-        if rows.shape != (shape := (len(recording.ends(name)), *recording.row_shape(name))):
+        if rows.shape != (shape := recording.shape(name)):
             raise DamagedError(f"{rows.name} has the shape {rows.shape} where {shape} belongs")
     return found
 

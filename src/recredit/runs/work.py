@@ -117,10 +117,11 @@ def _train(
         Member(trainers[text][0], each, trainers[text][1], start)
         for text, each, start in zip(by_run, seeds, weights, strict=True)
     ]
+    recorder = Recorder(job.folder, [cell for same in by_run.values() for cell in same])
     if arrays is None:
+        recorder.discard()  # of an attempt that ended before its first checkpoint, or what is no such file
         arrays = start_state([*zip(runs, seeds, strict=True)], members[0].trainer)
     share = sum(cell.run.steps for cell in pack) // runs[0].steps
-    recorder = Recorder(job.folder, [cell for same in by_run.values() for cell in same])
     keeper = Keeper(
         file,
         json.dumps([cell.file for cell in cells]),
@@ -139,7 +140,8 @@ def _train(
         return
     except ValueError:
         if not file.exists():  # what was recorded is of no use: nothing goes on from here
-            recorder.discard()
+            with contextlib.suppress(ValueError):
+                recorder.discard()
         raise
     recorder.end([at for data in results for at in data.diverged_at.values.tolist()])
     each = (time.perf_counter() - began) / len(cells)

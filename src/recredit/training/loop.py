@@ -125,8 +125,7 @@ def train(
 
     def keep(name: str, first: int, values: np.ndarray) -> None:
         if name not in rows:
-            shape = (len(chosen), len(recording.ends(name)), *values.shape[2:])
-            rows[name] = np.full(shape, missing(values.dtype), values.dtype)
+            rows[name] = np.full((len(chosen), *recording.shape(name)), missing(values.dtype), values.dtype)
         rows[name][before : before + len(values), first : first + values.shape[1]] = values
 
     for group in np.array_split(chosen, -(-len(chosen) // at_once)):

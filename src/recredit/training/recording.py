@@ -66,8 +66,8 @@ RECORDED = {
     "x": Quantity("inputs", "1", ("stream", "input"), lambda seen: seen.sample.x),
     "target": Quantity("labels", "1", ("stream", "output"), lambda seen: seen.sample.target),
     "weight": Quantity("weight of the step in the loss", "1", ("stream",), lambda seen: seen.sample.weight),
-    "start": Quantity("1 where a trial starts, 0 elsewhere", "1", ("stream",), lambda seen: _small(seen.sample.start)),
-    "epoch": Quantity("part of the trial, by its place in the task's epochs", "1", ("stream",), lambda seen: seen.sample.epoch),
+    "start": Quantity("1 where a trial starts, 0 elsewhere", "1", ("stream",), lambda seen: _short(seen.sample.start)),
+    "epoch": Quantity("part of the trial, by its place in the task's epochs", "1", ("stream",), lambda seen: _short(seen.sample.epoch)),
     "r": Quantity("firing rates", "1", ("stream", "unit"), lambda seen: _over_streams(seen.net.rates, seen.s)),
     "s": Quantity("the units' state variables", "1", ("stream", "state"), lambda seen: seen.s),
     "z": Quantity("outputs of the read-out", "1", ("stream", "output"), lambda seen: _over_streams(seen.net.readout, seen.s)),
@@ -79,8 +79,8 @@ RECORDED = {
 """All that may be recorded, by the names that it has in the equations."""
 
 
-def _small(start: Any) -> Any:
-    return None if start is None else start.astype(jnp.int8)  # netCDF has no truth values, and -1 is for what is missing
+def _short(a: Any) -> Any:
+    return None if a is None else a.astype(jnp.int16)  # netCDF has no truth values, and -1 is for what is missing
 
 
 def check_record(given: Any) -> dict[str, int | str]:
@@ -166,18 +166,18 @@ class Recording:
         every = self.record[name]
         return np.minimum(np.arange(every, self.steps + every, every), self.steps)
 
-    def row_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one row."""
-        return RECORDED[name].shape(self.net, self.streams)
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of all rows of a seed."""
+        return (-(-self.steps // self.record[name]), *RECORDED[name].shape(self.net, self.streams))
 
     def size(self) -> int:
         """Bytes of all rows of one seed."""
-        return sum(len(self.ends(name)) * math.prod(self.row_shape(name)) for name in self.record) * self.net.W.dtype.itemsize
+        return sum(math.prod(self.shape(name)) for name in self.record) * self.net.W.dtype.itemsize
 
     def lost_from(self, name: str, diverged_at: int) -> int:
         """The first row of a seed after the step at which it has diverged; all rows are before it if it has not (-1)."""
-        ends = self.ends(name)
-        return len(ends) if diverged_at < 0 else int(np.searchsorted(ends, diverged_at + 1, side="right"))
+        done = self.steps if diverged_at < 0 else diverged_at + 1
+        return self.shape(name)[0] if done == self.steps else done // self.record[name]
 
     def dims(self, name: str) -> tuple[str, ...]:
         """The dimensions of what is recorded of each seed."""
@@ -209,7 +209,8 @@ class Recording:
         how = "at every step" if every == 1 else f"after every {every:,} steps, and the last"
         told = {"long_name": f"{what}, {how}", "units": unit}
         if name == "epoch":
-            told |= {"flag_values": np.arange(len(self.epochs)), "flag_meanings": " ".join(self.epochs)}
+            names = [epoch.replace(" ", "_") for epoch in self.epochs]
+            told |= {"flag_values": np.arange(len(names), dtype=np.int16), "flag_meanings": " ".join(names)}
         return told
 
     def dataset(self, data: xr.Dataset, rows: Mapping[str, np.ndarray]) -> xr.Dataset:
