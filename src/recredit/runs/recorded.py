@@ -70,7 +70,8 @@ class Rows:
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 begin, size = file.tell(), file.seek(0, 2)
         except (OSError, ValueError) as error:
-            raise DamagedError(f"{path.parent.name}/{path.name} cannot be read ({error})") from None
+            why = getattr(error, "strerror", None) or error
+            raise DamagedError(f"{path.parent.name}/{path.name} cannot be read ({why})") from None
         if size != begin + math.prod(shape) * dtype.itemsize:
             raise DamagedError(f"{path.parent.name}/{path.name} is cut short")
         return cls(path, shape, dtype, begin)
