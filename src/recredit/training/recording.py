@@ -67,7 +67,9 @@ RECORDED = {
     "target": Quantity("labels", "1", ("stream", "output"), lambda seen: seen.sample.target),
     "weight": Quantity("weight of the step in the loss", "1", ("stream",), lambda seen: seen.sample.weight),
     "start": Quantity("1 where a trial starts, 0 elsewhere", "1", ("stream",), lambda seen: _short(seen.sample.start)),
-    "epoch": Quantity("part of the trial, by its place in the task's epochs", "1", ("stream",), lambda seen: _short(seen.sample.epoch)),
+    "epoch": Quantity(
+        "part of the trial, by its place in the task's epochs", "1", ("stream",), lambda seen: _short(seen.sample.epoch)
+    ),
     "r": Quantity("firing rates", "1", ("stream", "unit"), lambda seen: _over_streams(seen.net.rates, seen.s)),
     "s": Quantity("the units' state variables", "1", ("stream", "state"), lambda seen: seen.s),
     "z": Quantity("outputs of the read-out", "1", ("stream", "output"), lambda seen: _over_streams(seen.net.readout, seen.s)),
