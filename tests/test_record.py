@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import xarray as xr
 from commands import refused
 from test_trained import computed
 
 from recredit import TASKS, load, train
 from recredit.registry import resolve_network, resolve_rule
 from recredit.runs import checkpoint, recorded, work
-from recredit.runs.files import reserve
+from recredit.runs.files import read_dataset, reserve, write_dataset
 from recredit.runs.identity import Cell
 from recredit.runs.origin import request_from
 from recredit.runs.recorded import path_of, recording_of
 from recredit.runs.settings import Run
 from recredit.runs.store import missing, read_recorded
+from recredit.studies.comparison import combined
 from recredit.training import sizes
 from recredit.training.recording import RECORDED
 from recredit.training.step import Trainer
@@ -136,6 +138,17 @@ def test_on_the_disk_it_is_as_in_memory_and_loaded_without(folder):
     assert [*load(folder)["mine"]] == [0, 3]
 
 
+def test_run_nc_holds_it_as_memory_does_and_is_read_without(folder, tmp_path):
+    data = train("rflo", "add", network={"n": 4}, steps=50, bin=20, seeds=[0, 3], optimizer=0.1, record=RECORD)
+    coordinates, large = read_recorded(folder, {"mine": run_of()}, [0, 3])
+    losses, file = combined(folder, {"mine": run_of()}, [0, 3]), tmp_path / "run.nc"
+    write_dataset(file, losses.assign_coords(coordinates), large)
+    with xr.open_dataset(file) as found:
+        for name in ("recorded_r", "recorded_W"):
+            xr.testing.assert_identical(found[name].sel(rule="mine", drop=True), data[name])
+    assert not {"step_7", "recorded_r"} & set(read_dataset(file).variables)
+
+
 @pytest.mark.parametrize("calls", [1, 3, 5])
 def test_cut_off_after_any_call_it_ends_bit_identically(calls, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(sizes, "SEGMENT", 10)
@@ -205,9 +218,10 @@ def interrupted(*_):
 def test_a_continued_run_has_what_was_recorded_before(tmp_path, monkeypatch):
     first = computed(tmp_path / "first", {"mine": run_of(steps=40)}, [0, 3])
     asked, seeds, _ = request_from(str(first), {"steps": 15}, [])
-    with monkeypatch.context() as now, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as now:
         now.setattr(recorded, "_before", interrupted)  # when the file is there, and empty
-        computed(tmp_path / "again", asked.runs, seeds)
+        with pytest.raises(KeyboardInterrupt):
+            computed(tmp_path / "again", asked.runs, seeds)
     again = computed(tmp_path / "again", asked.runs, seeds)
     whole = computed(tmp_path / "whole", {"mine": run_of(steps=55)}, [0, 3])
     right, found = recorded_in(whole, run_of(steps=55)), recorded_in(again, asked.runs["mine"])

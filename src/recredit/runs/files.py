@@ -190,6 +190,6 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     try:
         file = real_file(Path(path)).absolute()  # a relative one may look like an address
         with xr.open_dataset(file, engine="h5netcdf") as data:
-            return data.drop_vars([name for name in data if str(name).startswith("recorded_")]).load()
+            return data.drop_vars([name for name in data.variables if str(name).startswith(("recorded_", "step_"))]).load()
     except Exception as error:
         raise ValueError(f"{path} cannot be read as netCDF: {error}") from None

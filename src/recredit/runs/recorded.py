@@ -3,7 +3,6 @@
 DIR/recorded/CELL/r.npy   (row, ...): as many rows as the whole run has
 """
 
-import contextlib
 import functools
 import hashlib
 import itertools
@@ -25,7 +24,7 @@ from recredit.runs.identity import Cell
 from recredit.runs.record import DamagedError
 from recredit.runs.settings import Run, Start
 from recredit.runs.start import source_of
-from recredit.training.recording import Recording, missing
+from recredit.training.recording import ENDS, Recording, missing
 
 PART = 1_000_000  # bytes that are read or written at once, roughly, and of a piece of a netCDF file
 
@@ -225,11 +224,22 @@ def digests(folder: Path, cell: str, record: Iterable[str]) -> dict[str, str]:
 
 
 def stacked(recording: Recording, cells: Sequence[Sequence[Mapping[str, Rows]]]) -> dict[str, Large]:
-    """What is recorded of cells, by rule and seed, as variables (rule, seed, row, ...) of one dataset."""
-    return {
+    """What is recorded of cells, by rule and seed, as variables (rule, seed, row, ...) of one dataset, and their axes."""
+    return {axis: _axis(recording, axis, name) for axis, name in recording.axes().items()} | {
         f"recorded_{name}": _stacked(recording, name, [[each[name] for each in rule] for rule in cells])
         for name in recording.record
     }
+
+
+def _axis(recording: Recording, axis: str, name: str) -> Large:
+    count = recording.shape(name)[0]
+
+    def parts() -> Iterator[tuple[Any, np.ndarray]]:
+        for first in range(0, count, PART):
+            end = min(first + PART, count)
+            yield slice(first, end), recording.ends(name, first, end)
+
+    return Large((axis,), (count,), np.dtype(np.int64), (min(count, PART),), ENDS, parts)
 
 
 def _stacked(recording: Recording, name: str, rows: Sequence[Sequence[Rows]]) -> Large:

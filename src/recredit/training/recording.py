@@ -81,6 +81,10 @@ RECORDED = {
 """All that may be recorded, by the names that it has in the equations."""
 
 
+ENDS = {"long_name": "network steps done", "units": "network step"}
+"""What the coordinates along rows say of themselves."""
+
+
 def _short(a: Any) -> Any:
     return None if a is None else a.astype(jnp.int16)  # netCDF has no truth values, and -1 is for what is missing
 
@@ -163,10 +167,9 @@ class Recording:
     epochs: Sequence[str] = ()
     """The names of the parts of a trial."""
 
-    def ends(self, name: str) -> np.ndarray:
-        """How many steps are done at each row."""
-        every = self.record[name]
-        return np.minimum(np.arange(every, self.steps + every, every), self.steps)
+    def ends(self, name: str, first: int, end: int) -> np.ndarray:
+        """How many steps are done at each row from the row `first` on, before the row `end`."""
+        return np.minimum(np.arange(first + 1, end + 1) * self.record[name], self.steps)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of all rows of a seed."""
@@ -191,12 +194,13 @@ class Recording:
         """The dimension of the rows: that of the losses where a row is a bin."""
         return "step" if self.record[name] == self.bin else f"step_{self.record[name]}"
 
+    def axes(self) -> dict[str, str]:
+        """The dimensions of rows that are no bins, and a quantity that has each; their coordinates are its `ends`."""
+        return {axis: name for name in self.record if (axis := self._axis(name)) != "step"}
+
     def coordinates(self) -> dict[str, Any]:
-        """Those that a run's dataset has not without what is recorded."""
-        told = {"long_name": "network steps done", "units": "network step"}
-        found: dict[str, Any] = {
-            axis: (axis, self.ends(name), told) for name in self.record if (axis := self._axis(name)) != "step"
-        }
+        """The others that a run's dataset has not without what is recorded."""
+        found: dict[str, Any] = {}
         dims = {dim for name in self.record for dim in RECORDED[name].dims}
         if "unit" in dims and not self.net.units.is_simple:
             found["unit"] = ("unit", np.arange(self.net.n), {"long_name": "recurrent unit", "units": "1"})
@@ -217,7 +221,8 @@ class Recording:
 
     def dataset(self, data: xr.Dataset, rows: Mapping[str, np.ndarray]) -> xr.Dataset:
         """A run's dataset with what was recorded, `rows` (seed, row, ...); those after a seed has diverged are made missing."""
-        data = data.assign_coords(self.coordinates())
+        ends = {axis: (axis, self.ends(name, 0, self.shape(name)[0]), ENDS) for axis, name in self.axes().items()}
+        data = data.assign_coords(ends | self.coordinates())
         for name in self.record:
             for lane, at in zip(rows[name], data.diverged_at.values.tolist(), strict=True):
                 lane[self.lost_from(name, at) :] = missing(lane.dtype)
