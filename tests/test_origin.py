@@ -208,7 +208,7 @@ def test_weights_of_units_of_ones_own_are_for_these_units(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(
         "from recredit import AbstractUnits\nclass Mine(AbstractUnits):\n    variables = ('r',)\n    voltages = {'v': 'all'}\n"
-        "    def f(self, s, v):\n        return (0.5 * s[0] + v[0],)\n"
+        "    def f(self, s, v):\n        return (0.5 * s[0] + 0.1 * v[0],)\n"
     )
     table = {"network": {"n": 4, "units": f"{own}:Mine"}, "optimizer": {"name": "sgd", "learning_rate": 1e-3}}
     first = computed(tmp_path / "run", {"rflo": run_of("rflo", **table)}, [0])
