@@ -138,13 +138,7 @@ def train(
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
 
-        run_train(
-            executor,
-            config,
-            names | counts,
-            set,
-            from_,
-        )
+        run_train(executor, config, names | counts, set, from_)
 
 
 @app.command

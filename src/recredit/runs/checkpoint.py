@@ -27,7 +27,7 @@ PART = 50  # and so many times as long as it takes to write one
 def write_checkpoint(path: Path, identity: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays whole or not at all. `identity`: what they follow from. Raises ValueError if that fails."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # as numpy.savez, which older NumPy cannot tell to pickle nothing
+    with zipfile.ZipFile(buffer, "w") as archive:  # as numpy.savez, which takes objects too
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
