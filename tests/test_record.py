@@ -149,6 +149,15 @@ def test_run_nc_holds_it_as_memory_does_and_is_read_without(folder, tmp_path):
     assert not {"step_7", "recorded_r"} & set(read_dataset(file).variables)
 
 
+def test_on_the_disk_too_what_comes_after_a_seed_has_diverged_is_missing(tmp_path):
+    settings = {"network": {"n": 2}, "optimizer": {"name": "sgd", "learning_rate": 1e30}, "steps": 40, "record": {"x": 5}}
+    right = train("rflo", "mimic", seeds=[0, 3], **settings)
+    run = Run.create({"rule": "rflo", "task": "mimic", **settings})
+    found = recorded_in(computed(tmp_path, {"mine": run}, [0, 3]), run)["recorded_x"][0]
+    assert np.isnan(found).any()
+    np.testing.assert_array_equal(found, right.recorded_x)
+
+
 @pytest.mark.parametrize("calls", [1, 3, 5])
 def test_cut_off_after_any_call_it_ends_bit_identically(calls, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(sizes, "SEGMENT", 10)
