@@ -42,6 +42,7 @@ def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Sa
     Only for the process that holds the folder's lock.
     """
     names = {entry.name for entry in entries(folder)}
+    recordings = {label: recording_of(run) for label, run in runs.items() if run.record}
     left: dict[str, list[int]] = {}
     wanted: list[str] = []
     damaged: list[str] = []
@@ -50,8 +51,8 @@ def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Sa
         try:
             if file in names:
                 read_netcdf(folder / "cells" / file)
-                if cell.run.record:
-                    open_all(folder, file, recording_of(cell.run))
+                if label in recordings:
+                    open_all(folder, file, recordings[label])
                 continue
         except DamagedError as error:
             _set_aside(folder, file)
@@ -129,7 +130,10 @@ def read_recorded(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int]) -
 
     Raises as `read_cells` does, if something of it is gone or damaged too.
     """
-    recording = recording_of(next(iter(runs.values())))
+    any_run = next(iter(runs.values()))
+    if not any_run.record:
+        return {}, {}
+    recording = recording_of(any_run)
 
     def opened(record: Mapping[str, Any], _: bytes) -> dict[str, Rows]:
         found = open_all(folder, file_name(record["identity"]), recording)
