@@ -51,7 +51,7 @@ def test_rflo_on_alif_is_the_published_e_prop(feedback):
     def run(state):
         def body(carry, now):
             s, state = carry
-            step, _ = Step.of(net, s, *now)
+            step = Step.of(net, s, *now)
             G, state = rule.update(net, step, state, jax.random.key(0))
             return (step.state, state), (step.r, step.error, G)
 

@@ -56,7 +56,7 @@ def problem(name, n=4, n_in=2, n_out=3, **synapses):
 @eqx.filter_jit
 def played(net, s, x, y):
     def body(s, now):
-        step, _ = Step.of(net, s, *now)
+        step = Step.of(net, s, *now)
         return step.state, step
 
     return jax.lax.scan(body, s, (x, y))[1]

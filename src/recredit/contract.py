@@ -51,7 +51,7 @@ def example_step(net: RNN) -> Step:
 
 def _step(net: RNN) -> Step:
     zero = jnp.zeros_like(net.W, shape=(net.n_in,)), jnp.zeros_like(net.b_out)
-    return Step.of(net, jnp.zeros_like(net.W, shape=(net.n_state,)), *zero)[0]
+    return Step.of(net, jnp.zeros_like(net.W, shape=(net.n_state,)), *zero, net.noise_of(jax.random.key(0)))
 
 
 def check_rule(rule: Any, name: str) -> tuple[int, int]:
@@ -79,6 +79,8 @@ def trace_rule(rule: AbstractRule, name: str, net: RNN) -> Traced:
     state that does not keep its structure, shapes and types.
     """
     rule.check_network(net)
+    if rule.needs_noise and not net.noise:
+        raise ValueError(f"{name} learns from the network's noise, and it has none: set it, as network.noise=0.1.")
     key = example_key()
     init, state = trace_function(f"{name}'s init", rule.init, net, key)
     update, result = trace_function(f"{name}'s update", rule.update, net, example_step(net), state, key)

@@ -5,6 +5,7 @@ seeds, saved (the state is all that it remembers), and audited (each array in it
 """
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -26,7 +27,7 @@ class Step(eqx.Module):
     r_hat: Float[Array, " m"]
     """[r^{t-1}; x^t; 1], what the weights W read."""
     v: Float[Array, " P"]
-    """Voltages W r_hat."""
+    """Voltages W r_hat, and the network's noise."""
     r: Float[Array, " n"]
     """Firing rates r^t; of leaky units (1 - alpha) r^{t-1} + alpha phi(v^t)."""
     error: Float[Array, " n_out"]
@@ -37,17 +38,30 @@ class Step(eqx.Module):
     """The units' state s^{t-1} where it is more than their rates; None: it is the rates. `state_prev` is either."""
     s: Float[Array, " N"] | None = None
     """The units' state s^t, likewise; `state` is either."""
+    loss: Float[Array, ""] | None = None
+    """The loss L of the step, times its weight."""
+    xi: Float[Array, " P"] | None = None
+    """The noise that the voltages v hold; None: the network has none."""
 
     @classmethod
     def of(
-        cls, net: RNN, s_prev: Float[Array, " N"], x: Float[Array, " n_in"], target: Float[Array, " n_out"]
-    ) -> "tuple[Step, Float[Array, '']]":
-        """One step of a network from the state `s_prev` on, with its loss."""
-        r_hat, v, s = net.step(s_prev, x)
+        cls,
+        net: RNN,
+        s_prev: Float[Array, " N"],
+        x: Float[Array, " n_in"],
+        target: Float[Array, " n_out"],
+        xi: Float[Array, " P"] | None = None,
+    ) -> "Step":
+        """One step of a network from the state `s_prev` on; `xi`: the noise of its voltages (`RNN.noise_of`)."""
+        r_hat, v, s = net.step(s_prev, x, xi)
         loss, error = net.loss_and_error(net.readout(s), target)
         if net.units.rates_are_state:
-            return cls(s_prev, r_hat, v, s, error, target), loss
-        return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s), loss
+            return cls(s_prev, r_hat, v, s, error, target, loss=loss, xi=xi)
+        return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s, loss, xi)
+
+    def weighted(self, weight: Float[Array, ""]) -> "Step":
+        """The same step with error and loss times the step's weight."""
+        return replace(self, error=weight * self.error, loss=weight * self.loss)
 
     @property
     def state_prev(self) -> Float[Array, " N"]:
@@ -85,6 +99,11 @@ class AbstractRule(eqx.Module):
         At the other steps it is 0, and W's part of the optimiser stands still.
         """
         return 1
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether it learns from the network's noise (`Step.xi`), so that it is refused for a network without."""
+        return False
 
     @abstractmethod
     def init(self, net: RNN, key: PRNGKeyArray) -> State:

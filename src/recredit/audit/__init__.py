@@ -39,7 +39,7 @@ def audit(rule: AbstractRule, *, name: str | None = None, network: Network | Non
     """
     name = name or type(rule).__name__
     check_rule(rule, name)
-    audited = Audited(network)
+    audited = Audited(network, rule.needs_noise)
     with contextlib.redirect_stdout(_Prints()):
         _check_network(rule, audited)
     with contextlib.redirect_stdout(_Prints()):

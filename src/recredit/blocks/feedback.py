@@ -26,6 +26,10 @@ class AbstractFeedback(eqx.Module):
     def __call__(self, net: RNN, step: Step, state: Any) -> Float[Array, " N"]:
         """The immediate credit c_bar."""
 
+    def learn(self, net: RNN, step: Step, state: Any, key: PRNGKeyArray) -> Any:
+        """The block's own arrays after the step; by default they stay. `key` is the rule's, of this step."""
+        return state
+
 
 class ExactFeedback(AbstractFeedback):
     """c_bar = error W_out d out/ds: exact, and in need of the read-out weights run backwards (weight transport).

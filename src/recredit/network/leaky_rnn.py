@@ -29,10 +29,11 @@ class LeakyRNN(RNN):
         head: Head,
         mask: Bool[Array, "n m"] | None = None,
         signs: Float[Array, " m"] | None = None,
+        noise: float = 0.0,
     ):
         """`alpha`: leak, the part of a firing rate that is renewed each step, in (0, 1]; `activation`: phi, by name."""
         self.W, self.W_out, self.b_out, self.head, self.mask, self.signs = W, W_out, b_out, head, mask, signs
-        self.units = Leaky(alpha, activation)
+        self.units, self.noise = Leaky(alpha, activation), noise
 
     @classmethod
     def create(

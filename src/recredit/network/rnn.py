@@ -4,7 +4,7 @@ With n units of S state variables and G voltages each (`recredit.network.units`)
 and m = n + n_in + 1,
 
     r_hat^t = [g(s^{t-1}); x^t; 1]                       (m,)   rates of the step before, inputs, a one
-    v^t     = W r_hat^t,   W = [W_rec | W_in | b_rec]    (P,)   all that a rule learns
+    v^t     = W r_hat^t + xi^t,  W = [W_rec | W_in | b_rec]  (P,)   all that a rule learns; xi ~ N(0, noise^2), none by default
     s^t     = f(s^{t-1}, v^t)                            (N,)   unit by unit
     z^t     = W_out out(s^t) + b_out                     (n_out,)
 
@@ -15,6 +15,7 @@ which are what one step does to the state (N,).
 from typing import Any, Literal, NamedTuple, cast
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -59,6 +60,8 @@ class RNN(eqx.Module):
     """Which synapses exist, (P, m): the others are 0 and stay so. None: all."""
     signs: Float[Array, " _"] | None = None
     """(m,), the sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
+    noise: float = eqx.field(default=0.0, static=True)
+    """Standard deviation of what is added to each voltage at each step."""
 
     def __check_init__(self):
         check_fields(self)
@@ -140,12 +143,17 @@ class RNN(eqx.Module):
         """The state before a run's first step."""
         return join(tuple(part.astype(self.W.dtype) for part in self.units.first(self.n, key)))
 
+    def noise_of(self, key: PRNGKeyArray) -> Float[Array, " P"] | None:
+        """Draw the noise of one step's voltages; None: the network has none."""
+        return self.noise * jax.random.normal(key, self.W.shape[:1], self.W.dtype) if self.noise else None
+
     def step(
-        self, s_prev: Float[Array, " N"], x: Float[Array, " n_in"]
+        self, s_prev: Float[Array, " N"], x: Float[Array, " n_in"], xi: Float[Array, " P"] | None = None
     ) -> tuple[Float[Array, " m"], Float[Array, " P"], Float[Array, " N"]]:
-        """One step of the dynamics: (r_hat, v, s)."""
+        """One step of the dynamics: (r_hat, v, s); `xi`: what is added to the voltages, None: nothing."""
         r_hat = jnp.concatenate([self.rates(s_prev), x, jnp.ones(1, x.dtype)])
         v = self.W @ r_hat
+        v = v if xi is None else v + xi
         return r_hat, v, join(self.units.f(self._state(s_prev), self._voltages(v)))
 
     def rates(self, s: Float[Array, " N"]) -> Float[Array, " n"]:
@@ -181,6 +189,14 @@ class RNN(eqx.Module):
             L = L * jnp.eye(self.n, dtype=W_rec.dtype) if isinstance(L, float) else jnp.diag(L)
             return L + D[:, None] * self.times_slope(at, W_rec)
         return matrix(cast(Array, L)) + self.times_slope(at, times_column(D, W_rec))
+
+    def own_jacobian(self, at: At | Float[Array, " P"]) -> Float[Array, "*S_S n"]:
+        """What J holds of a unit by itself, its memory and the way through its synapse onto itself: blocks as of `memory`."""
+        own = jnp.diagonal(self.W_rec.reshape(-1, self.n, self.n), axis1=1, axis2=2)  # (G, n)
+        R = 1.0 if self.units.rates_are_state else self.units.rates_slope(self._split(at)[0])
+        if self.units.is_simple:
+            return self.memory(at) + self.gain(at) * own[0] * R
+        return cast(Array, self.memory(at)) + (self.gain(at) * own).sum(1)[:, None] * R
 
     def sent(self, at: At | Float[Array, " P"], a: Float[Array, "N *k"]) -> Float[Array, "n *k"]:
         """R a, over the first axis of `a`: what a change of the state before the step does to the rates."""

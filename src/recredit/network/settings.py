@@ -57,6 +57,8 @@ class Network(eqx.Module):
     )
     """Dale's law: the share of the units whose outgoing synapses are all excitatory; those of the others are inhibitory. None:
     weights of any sign."""
+    noise: float = eqx.field(default=0.0, converter=partial(check_range, "the network's noise", least=0))
+    """Standard deviation of what is added to each voltage at each step, drawn anew from a normal distribution."""
     digest: str | None = None
     """Of the arrays of your own; None: whatever the files hold now."""
 
@@ -161,8 +163,8 @@ class Network(eqx.Module):
         b_out = jnp.zeros(n_out)
         kept = None if signs is None else jnp.asarray(signs, W.dtype)
         if isinstance(units, Leaky):
-            return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept)
-        return RNN(W, W_out, b_out, units, head, mask, kept)
+            return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept, self.noise)
+        return RNN(W, W_out, b_out, units, head, mask, kept, self.noise)
 
 
 def _own(key: PRNGKeyArray, g: int) -> PRNGKeyArray:

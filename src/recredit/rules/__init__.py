@@ -3,18 +3,23 @@
 from collections.abc import Callable
 
 from recredit.rule import AbstractRule
+from recredit.rules.cascade import Cascade
 from recredit.rules.dni import DNI
 from recredit.rules.dni_b import DNIb
 from recredit.rules.e_bptt import EBPTT
 from recredit.rules.f_bptt import FBPTT
 from recredit.rules.fixed_w import FixedW
+from recredit.rules.hops import Hops
+from recredit.rules.immediate import Immediate
 from recredit.rules.kernl import KeRNL
 from recredit.rules.kf_rtrl import KFRTRL
 from recredit.rules.p_bptt import PBPTT
+from recredit.rules.pp_prop import PPProp
 from recredit.rules.r_kf import RKF
 from recredit.rules.rflo import RFLO
 from recredit.rules.rtrl import RTRL
 from recredit.rules.rtrl_block import RTRLBlock
+from recredit.rules.snap1 import SnAp1
 from recredit.rules.uoro import UORO
 
 RULES: dict[str, Callable[..., AbstractRule]] = {
@@ -29,6 +34,11 @@ RULES: dict[str, Callable[..., AbstractRule]] = {
     "r_kf": RKF,
     "kernl": KeRNL,
     "rflo": RFLO,
+    "immediate": Immediate,
+    "snap1": SnAp1,
+    "hops": Hops,
+    "cascade": Cascade,
+    "pp_prop": PPProp,
     "dni": DNI,
     "dni_b": DNIb,
 }

@@ -84,7 +84,8 @@ class DNI(AbstractRule):
         A_frozen = jnp.where(clock.steps % self.refresh == 0, A, state.A_frozen)  # (4)
         G = jnp.outer(row_times(A @ r_tilde, net.gain(at)), step.r_hat)  # (5)
         c_bar = self.feedback(net, step, state.feedback)
-        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, state.feedback, step.state)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
+        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state)
 
     def check_network(self, net: RNN) -> None:
         units = net.units

@@ -68,8 +68,9 @@ class EBPTT(AbstractRule):
     def update(self, net: RNN, step: Step, state: EBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], EBPTTState]:
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         c_bar = push(state.c_bar, self.feedback(net, step, state.feedback))
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         v, r_hat, clock = push(state.v, step.at(net)), push(state.r_hat, step.r_hat), state.clock.tick()
-        after = EBPTTState(c_bar, v, r_hat, clock, jacobian, state.feedback)
+        after = EBPTTState(c_bar, v, r_hat, clock, jacobian, feedback)
         full = clock.steps % self.window == 0
         G = jax.lax.cond(full, lambda: self.backpropagate(net, after), lambda: jnp.zeros_like(net.W))
         return G, after

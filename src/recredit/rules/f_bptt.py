@@ -64,6 +64,7 @@ class FBPTT(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: FBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], FBPTTState]:
         q = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.at(net)), push(state.r_hat, step.r_hat)
         credit = [q]
@@ -72,7 +73,7 @@ class FBPTT(AbstractRule):
             credit.append(q)
         c = push(state.c, jnp.zeros_like(q)) + jnp.stack(credit)  # (1)
         gain = net.gain(row(v, -1), with_alpha=not self.published_alpha_bug)
-        return jnp.outer(row_times(c[-1], gain), r_hat[-1]), FBPTTState(c, v, r_hat, jacobian, state.feedback)  # (2)
+        return jnp.outer(row_times(c[-1], gain), r_hat[-1]), FBPTTState(c, v, r_hat, jacobian, feedback)  # (2)
 
     def restart(self, net: RNN, state: FBPTTState) -> tuple[Float[Array, "P m"], FBPTTState]:
         """It owes the credit of all steps whose window the trial's end has cut short, all but the oldest, which is told."""

@@ -80,6 +80,7 @@ class KeRNL(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: KeRNLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], KeRNLState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         anew = state.clock.steps % self.reset == 0 if self.reset else state.clock.steps == 0
         r_tilde, B, Omega, Gamma = jnp.where(anew, step.state_prev, state.r_tilde), state.B, state.Omega, state.Gamma
         if self.reset:
@@ -92,7 +93,7 @@ class KeRNL(AbstractRule):
         e = A @ Omega - (r_tilde - step.state)
         A, a = A - eta * jnp.outer(e, Omega), state.a - eta * (e @ A) * Gamma  # (5)
         G = (c_bar @ A)[:, None] * B  # (6)
-        return G, KeRNLState(A, B, a, Omega, Gamma, r_tilde, state.clock.tick(), state.feedback)
+        return G, KeRNLState(A, B, a, Omega, Gamma, r_tilde, state.clock.tick(), feedback)
 
     def restart(self, net: RNN, state: KeRNLState) -> tuple[Float[Array, "P m"], KeRNLState]:
         zero = jnp.zeros_like(state.Omega)

@@ -58,6 +58,7 @@ class KFRTRL(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: KFRTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], KFRTRLState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         nu_0, nu_1 = jax.random.rademacher(key, (2,), net.W.dtype)
         at = step.at(net)
@@ -66,7 +67,7 @@ class KFRTRL(AbstractRule):
         rho_0, rho_1 = balance(F, state.A), balance(gain, step.r_hat)  # (2)
         A = nu_0 * rho_0 * state.A + nu_1 * rho_1 * step.r_hat  # (3)
         B = nu_0 * F / rho_0 + nu_1 * matrix(gain) / rho_1  # (4)
-        return jnp.outer(c_bar @ B, A), KFRTRLState(A, B, jacobian, state.feedback)  # (5)
+        return jnp.outer(c_bar @ B, A), KFRTRLState(A, B, jacobian, feedback)  # (5)
 
     def restart(self, net: RNN, state: KFRTRLState) -> tuple[Float[Array, "P m"], KFRTRLState]:
         return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

@@ -55,6 +55,7 @@ class PBPTT(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: PBPTTState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], PBPTTState]:
         q = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         v, r_hat = push(state.v, step.at(net)), push(state.r_hat, step.r_hat)
         credit = [row_times(q, net.gain(row(v, 0)))]  # step by step: the compiler does not vectorise a whole window
@@ -62,7 +63,7 @@ class PBPTT(AbstractRule):
             q = self.jacobian.backward(net, row(v, s), jacobian, q)  # (1)
             credit.append(row_times(q, net.gain(row(v, s + 1))))
         G = jnp.stack(credit).T @ r_hat  # (2)
-        return G, PBPTTState(v, r_hat, jacobian, state.feedback)
+        return G, PBPTTState(v, r_hat, jacobian, feedback)
 
     def restart(self, net: RNN, state: PBPTTState) -> tuple[Float[Array, "P m"], PBPTTState]:
         _, v, r_hat = empty_window(net, self.window)

@@ -56,6 +56,7 @@ class RKF(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: RKFState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RKFState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         nu = jax.random.rademacher(key, net.W.shape[:1], net.W.dtype)
         at = step.at(net)
@@ -63,7 +64,7 @@ class RKF(AbstractRule):
         P = jnp.outer(times_column(net.gain(at, with_alpha=not self.published_alpha_bug), nu), step.r_hat)  # (1)
         rho_0, rho_1 = balance(F, state.A), balance(P, nu)  # (2)
         A, B = rho_0 * state.A + rho_1 * nu, F / rho_0 + P / rho_1  # (3)
-        return jnp.outer(A, c_bar @ B), RKFState(A, B, jacobian, state.feedback)  # (4)
+        return jnp.outer(A, c_bar @ B), RKFState(A, B, jacobian, feedback)  # (4)
 
     def restart(self, net: RNN, state: RKFState) -> tuple[Float[Array, "P m"], RKFState]:
         return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

@@ -43,9 +43,10 @@ class RFLO(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: RFLOState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RFLOState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         at = step.at(net)
         B = times_trace(net.memory(at), state.B) + times_signals(net.gain(at), step.r_hat)  # (1)
-        return row_times_trace(c_bar, B), RFLOState(B, state.feedback)  # (2)
+        return row_times_trace(c_bar, B), RFLOState(B, feedback)  # (2)
 
     def restart(self, net: RNN, state: RFLOState) -> tuple[Float[Array, "P m"], RFLOState]:
         return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B))

@@ -52,11 +52,12 @@ class RTRL(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: RTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], RTRLState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         at = step.at(net)
         immediate = influence(net.gain(at, with_alpha=not self.published_alpha_bug), step.r_hat)
         M = self.jacobian.forward(net, at, jacobian, state.M) + immediate  # (1)
-        return jnp.tensordot(c_bar, M, axes=1), RTRLState(M, jacobian, state.feedback)  # (2)
+        return jnp.tensordot(c_bar, M, axes=1), RTRLState(M, jacobian, feedback)  # (2)
 
     def restart(self, net: RNN, state: RTRLState) -> tuple[Float[Array, "P m"], RTRLState]:
         return jnp.zeros_like(net.W), replace(state, M=jnp.zeros_like(state.M))

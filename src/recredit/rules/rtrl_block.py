@@ -69,6 +69,7 @@ class RTRLBlock(AbstractRule):
         self, net: RNN, step: Step, state: RTRLBlockState, key: PRNGKeyArray
     ) -> tuple[Float[Array, "P m"], RTRLBlockState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         at = step.at(net)
         gain = net.gain(at, with_alpha=not self.published_alpha_bug)
         T = len(state.J)
@@ -86,7 +87,7 @@ class RTRLBlock(AbstractRule):
         M, J, G = _advance(state, J, G, now == T - 1)
         later = (now + 1) % T
         gain, r_hat = put(state.gain, later, gain), put(state.r_hat, later, step.r_hat)
-        return G, RTRLBlockState(M, J, gain, r_hat, state.clock.tick(), state.feedback)
+        return G, RTRLBlockState(M, J, gain, r_hat, state.clock.tick(), feedback)
 
     def restart(self, net: RNN, state: RTRLBlockState) -> tuple[Float[Array, "P m"], RTRLBlockState]:
         M, gain, r_hat = map(jnp.zeros_like, (state.M, state.gain, state.r_hat))

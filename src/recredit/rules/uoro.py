@@ -55,6 +55,7 @@ class UORO(AbstractRule):
 
     def update(self, net: RNN, step: Step, state: UOROState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], UOROState]:
         c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
         nu = jax.random.rademacher(key, (net.n_state,), net.W.dtype)
         at = step.at(net)
@@ -62,7 +63,7 @@ class UORO(AbstractRule):
         P = jnp.outer(row_times(nu, net.gain(at, with_alpha=not self.published_alpha_bug)), step.r_hat)  # (1)
         rho_0, rho_1 = balance(state.B, F), balance(P, nu)  # (2)
         A, B = rho_0 * F + rho_1 * nu, state.B / rho_0 + P / rho_1  # (3)
-        return (c_bar @ A) * B, UOROState(A, B, jacobian, state.feedback)  # (4)
+        return (c_bar @ A) * B, UOROState(A, B, jacobian, feedback)  # (4)
 
     def restart(self, net: RNN, state: UOROState) -> tuple[Float[Array, "P m"], UOROState]:
         return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))

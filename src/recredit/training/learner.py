@@ -12,6 +12,8 @@ from recredit.rule import State
 from recredit.training.measured import Pair
 from recredit.training.optimizer import Memory
 
+NETWORK = 2**30  # stands for the network among the rules, of which there are fewer
+
 
 class Learner(eqx.Module):
     """All that one run carries from step to step: what a checkpoint has to hold.
@@ -43,6 +45,11 @@ class Learner(eqx.Module):
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
     """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
     return jax.random.fold_in(jax.random.fold_in(key, index), t)
+
+
+def noise(net: RNN, key: PRNGKeyArray, t: Any) -> Float[Array, " P"] | None:
+    """The network's noise at a run's t-th step, the same whatever the rules; None: it has none."""
+    return net.noise_of(rule_key(key, NETWORK, t + 1)) if net.noise else None
 
 
 def bytes_of(tree: Any) -> int:

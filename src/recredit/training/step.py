@@ -15,7 +15,7 @@ from recredit.errors import brief, check_count, check_instance
 from recredit.network import RNN, Network
 from recredit.rule import AbstractRule, Step
 from recredit.tasks.task import AbstractTask, Sample, check_chunk, check_fit, check_task, stream_key
-from recredit.training.learner import Learner, bytes_of, rule_key, weights
+from recredit.training.learner import Learner, bytes_of, noise, rule_key, weights
 from recredit.training.measured import Measured, Pair, Scores
 from recredit.training.optimizer import Optimizer
 from recredit.training.precompute import split
@@ -174,10 +174,10 @@ class Trainer(eqx.Module):
             if sample.start is not None:
                 s = jnp.where(sample.start, net.rest(), s)
                 owed, states = zip(*(rule.restarted(net, each, sample.start) for rule, each in zip(self.rules, states)))
-            step, loss = Step.of(net, s, sample.x, sample.target)
-            scores = self.scores(net, step, loss, sample)
+            step = Step.of(net, s, sample.x, sample.target, noise(net, key, t))
             if sample.weight is not None:
-                step = eqx.tree_at(lambda step: step.error, step, sample.weight * step.error)
+                step = step.weighted(sample.weight)
+            scores = self.scores(net, step, sample)
             told = [
                 rule.update(net, step, state, rule_key(key, i, t + 1))
                 for i, (rule, state) in enumerate(zip(self.rules, states, strict=True))
@@ -201,13 +201,13 @@ class Trainer(eqx.Module):
         net = net.with_weights(**after | {"W": net.kept(after["W"])})
         return Learner(net, s, optimizer, states, learner.stream, learner.key, learner.pairs, tuple(waiting)), scores, grads
 
-    def scores(self, net: RNN, step: Step, loss: Float[Array, ""], sample: Sample) -> Scores:
-        """What is measured of one stream's step."""
+    def scores(self, net: RNN, step: Step, sample: Sample) -> Scores:
+        """What is measured of one stream's step, whose loss has its weight."""
         weight, correct = sample.weight, None
         if "correct" in self.measures:
-            correct = (jnp.argmax(net.readout(step.state)) == jnp.argmax(step.target)).astype(loss.dtype)
+            correct = (jnp.argmax(net.readout(step.state)) == jnp.argmax(step.target)).astype(step.error.dtype)
             correct = correct if weight is None else weight * correct
-        return Scores(loss if weight is None else weight * loss, weight, correct)
+        return Scores(step.loss, weight, correct)
 
     def chunk(self, stream: Any, first: Any, length: int) -> tuple[Any, Sample]:
         """The task's state and samples of `length` steps of all streams, whose axis is the second."""

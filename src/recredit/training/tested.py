@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from recredit.contract import random_key
 from recredit.network import RNN, Network
@@ -14,6 +14,7 @@ from recredit.rule import Step
 from recredit.rules import RULES
 from recredit.tasks import AbstractTask, Sample
 from recredit.tasks.task import stream_key, task_length
+from recredit.training.learner import noise
 from recredit.training.measured import Scores
 from recredit.training.pack import outermost
 from recredit.training.programs import program_of
@@ -53,12 +54,12 @@ class Tester:
                 f"the task {type(task).__name__} has a {task.head} head, and the network was trained with {net.head}."
             )
         start, given = program_of(_start, self.trainer, jnp.array(seed), task_length(task, 1) is None)
-        drawn, s, stream = start(*given)
+        drawn, s, stream, key = start(*given)
         net = drawn.with_weights(net.W, net.W_out, net.b_out)
         total = dict.fromkeys(Scores._fields, 0.0)
         for first in range(0, self.steps, SEGMENT):
             length = min(SEGMENT, self.steps - first)
-            go, given = program_of(_segment, self.players[length], net, s, stream, jnp.array(first), length)
+            go, given = program_of(_segment, self.players[length], net, (s, stream, key), jnp.array(first), length)
             s, stream, scores, sound = go(*given)
             if not (sound and np.isfinite(scores.loss)):
                 raise ValueError(
@@ -79,9 +80,9 @@ def check_sizes(task: AbstractTask, n_in: int, n_out: int) -> None:
         )
 
 
-def _start(trainer: Trainer, seed: Int[Array, ""], endless: bool) -> tuple[RNN, Any, Any]:
-    """The untrained network of a seed, which its task may depend on, the first state, and a stream of data that is new."""
-    k_net, k_r, k_task, _ = jax.random.split(random_key(seed), 4)
+def _start(trainer: Trainer, seed: Int[Array, ""], endless: bool) -> tuple[RNN, Any, Any, PRNGKeyArray]:
+    """The untrained network of a seed, which its task may depend on, the first state, a stream of data that is new, and a key."""
+    k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
     net, task, fresh = trainer.create(k_net), trainer.task, jnp.array(FRESH)
     try:
         if not endless:  # its streams would be parts of the data
@@ -89,19 +90,22 @@ def _start(trainer: Trainer, seed: Int[Array, ""], endless: bool) -> tuple[RNN, 
         stream = task.stream(task.init(net, k_task), fresh, FRESH + 1)
     except NotImplementedError:
         stream = task.init(net, stream_key(k_task, fresh))
-    return net, net.first(stream_key(k_r, fresh)), stream
+    return net, net.first(stream_key(k_r, fresh)), stream, stream_key(k_rules, fresh)
 
 
 def _segment(
-    trainer: Trainer, net: RNN, s: Any, stream: Any, first: Int[Array, ""], length: int
+    trainer: Trainer, net: RNN, now: tuple[Any, Any, PRNGKeyArray], first: Int[Array, ""], length: int
 ) -> tuple[Any, Any, Scores, Bool[Array, ""]]:
-    """The sums over some steps, and whether the head has a loss for the labels."""
+    """The state and the data's after some steps, the sums over them, and whether the head has a loss for the labels."""
+    s, stream, key = now
     stream, sample = trainer.chunk(stream, first, length)
 
-    def go(s: Any, now: Sample) -> Any:
+    def go(s: Any, at: tuple[Any, Sample]) -> Any:
+        t, now = at
         s = s if now.start is None else jnp.where(now.start, net.rest(), s)
-        step, loss = Step.of(net, s, now.x, now.target)
-        return step.state, trainer.scores(net, step, loss, now)
+        step = Step.of(net, s, now.x, now.target, noise(net, key, t))
+        step = step if now.weight is None else step.weighted(now.weight)
+        return step.state, trainer.scores(net, step, now)
 
-    s, scores = jax.lax.scan(go, s, sample)
+    s, scores = jax.lax.scan(go, s, (first + jnp.arange(length), sample))
     return s, stream, jax.tree.map(jnp.sum, scores), net.has_loss(sample.target.min())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from recredit.tasks import Sample
-from recredit.training.learner import Learner
+from recredit.training.learner import Learner, noise
 from recredit.training.step import Trainer
 
 AT_START = 1000  # steps: enough for a mean, and nothing beside a run
@@ -18,10 +18,11 @@ def loss_at_start(trainer: Trainer, learner: Learner, steps: int) -> Float[Array
     _, sample = trainer.chunk(learner.stream, jnp.array(0), steps)
     net = learner.net
 
-    def go(s: Any, now: Sample) -> Any:  # one stream's step
+    def go(s: Any, key: Any, t: Any, now: Sample) -> Any:  # one stream's step
         s = s if now.start is None else jnp.where(now.start, net.rest(), s)
-        _, _, s = net.step(s, now.x)
+        _, _, s = net.step(s, now.x, noise(net, key, t))
         return s, net.loss_and_error(net.readout(s), now.target)[0]
 
-    losses = jax.lax.scan(go if trainer.streams == 1 else jax.vmap(go), learner.s, sample)[1]
+    go = go if trainer.streams == 1 else jax.vmap(go, in_axes=(0, 0, None, 0))
+    losses = jax.lax.scan(lambda s, now: go(s, learner.key, *now), learner.s, (jnp.arange(steps), sample))[1]
     return losses.mean() if sample.weight is None else jnp.sum(sample.weight * losses) / jnp.sum(sample.weight)

@@ -76,11 +76,14 @@ class Simulation:
             state = self.init.run([*jax.tree.leaves(net), key], numbers[0])
             return state, _flat([state[k] for k in self.matrices])
 
-        def one(net: RNN, r: Any, state: list[Any], most: list[Any], at: Any, key: Any) -> tuple[Any, ...]:
+        def one(net: RNN, r: Any, state: list[Any], most: list[Any], at: Any, keys: Any) -> tuple[Any, ...]:
             x, y = jnp.stack([at[0], 1 - at[0]]), jnp.stack([at[1], 1 - at[1]])
-            r_hat, v, phi = net.step(r, x)
+            key, noise = keys
+            xi = net.noise_of(noise)
+            r_hat, v, phi = net.step(r, x, xi)
             r_new = r + alpha * (phi - r)
-            seen = net, Step(r, r_hat, v, r_new, net.loss_and_error(net.readout(r_new), y)[1], y)
+            loss, error = net.loss_and_error(net.readout(r_new), y)
+            seen = net, Step(r, r_hat, v, r_new, error, y, loss=loss, xi=xi)
             new, shown, most = self._step([*jax.tree.leaves(seen), *state, key], numbers[1], f, most)
             return r_new, new, most, _flat(shown)
 
@@ -90,7 +93,9 @@ class Simulation:
             for leaf, ticks in zip(self.clocks, before, strict=True):
                 if len(ticks):
                     state[leaf] = jnp.where((event >= 0) & (within * alpha < PAUSE), ticks[event], state[leaf])
-            at, keys = held[(t * alpha / HOLD).astype(int)], _keys(key, t + 1, len(r))
+            interval = (t * alpha / HOLD).astype(int)  # in which inputs, labels and the network's noise stay as they are
+            keys = _keys(key, t + 1, len(r)), _keys(key, times[-1] + 1 + interval, len(r))
+            at = held[interval]
             r, state, most, now = jax.vmap(one)(swayed(t), r, state, most, at, keys)
             late = (t >= times[0]) & ((event < 0) | (within > 0))  # that the clocks are set is none of the rule's doing
             change = jnp.abs(now - old) - rounding * jnp.maximum(jnp.abs(now), jnp.abs(old))  # what rounding makes is none

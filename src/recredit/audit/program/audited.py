@@ -21,14 +21,16 @@ Index = tuple[int, ...]
 
 
 class Audited:
-    """A network's settings, as far as a rule's program depends on them: its units, and whether it has a mask and signs."""
+    """A network's settings, as far as a rule's program depends on them: its units, and whether it has a mask, signs and noise."""
 
-    def __init__(self, network: Network | None = None):
-        """`network`: its settings; None: the paper's. Its size, its weights and which synapses exist are left open."""
+    def __init__(self, network: Network | None = None, noisy: bool = False):
+        """`network`: its settings; None: the paper's. Its size, its weights and which synapses exist are left open.
+        `noisy`: whether it has noise whatever its settings, for a rule that learns from it."""
         given = Network() if network is None else network
         if not isinstance(given, Network):
             raise TypeError(f"the network must be a Network, as Network(units=GRU()), not {type(given).__name__}.")
         self.units, self.signed = given.kind, given.excitatory is not None
+        self.noisy = noisy or given.noise > 0
         self.masked = given.connections != "all" or given.density < 1 or not given.self_synapses
         self.S, self.G, self.K = len(self.units.variables), len(self.units.voltages), self.units.outputs
 
@@ -49,9 +51,9 @@ class Audited:
 
     def __str__(self) -> str:
         if self.is_the_papers:
-            return THE_PAPERS
+            return THE_PAPERS + " with noise" * self.noisy
         settings = ", ".join(f"{key} {value}" for key, value in vars(self.units).items())
-        synapses = ", not all synapses" * self.masked + ", synapses of a fixed sign" * self.signed
+        synapses = ", not all synapses" * self.masked + ", synapses of a fixed sign" * self.signed + ", noise" * self.noisy
         sizes = [f"{name} = {k}n {what}" for name, k, what in self._sizes if k > 1]
         more = f"; {', '.join(sizes)}" if sizes else ""
         return f"{type(self.units).__name__} units{f' ({settings})' if settings else ''}{synapses}{more}"
@@ -62,11 +64,11 @@ class Audited:
 
     def draw(self, sizes: Sizes, key: Any, units: AbstractUnits | None = None) -> RNN:
         """A network of these sizes; with other `units`, if given."""
-        return _draw(units or self.units, self.masked, self.signed, sizes, key)
+        return _draw(units or self.units, self.masked, self.signed, self.noisy, sizes, key)
 
     def example(self, sizes: Sizes) -> tuple[RNN, Step, Any]:
         """Network, step and key of these sizes, shapes only."""
-        return _example(self.units, self.masked, self.signed, sizes, jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
+        return _example(self.units, self.masked, self.signed, self.noisy, sizes, jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
     def folded(self, shape: Index, index: Index, n: int) -> Index:
         """The index of an entry of an array, that of a unit in place of those of its variables along each axis."""
@@ -92,16 +94,17 @@ class Audited:
         return found
 
 
-def _draw(units: AbstractUnits, masked: bool, signed: bool, sizes: Sizes, key: Any) -> RNN:
+def _draw(units: AbstractUnits, masked: bool, signed: bool, noisy: bool, sizes: Sizes, key: Any) -> RNN:
     n, n_in, n_out = sizes
     with warnings.catch_warnings(action="ignore"):  # of what makes little sense, whoever made the settings knows
-        settings = Network(n=n, units=units, density=0.5 if masked else 1.0, excitatory=0.5 if signed else None)
+        density, excitatory = 0.5 if masked else 1.0, 0.5 if signed else None
+        settings = Network(n=n, units=units, density=density, excitatory=excitatory, noise=float(noisy))
     return settings.create(n_in, n_out, "softmax", key)
 
 
 @lru_cache(maxsize=1000)
-def _example(units: AbstractUnits, masked: bool, signed: bool, sizes: Sizes, wide: bool) -> tuple[RNN, Step, Any]:
+def _example(units: AbstractUnits, masked: bool, signed: bool, noisy: bool, sizes: Sizes, wide: bool) -> tuple[RNN, Step, Any]:
     """Kept, since every rule is traced at the same few sizes; `wide`: whether numbers have JAX's 64 bits."""
     key = example_key()
-    net = jax.eval_shape(lambda key: _draw(units, masked, signed, sizes, key), key)
+    net = jax.eval_shape(lambda key: _draw(units, masked, signed, noisy, sizes, key), key)
     return net, example_step(net), key

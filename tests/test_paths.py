@@ -1,0 +1,130 @@
+"""What is kept of RTRL's influence, on every kind of unit: the immediate derivative, a unit's own, paths of some synapses."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_units import KINDS, T, close, played, problem, run
+
+from recredit.network.unitwise import influence, matrix, row_times_trace, times_signals
+from recredit.rules import FBPTT, PBPTT, RFLO, RTRL, Cascade, Hops, Immediate, PPProp, SnAp1
+
+EACH = [pytest.param(name, marks=[] if name in ("leaky", "lstm") else pytest.mark.slow) for name in KINDS]
+
+
+def told(rule, net, steps):
+    """Each step's gradient."""
+    return run(rule, net, steps, rule.init(net, jax.random.key(4)))[0]
+
+
+@eqx.filter_jit
+def masked_rtrl(net, steps, mask):
+    """RTRL's gradients with an influence that the mask (N, P) cuts after each step."""
+
+    def body(M, step):
+        at = step.at(net)
+        M = mask[:, :, None] * (jnp.tensordot(net.jacobian(at), M, axes=1) + influence(net.gain(at), step.r_hat))
+        return M, jnp.tensordot(net.times_out_slope(step.state, step.error @ net.W_out), M, axes=1)
+
+    return jax.lax.scan(body, jnp.zeros((net.n_state, *net.W.shape)), steps)[1]
+
+
+def each(steps, t):
+    """One of the steps."""
+    return jax.tree.map(lambda a: a[t], steps)
+
+
+def credit(net, step):
+    """The exact immediate credit."""
+    return net.times_out_slope(step.state, step.error @ net.W_out)
+
+
+def own(net):
+    """Which states and voltages are of the same unit."""
+    return jnp.tile(jnp.eye(net.n), (net.n_state // net.n, len(net.W) // net.n))
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_a_units_own_jacobian_is_what_j_holds_of_it(kind):
+    net, s, x, y = problem(kind)
+    step = jax.tree.map(lambda a: a[-1], played(net, s, x, y))
+    n, J = net.n, net.jacobian(step.at(net))
+    found = net.own_jacobian(step.at(net))
+    close(matrix(jnp.broadcast_to(found, (n,)) if net.units.is_simple else found), J * jnp.tile(jnp.eye(n), (len(J) // n,) * 2))
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_snap_1_is_rtrl_whose_influence_is_cut_to_each_units_own(kind):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    found = told(SnAp1(), net, steps)
+    close(found, masked_rtrl(net, steps, own(net)))
+    rflo = told(RFLO(), net, steps)
+    assert kind == "lru" or abs(found - rflo).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_without_synapses_of_units_onto_themselves_snap_1_is_rflo(kind):
+    net, s, x, y = problem(kind, **({} if kind == "lru" else {"self_synapses": False}))
+    steps = played(net, s, x, y)
+    close(told(SnAp1(), net, steps), told(RFLO(), net, steps))
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_paths_of_no_synapse_are_rflo_and_of_all_are_rtrl(kind):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    exact = told(RTRL(), net, steps)
+    close(told(Hops(hops=0), net, steps), told(RFLO(), net, steps))
+    close(told(Hops(hops=T - 1), net, steps), exact)
+    if kind != "lru":  # which has no recurrent synapses
+        assert np.linalg.norm(told(Hops(hops=0), net, steps) - exact) > 1e-9
+        for k in range(3):  # exact as long as no path can be longer
+            close(told(Hops(hops=k), net, steps)[: k + 1], exact[: k + 1])
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_the_immediate_derivative_is_that_of_windows_of_one_step(kind):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    found = told(Immediate(), net, steps)
+    for rule in (PBPTT(window=1), FBPTT(window=1)):
+        close(found, told(rule, net, steps))
+    close(found[0], told(RTRL(), net, steps)[0])
+
+
+def kernel(stages, a, lag):
+    """How much of what was so many steps ago a cascade has."""
+    return math.comb(lag + stages - 1, stages - 1) * a**stages * (1 - a) ** lag
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("kind", EACH)
+def test_a_cascade_weighs_the_past_by_a_gamma_kernel(kind, stages):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    found = told(Cascade(stages, 0.3), net, steps)
+    for t in range(T):
+        e = sum(
+            kernel(stages, 0.3, t - u) * times_signals(net.gain(each(steps, u).at(net)), steps.r_hat[u]) for u in range(t + 1)
+        )
+        close(found[t], row_times_trace(credit(net, each(steps, t)), e))
+    if kind == "leaky" and stages == 1:
+        close(told(Cascade(1, net.alpha), net, steps), net.alpha * told(RFLO(), net, steps))
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_pp_prop_is_a_product_of_two_sums(kind):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    found, p, f = told(PPProp(0.6), net, steps), 0, jnp.zeros(net.own_shape[:-1])
+    for t in range(T):
+        step = each(steps, t)
+        p = sum(0.6 ** (t - u) * steps.r_hat[u] for u in range(t + 1))
+        L = net.memory(step.at(net))
+        f = 0.6 * (L * f if net.units.is_simple else jnp.einsum("stn,tgn->sgn", L, f)) + 0.4 * net.gain(step.at(net))
+        close(found[t], row_times_trace(credit(net, step), times_signals(f, p)))
+    close(told(PPProp(0), net, steps), told(Immediate(), net, steps))
