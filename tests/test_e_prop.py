@@ -1,4 +1,4 @@
-"""RFLO on adaptive spiking units is e-prop: spikes and gradients are those of a NumPy program of Bellec et al.'s equations."""
+"""RFLO and e-prop on adaptive spiking units: spikes and gradients are those of a NumPy program of Bellec et al.'s equations."""
 
 import equinox as eqx
 import jax
@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recredit.blocks.feedback import RandomFeedback
+from recredit.blocks.feedback import ExactFeedback, RandomFeedback
 from recredit.network import Network
 from recredit.network.alif import ALIF
 from recredit.rule import Step
-from recredit.rules import RFLO
+from recredit.rules import RFLO, EProp
 
 N, N_IN, N_OUT, T = 20, 10, 2, 400
 TAU_M, TAU_A, TAU_OUT, V_TH, GAMMA, N_REF = 20.0, 200.0, 20.0, 0.6, 0.3, 3
@@ -39,12 +39,16 @@ def published(W, W_back, x, errors, beta):
 
 
 @pytest.mark.parametrize("feedback", ["symmetric", "random"])
-def test_rflo_on_alif_is_the_published_e_prop(feedback):
-    units = ALIF(TAU_M, TAU_A, TAU_OUT, threshold=V_TH, beta=1.7, adaptive=0.5, refractory=N_REF - 1, dampening=GAMMA)
+@pytest.mark.parametrize("name", ["rflo", "e_prop"])
+def test_on_alif_it_is_the_published_e_prop(name, feedback):
+    """RFLO where the units filter what the read-out gets; e-prop where it is the rule that knows of the read-out's filter."""
+    block = ExactFeedback() if feedback == "symmetric" else RandomFeedback()
+    kappa = np.exp(-1 / TAU_OUT)
+    rule, tau_out, norm = (RFLO(block), TAU_OUT, 1) if name == "rflo" else (EProp(kappa, block), 1e-3, 1 - kappa)
+    units = ALIF(TAU_M, TAU_A, tau_out, threshold=V_TH, beta=1.7, adaptive=0.5, refractory=N_REF - 1, dampening=GAMMA)
     net = Network(N, units=units, self_synapses=False).create(N_IN, N_OUT, "softmax", jax.random.key(0))
     x = (np.random.default_rng(1).random((T, N_IN)) < 0.15).astype(float)
     target = np.eye(2)[np.random.default_rng(2).integers(0, 2, T)]
-    rule = RFLO() if feedback == "symmetric" else RFLO(feedback=RandomFeedback())
     state = rule.init(net, jax.random.key(3))
 
     @eqx.filter_jit
@@ -63,5 +67,5 @@ def test_rflo_on_alif_is_the_published_e_prop(feedback):
     expected_spikes, expected = published(np.asarray(net.W), W_back, x, np.asarray(errors), beta)
     assert 0.02 < expected_spikes.mean() < 0.2
     np.testing.assert_array_equal(spikes, expected_spikes)
-    np.testing.assert_allclose(G, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(norm * G, expected, rtol=1e-10, atol=1e-12)
     assert abs(expected[:, N // 2 :]).max() > 0.01  # of adaptive units too

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_units import KINDS, T, close, played, problem, run
+from test_units import KINDS, T, close, in_mask, played, problem, run
 
 from recredit.network.unitwise import influence, matrix, row_times_trace, times_signals
-from recredit.rules import FBPTT, PBPTT, RFLO, RTRL, Cascade, Hops, Immediate, PPProp, SnAp1
+from recredit.rules import FBPTT, PBPTT, RFLO, RTRL, Cascade, EProp, Hops, Immediate, PPProp, SnAp1
 
 EACH = [pytest.param(name, marks=[] if name in ("leaky", "lstm") else pytest.mark.slow) for name in KINDS]
 
@@ -128,3 +128,33 @@ def test_pp_prop_is_a_product_of_two_sums(kind):
         f = 0.6 * (L * f if net.units.is_simple else jnp.einsum("stn,tgn->sgn", L, f)) + 0.4 * net.gain(step.at(net))
         close(found[t], row_times_trace(credit(net, step), times_signals(f, p)))
     close(told(PPProp(0), net, steps), told(Immediate(), net, steps))
+
+
+def leaking(net, s, x, y, kappa, W):
+    """The loss at each step of a read-out that keeps kappa of itself, from zero."""
+    net = net.with_weights(net.kept(W), net.W_out, net.b_out)
+
+    def body(carry, now):
+        s, z = carry
+        _, _, s = net.step(s, now[0])
+        z = kappa * z + net.readout(s)
+        return (s, z), (net.loss_and_error(z, now[1]), s)
+
+    return jax.lax.scan(body, (s, jnp.zeros(net.n_out)), (x, y))[1][0]
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_e_prop_is_exact_for_a_leaky_read_out_of_units_without_synapses_between_them(kind):
+    net, s, x, y = problem(kind, **({} if kind == "lru" else {"connections": "none"}))
+    exact = in_mask(net, jax.jacrev(lambda W: leaking(net, s, x, y, 0.7, W)[0])(net.W))
+    steps = eqx.tree_at(lambda steps: steps.error, played(net, s, x, y), leaking(net, s, x, y, 0.7, net.W)[1])
+    found = in_mask(net, told(EProp(0.7), net, steps))
+    close(found, exact)
+    assert abs(in_mask(net, told(EProp(), net, steps)) - exact).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_e_prop_for_a_read_out_without_memory_is_rflo(kind):
+    net, s, x, y = problem(kind)
+    steps = played(net, s, x, y)
+    close(told(EProp(), net, steps), told(RFLO(), net, steps))

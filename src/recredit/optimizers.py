@@ -47,7 +47,7 @@ def optimizers() -> Registry:
     """
     names = (name for name in dir(optax) if name.islower() and not name.startswith(("_", "scale_by_")))
     found = {name: getattr(optax, name) for name in names if inspect.isfunction(getattr(optax, name))}
-    return {name: _optimizer(name, make) for name, make in found.items() if _takes_a_rate(make)}
+    return {name: _optimizer(name, _decaying(make)) for name, make in found.items() if _takes_a_rate(make)}
 
 
 @functools.cache
@@ -86,6 +86,21 @@ def _takes_a_rate(make: Callable[..., Any]) -> bool:
     parameters = list(inspect.signature(make).parameters.values())
     plain = all(p.default is None or isinstance(p.default, bool | int | float | str) for p in parameters[1:])
     return bool(parameters) and parameters[0].name == "learning_rate" and plain
+
+
+def _decaying(make: Callable[..., Any]) -> Callable[..., Any]:
+    """An optimiser with weight decay: optax's own, or else the weights times `weight_decay` are added to the gradients."""
+    signature = inspect.signature(make)
+    if "weight_decay" in signature.parameters:
+        return make
+
+    @functools.wraps(make)
+    def decaying(weight_decay: float | None = None, **settings: Any) -> Any:
+        return optax.chain(optax.add_decayed_weights(weight_decay), make(**settings)) if weight_decay else make(**settings)
+
+    decay = inspect.Parameter("weight_decay", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None)
+    vars(decaying)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), decay])
+    return decaying
 
 
 def _optimizer(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,7 +254,7 @@ def complete_optimizer(given: Any) -> dict[str, Any]:
     table = {"name": "sgd", "learning_rate": 1e-4, **table, **dict.fromkeys(blocks)}
     completed = complete("optimizer", optimizers(), table)
     completed |= {key: complete(key, BLOCKS[key](), each) for key, each in blocks.items()}
-    completed = {key: value for key, value in completed.items() if value is not None or key not in OWN}
+    completed = {key: value for key, value in completed.items() if value is not None or key not in (*OWN, "weight_decay")}
     for key in ("learning_rate", *PARTS):
         if key in completed:
             check_range("the learning rate" + (f" of {key}" if key in PARTS else ""), completed[key], least=0)

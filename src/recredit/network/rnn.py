@@ -213,7 +213,11 @@ class RNN(eqx.Module):
 
     def times_out_slope(self, s: Float[Array, " N"], c: Float[Array, " k"]) -> Float[Array, " N"]:
         """c d out / ds: credit for what the read-out gets turned into credit for the state."""
-        return c if self.units.rates_are_state else row_times(c, self.units.out_slope(self._state(s)))
+        return row_times(c, self.out_slope(s))
+
+    def out_slope(self, s: Float[Array, " N"]) -> Float[Array, "*K_S n"] | float:
+        """d out / ds, what a change of the state does to what the read-out gets."""
+        return 1.0 if self.units.rates_are_state else self.units.out_slope(self._state(s))
 
     def _state(self, s: Float[Array, " N"]) -> PerUnit:
         return split(s, len(self.units.variables))

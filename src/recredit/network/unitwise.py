@@ -62,8 +62,8 @@ def times_signals(D: Float[Array, "*S_G n"], r_hat: Float[Array, " m"]) -> Float
     return jnp.outer(D, r_hat) if D.ndim == 1 else D[..., None] * r_hat
 
 
-def times_trace(L: Float[Array, "*S_S n"] | float, E: Float[Array, "*S_G n m"]) -> Float[Array, "*S_G n m"]:
-    """L E, for a unit's own influence E."""
+def times_trace(L: Float[Array, "*A_S n"] | float, E: Float[Array, "*S_G n m"]) -> Float[Array, "*A_G n m"]:
+    """L E, for a unit's own influence E; for other derivatives by its state than L, too."""
     if isinstance(L, float | int):
         return L * E
     if L.ndim == 1:

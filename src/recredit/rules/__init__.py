@@ -7,12 +7,15 @@ from recredit.rules.cascade import Cascade
 from recredit.rules.dni import DNI
 from recredit.rules.dni_b import DNIb
 from recredit.rules.e_bptt import EBPTT
+from recredit.rules.e_prop import EProp
 from recredit.rules.f_bptt import FBPTT
 from recredit.rules.fixed_w import FixedW
 from recredit.rules.hops import Hops
 from recredit.rules.immediate import Immediate
 from recredit.rules.kernl import KeRNL
 from recredit.rules.kf_rtrl import KFRTRL
+from recredit.rules.mdgl import MDGL
+from recredit.rules.modprop import ModProp
 from recredit.rules.p_bptt import PBPTT
 from recredit.rules.pp_prop import PPProp
 from recredit.rules.r_kf import RKF
@@ -34,9 +37,12 @@ RULES: dict[str, Callable[..., AbstractRule]] = {
     "r_kf": RKF,
     "kernl": KeRNL,
     "rflo": RFLO,
+    "e_prop": EProp,
     "immediate": Immediate,
     "snap1": SnAp1,
     "hops": Hops,
+    "mdgl": MDGL,
+    "modprop": ModProp,
     "cascade": Cascade,
     "pp_prop": PPProp,
     "dni": DNI,

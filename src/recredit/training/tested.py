@@ -81,7 +81,7 @@ def check_sizes(task: AbstractTask, n_in: int, n_out: int) -> None:
 
 
 def _start(trainer: Trainer, seed: Int[Array, ""], endless: bool) -> tuple[RNN, Any, Any, PRNGKeyArray]:
-    """The untrained network of a seed, which its task may depend on, the first state, a stream of data that is new, and a key."""
+    """The untrained network of a seed, which its task may depend on, the first state, a new stream of data, and a new key."""
     k_net, k_r, k_task, k_rules = jax.random.split(random_key(seed), 4)
     net, task, fresh = trainer.create(k_net), trainer.task, jnp.array(FRESH)
     try:

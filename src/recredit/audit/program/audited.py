@@ -21,7 +21,7 @@ Index = tuple[int, ...]
 
 
 class Audited:
-    """A network's settings, as far as a rule's program depends on them: its units, and whether it has a mask, signs and noise."""
+    """A network's settings, as far as a rule's program depends on them: units, and whether there are mask, signs and noise."""
 
     def __init__(self, network: Network | None = None, noisy: bool = False):
         """`network`: its settings; None: the paper's. Its size, its weights and which synapses exist are left open.

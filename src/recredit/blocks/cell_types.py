@@ -1,0 +1,50 @@
+"""Building block: types of units, and what a synapse weighs on the average between two of them."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from recredit.errors import check_count
+from recredit.network import RNN
+
+
+class CellTypes(eqx.Module):
+    """Which type each unit is of, and the mean weights between types, where missing synapses count as 0."""
+
+    members: Float[Array, "C n"]
+    """1 where a unit is of a type."""
+    onto: Float[Array, "G C n"]
+    """For each voltage, the mean weight onto units of each type from those of each unit's type."""
+    between: Float[Array, "G C C"]
+    """For each voltage, the mean weight onto units of each type from each type, times the number of its units."""
+
+    @classmethod
+    def of(cls, net: RNN, types: int) -> "CellTypes":
+        """`types` equal groups of a network's units, in their order; of excitatory and inhibitory units apart under Dale's law.
+
+        The means are those of the weights that the network has now.
+        """
+        n, count = net.n, types
+        kind = jnp.arange(n) * types // n
+        if net.signs is not None:
+            kind, count = kind + types * (net.signs[:n] < 0), 2 * types
+        members = (kind == jnp.arange(count)[:, None]).astype(net.W.dtype)
+        size = jnp.maximum(members.sum(1), 1)
+        mean = members @ net.W_rec.reshape(-1, n, n) @ members.T / jnp.outer(size, size)
+        return cls(members, mean @ members, mean * size)
+
+    def received(self, secreted: Float[Array, " P"]) -> Float[Array, " n"]:
+        """What reaches each unit of what all voltages secrete, by the mean weights onto their types from its own."""
+        by_type = secreted.reshape(len(self.onto), -1) @ self.members.T
+        return jnp.einsum("gc,gcn->n", by_type, self.onto)
+
+
+def check_types(what: str, types: int | None) -> int | None:
+    """The number of cell types. Raises ValueError unless it is a whole number of at least 1, or None."""
+    return None if types is None else check_count(what, types)
+
+
+def check_fit(types: int | None, net: RNN) -> None:
+    """Raise ValueError for more cell types than units."""
+    if types is not None and types > net.n:
+        raise ValueError(f"{types} cell types need as many units at least, and the network has {net.n}.")

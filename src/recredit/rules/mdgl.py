@@ -1,0 +1,69 @@
+"""MDGL: multidigraph learning, RFLO and the way through one synapse, whose credit diffuses between types of cells.
+
+    B^t     = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                           (1)
+    a_i^t   = sum_k c_bar_k^t alpha D_k^t W~_ki                                                                 (2)
+    G_ij^t  = c_bar_i^t B_ij^t + a_i^t B_ij^{t-1}                                                               (3)
+
+a_i is what modulators tell of the credit of all units that unit i may act on. W~ holds the mean weight between their types,
+fixed at first, so that all that the units of one type send is one number; with `types` = None each unit is a type of its own,
+and W~ is W_rec. State: B (n, m). Cost: nm memory, nm + n^2 time (types: nm). Biased: longer ways are dropped, and of ways
+through one synapse those that take more than two steps. At alpha = 1 and W~ = W_rec it is `hops` = 1. Of any units, L = ds'/ds
+for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W~.
+
+@article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
+  author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\"u}mb{\"u}l, Uygar},
+  journal={PNAS}, volume={118}, number={51}, year={2021}}
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.blocks.cell_types import CellTypes, check_fit, check_types
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.network import RNN
+from recredit.network.unitwise import row_times, row_times_trace, times_signals, times_trace
+from recredit.rule import AbstractRule, Step
+
+
+class MDGLState(eqx.Module):
+    """The eligibility traces, the cell types with the weights between them, and the feedback's arrays."""
+
+    B: Float[Array, "*S_G n m"]
+    types: CellTypes | None
+    feedback: Any
+
+
+class MDGL(AbstractRule):
+    """Eligibility traces, gated by a unit's own credit and by what modulators tell of that of others."""
+
+    types: int | None = eqx.field(default=None, converter=partial(check_types, "MDGL's number of cell types"))
+    """Number of cell types, equal groups of units in their order, under Dale's law so many of either sign; None: each unit is
+    one."""
+    feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
+
+    def init(self, net: RNN, key: PRNGKeyArray) -> MDGLState:
+        types = None if self.types is None else CellTypes.of(net, self.types)
+        return MDGLState(jnp.zeros(net.own_shape, net.W.dtype), types, self.feedback.init(net, key))
+
+    def update(self, net: RNN, step: Step, state: MDGLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], MDGLState]:
+        c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
+        at = step.at(net)
+        D = net.gain(at)
+        B = times_trace(net.memory(at), state.B) + times_signals(D, step.r_hat)  # (1)
+        secreted = row_times(c_bar, D)
+        a = secreted @ net.W_rec if state.types is None else state.types.received(secreted)  # (2)
+        through = row_times_trace(net.times_slope(at, a), state.B)
+        return row_times_trace(c_bar, B) + through, MDGLState(B, state.types, feedback)  # (3)
+
+    def check_network(self, net: RNN) -> None:
+        check_fit(self.types, net)
+
+    def restart(self, net: RNN, state: MDGLState) -> tuple[Float[Array, "P m"], MDGLState]:
+        return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B))

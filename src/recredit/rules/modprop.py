@@ -1,0 +1,80 @@
+"""ModProp: RFLO and ways through any number of synapses, along which gains and weights are what they are on the average.
+
+    B^t        = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                        (1)
+    N_aij^t    = (1 - alpha) N_aij^{t-1} + alpha mu (w_{a tau(i)} B_ij^{t-1} + sum_b w_ab n_b N_bij^{t-1})      (2)
+    G_ij^t     = c_bar_i^t B_ij^t + sum_a (sum_{k of type a} c_bar_k^t) N_aij^t                                 (3)
+
+N_a is a synapse's influence on each unit of type a through other units: mu stands for their gains phi', w_ab for the weights
+from type b onto type a, fixed at first, tau(i) is unit i's type and n_b the number of units of type b. With `types` = None each
+unit is a type of its own, and w is W_rec. State: B (n, m), N (C, n, m). Cost: C nm memory, C^2 nm time for C types. Biased,
+but exact for linear units that are each a type of their own at mu = 1.
+
+@inproceedings{liu2022biologically, title={Biologically-plausible backpropagation through arbitrary timespans via local
+  neuromodulators}, author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and
+  S{\"u}mb{\"u}l, Uygar}, booktitle={NeurIPS}, year={2022}}
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.blocks.cell_types import CellTypes, check_fit, check_types
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.errors import check_range
+from recredit.network import RNN
+from recredit.network.leaky_rnn import LeakyRNN
+from recredit.rule import AbstractRule, Step
+
+
+class ModPropState(eqx.Module):
+    """The eligibility traces, each synapse's influence on the other units by type, the types, and the feedback's arrays."""
+
+    B: Float[Array, "n m"]
+    N: Float[Array, "C n m"]
+    types: CellTypes | None
+    feedback: Any
+
+
+class ModProp(AbstractRule):
+    """Eligibility traces, and modulators that tell each synapse the credit of all types of cells by slow filters."""
+
+    types: int | None = eqx.field(default=2, converter=partial(check_types, "ModProp's number of cell types"))
+    """Number of cell types, equal groups of units in their order, under Dale's law so many of either sign; None: each unit is
+    one."""
+    mu: float = eqx.field(default=0.5, converter=partial(check_range, "ModProp's mu", least=0))
+    """What stands for the gain phi' of the units on the way."""
+    feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units; through W_out, the exact credit."""
+
+    def init(self, net: RNN, key: PRNGKeyArray) -> ModPropState:
+        B, types = jnp.zeros_like(net.W), None if self.types is None else CellTypes.of(net, self.types)
+        N = jnp.zeros((net.n if types is None else len(types.members), *B.shape), B.dtype)
+        return ModPropState(B, N, types, self.feedback.init(net, key))
+
+    def update(self, net: RNN, step: Step, state: ModPropState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], ModPropState]:
+        c_bar = self.feedback(net, step, state.feedback)
+        feedback = self.feedback.learn(net, step, state.feedback, key)
+        at, alpha = step.at(net), cast(LeakyRNN, net).alpha
+        if state.types is None:
+            onto, between, credit = net.W_rec, net.W_rec, c_bar
+        else:
+            onto, between, credit = state.types.onto[0], state.types.between[0], state.types.members @ c_bar
+        B = (1 - alpha) * state.B + jnp.outer(net.gain(at), step.r_hat)  # (1)
+        through = onto[:, :, None] * state.B + jnp.tensordot(between, state.N, axes=1)
+        N = (1 - alpha) * state.N + alpha * self.mu * through  # (2)
+        G = c_bar[:, None] * B + jnp.tensordot(credit, N, axes=1)  # (3)
+        return G, ModPropState(B, N, state.types, feedback)
+
+    def check_network(self, net: RNN) -> None:
+        if not isinstance(net, LeakyRNN):
+            raise ValueError(
+                f"ModProp is for leaky units, whose mean gain is one number, not {type(net.units).__name__} units."
+            )
+        check_fit(self.types, net)
+
+    def restart(self, net: RNN, state: ModPropState) -> tuple[Float[Array, "P m"], ModPropState]:
+        return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B), N=jnp.zeros_like(state.N))
