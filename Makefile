@@ -15,7 +15,7 @@ TEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
 fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about a minute)
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
 
-bench: $(READY) benchmarks/.venv/ready  ## time every rule beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
+bench: $(READY) benchmarks/.venv/ready  ## time the paper's rules beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)
 
 test: $(READY)  ## the common tests

@@ -1,4 +1,4 @@
-"""Time every rule beside other programs that learn the same, and write RESULTS.md, scaling.png and results.json.
+"""Time the paper's rules beside other programs that learn the same, and write RESULTS.md, scaling.png and results.json.
 
     python benchmarks/bench.py             everything, as `make bench`
     python benchmarks/bench.py --quick     two sizes and two repeats, into results/bench
@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+import costs
 import jax
 import machine
 import numpy as np
@@ -22,7 +23,6 @@ import picture
 import report
 from workers import Workers
 
-from recredit.rules import RULES
 from recredit.runs.environment import FAST
 from recredit.runs.local import cores
 
@@ -36,7 +36,7 @@ BRAINTRACE_RULES = ("rflo", "uoro", "rtrl")
 def groups(names: list[str], workers: dict[str, Workers]) -> list[list[tuple[str, str]]]:
     """(contender, rule) of what is timed in turns: a rule by each contender, with RTRL its fast path, with P-BPTT jax.grad."""
     together = []
-    for rule in RULES:
+    for rule in costs.STATE:
         ours = [rule, *{"rtrl": ["rtrl_block"], "p_bptt": ["grad"]}.get(rule, [])]
         if rule != "rtrl_block" and set(ours) & set(names):
             members = [(contender, name) for contender in ("recredit", "GPU") for name in ours]
@@ -132,11 +132,11 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="measure nothing")
     parser.add_argument("--resume", action="store_true", help="go on from the results.json of a run that was interrupted")
     parser.add_argument("--n", type=int, nargs="+", help="these sizes only")
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="these rules only")
+    parser.add_argument("--rules", nargs="+", choices=costs.STATE, default=list(costs.STATE), help="these rules only")
     options = parser.parse_args()
     if min(options.n or SIZES) < 1:
         parser.error("--n: sizes are whole numbers of at least 1.")
-    partial = options.quick or options.n or len(options.rules) < len(RULES)
+    partial = options.quick or options.n or len(options.rules) < len(costs.STATE)
     folder = HERE.parent / "results" / "bench" if partial else HERE
     folder.mkdir(parents=True, exist_ok=True)
     sizes = tuple(options.n or (QUICK_SIZES if options.quick else SIZES))

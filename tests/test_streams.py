@@ -67,7 +67,7 @@ def advance(rules, net, r_prev, state, t, key, x, target):
     z = net.W_out @ r + net.b_out
     error = (jax.nn.softmax(z) if net.head == "softmax" else z) - target
     loss = -target @ jax.nn.log_softmax(z) if net.head == "softmax" else 0.5 * error @ error
-    step = Step(r_prev, r_hat, v, r, error, target)
+    step = Step(r_prev, r_hat, v, r, error, target, loss=loss)
     told = [rule.update(net, step, state[i], rule_key(key, i, t)) for i, rule in enumerate(rules)]
     return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
 
@@ -133,7 +133,8 @@ def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
         net = learner.net
         r_hat, v, r = net.step(learner.s, x)
         loss, error = net.loss_and_error(net.readout(r), target)
-        G, state = rule.update(net, Step(learner.s, r_hat, v, r, error, target), learner.states[0], rule_key(learner.key, 0, 1))
+        step = Step(learner.s, r_hat, v, r, error, target, loss=loss)
+        G, state = rule.update(net, step, learner.states[0], rule_key(learner.key, 0, 1))
         gradient = {"W": G, "W_out": jnp.outer(error, r), "b_out": error}
         after, memory = trainer.optimizer.step(0, gradient, learner.optimizer, weights(net), loss)
         return Learner(net.with_weights(**after), r, memory, (state,), learner.stream, learner.key), loss, [G]

@@ -61,7 +61,7 @@ class Step(eqx.Module):
 
     def weighted(self, weight: Float[Array, ""]) -> "Step":
         """The same step with error and loss times the step's weight."""
-        return replace(self, error=weight * self.error, loss=weight * self.loss)
+        return replace(self, error=weight * self.error, loss=None if self.loss is None else weight * self.loss)
 
     @property
     def state_prev(self) -> Float[Array, " N"]:

@@ -204,6 +204,7 @@ class Trainer(eqx.Module):
     def scores(self, net: RNN, step: Step, sample: Sample) -> Scores:
         """What is measured of one stream's step, whose loss has its weight."""
         weight, correct = sample.weight, None
+        assert step.loss is not None
         if "correct" in self.measures:
             correct = (jnp.argmax(net.readout(step.state)) == jnp.argmax(step.target)).astype(step.error.dtype)
             correct = correct if weight is None else weight * correct
