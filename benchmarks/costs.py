@@ -1,12 +1,12 @@
 """What a step of each rule costs on paper, beside what is measured: the formulas of the rules' docstrings, with constants.
 
-n units, m = n + 3 (Add's two inputs and the bias), 2 outputs, windows of 10 steps, rtrl_block's block of max(16, n // 4).
+n units, m = n + 3 (Add's two inputs and the bias), 2 outputs, windows of 10 steps, rank 4, blocks of max(16, n // 4).
 """
 
 import math
 from collections.abc import Callable
 
-N_IN, N_OUT, WINDOW, RATE = 2, 2, 10, 1e-4
+N_IN, N_OUT, WINDOW, RANK, RATE = 2, 2, 10, 4, 1e-4
 
 STATE: dict[str, Callable[[int, int], int]] = {
     "fixed_w": lambda n, m: 0,
@@ -18,6 +18,7 @@ STATE: dict[str, Callable[[int, int], int]] = {
     "uoro": lambda n, m: n + n * m,
     "kf_rtrl": lambda n, m: m + n * n,
     "r_kf": lambda n, m: n + n * m,
+    "ok_rtrl": lambda n, m: RANK * (m + n * n),
     "kernl": lambda n, m: n * n + n * m + 4 * n,
     "rflo": lambda n, m: n * m,
     "dni": lambda n, m: 2 * n * (n + N_OUT + 1) + 2 * n + N_OUT,
@@ -35,6 +36,7 @@ OPERATIONS: dict[str, Callable[[int, int], float]] = {
     "uoro": lambda n, m: 2 * n * n + 9 * n * m,
     "kf_rtrl": lambda n, m: 2 * n**3 + 6 * n * n + n * m,
     "r_kf": lambda n, m: 2 * n * n * m + 11 * n * m,
+    "ok_rtrl": lambda n, m: RANK * (2 * n**3 + 2 * n * n + 2 * n * m) + (6 * RANK + 4) * (RANK + 1) * (n * n + m),
     "kernl": lambda n, m: 8 * n * n + 6 * n * m,
     "rflo": lambda n, m: 4 * n * m,
     "dni": lambda n, m: 2 * n * n + 8 * n * (n + N_OUT + 1) + n * m,
@@ -42,7 +44,7 @@ OPERATIONS: dict[str, Callable[[int, int], float]] = {
 }
 """Additions and multiplications of the rule, down to terms of order nm; of rtrl_block and the windowed rules, a step's mean."""
 
-TIME_EXPONENT = dict.fromkeys(STATE, 2) | {"rtrl": 4, "rtrl_block": 3, "kf_rtrl": 3, "r_kf": 3}
+TIME_EXPONENT = dict.fromkeys(STATE, 2) | {"rtrl": 4, "rtrl_block": 3, "kf_rtrl": 3, "r_kf": 3, "ok_rtrl": 3}
 STATE_EXPONENT = dict.fromkeys(STATE, 2) | {"rtrl": 3, "rtrl_block": 3, "e_bptt": 1, "f_bptt": 1, "p_bptt": 1, "fixed_w": 0}
 
 

@@ -10,6 +10,7 @@ from recredit.rules.f_bptt import FBPTT
 from recredit.rules.fixed_w import FixedW
 from recredit.rules.kernl import KeRNL
 from recredit.rules.kf_rtrl import KFRTRL
+from recredit.rules.ok_rtrl import OKRTRL
 from recredit.rules.p_bptt import PBPTT
 from recredit.rules.r_kf import RKF
 from recredit.rules.rflo import RFLO
@@ -27,6 +28,7 @@ RULES: dict[str, Callable[..., AbstractRule]] = {
     "uoro": UORO,
     "kf_rtrl": KFRTRL,
     "r_kf": RKF,
+    "ok_rtrl": OKRTRL,
     "kernl": KeRNL,
     "rflo": RFLO,
     "dni": DNI,
