@@ -122,7 +122,8 @@ def takes(setting):
 @pytest.mark.parametrize("name", [name for name in takes("jacobian") if name != "dni_b"])
 def test_products_through_the_weights_equal_products_with_the_jacobian(name):
     net, _, steps = problem(length=12)
-    close(run_rule(RULES[name](jacobian=ThroughWeights()), net, steps)[0], run_rule(RULES[name](), net, steps)[0])
+    rounding = 1e-8 if name == "ok_rtrl" else 1e-10  # the last bits of small singular values, whose roots it takes
+    close(run_rule(RULES[name](jacobian=ThroughWeights()), net, steps)[0], run_rule(RULES[name](), net, steps)[0], rounding)
 
 
 @cache

@@ -78,6 +78,25 @@ def test_kf_rtrls_first_influence_is_exact_for_every_draw():
         np.testing.assert_allclose(jnp.einsum("j,ki->kij", state.A, state.B), expected, rtol=0, atol=1e-12)
 
 
+def test_the_mean_of_two_draws_is_unbiased_and_has_half_the_variance():
+    net, steps = problem()
+    found = {}
+    for draws in (1, 2):
+        shape = (draws, 2) if draws > 1 else (2,)
+        keys = jax.random.split(jax.random.key(0), 200)
+        drawn = np.asarray(jax.vmap(lambda key, shape=shape: jax.random.rademacher(key, shape))(keys))
+        _, first = np.unique(drawn.reshape(200, -1), axis=0, return_index=True)
+        assert len(first) == 4**draws
+        paths = np.array([*itertools.product(first, repeat=T)])  # 64 and 4096
+        rule = KFRTRL(draws=draws)
+        found[draws] = np.asarray(every_draw(rule, net, steps, start(rule, net, zero=True), keys[paths])[0])
+    expected = run_rule(RTRL(), net, steps)[0][-1]
+    for G in found.values():
+        np.testing.assert_allclose(G.mean(0), expected, rtol=0, atol=1e-12)
+    assert found[1].var(0).max() > 1e-6
+    np.testing.assert_allclose(found[2].var(0), found[1].var(0) / 2, rtol=1e-10, atol=1e-15)
+
+
 @pytest.mark.parametrize("name", ["uoro", "r_kf"])
 def test_flipping_every_sign_changes_nothing(name):
     rule, structure = RULES[name]

@@ -28,6 +28,7 @@ from recredit.training.step import Learner, Trainer, rule_key, weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
 STEP = eqx.filter_jit(Trainer.step)
+ROUNDING = dict.fromkeys(RULES, 1e-12) | {"ok_rtrl": 1e-8}  # the last bits of small singular values, whose roots it takes
 STEPS = 20  # past a whole block of rtrl_block, and two windows of e_bptt
 TASKS = {"add": TASK, "sampled": Add(1, 2, 2, "sampled"), "mimic": Mimic(3, 2, n_target=5)}
 
@@ -185,12 +186,12 @@ def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_st
     played = data(three, learner)
     after, (loss, G) = stepped(three, learner, *played)
     alone = [stepped(one, one_of(learner, s), *(array[:, s] for array in played)) for s in range(3)]
-    np.testing.assert_allclose(G, np.mean([told[1] for _, told in alone], axis=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(G, np.mean([told[1] for _, told in alone], axis=0), rtol=0, atol=ROUNDING[name])
     np.testing.assert_allclose(loss, np.mean([told[0] for _, told in alone], axis=0), rtol=1e-12)
     assert name == "fixed_w" or abs(alone[0][1][1] - alone[1][1][1]).max() > 1e-3
     for s, (end, _) in enumerate(alone):
         for x, y in zip(jax.tree.leaves((end.s, end.states)), jax.tree.leaves((lambda o: (o.s, o.states))(one_of(after, s)))):
-            np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(x, y, rtol=0, atol=ROUNDING[name])
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -200,10 +201,10 @@ def test_learning_streams_are_a_loop_over_them_by_hand(name):
     played = data(trainer, learner)
     after, (loss, *grads) = stepped(trainer, learner, *played)
     final, losses, Gs = by_hand(trainer, learner, *played)
-    np.testing.assert_allclose(loss, losses, rtol=1e-10)
-    np.testing.assert_allclose(grads, Gs, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(loss, losses, rtol=max(1e-10, ROUNDING[name]))
+    np.testing.assert_allclose(grads, Gs, rtol=1e-9, atol=ROUNDING[name])
     for which, array in final.items():
-        np.testing.assert_allclose(weights(after.net)[which], array, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(weights(after.net)[which], array, rtol=0, atol=max(1e-10, ROUNDING[name]))
         assert (which == "W" and name == "fixed_w") or abs(array - weights(learner.net)[which]).max() > 1e-2
 
 

@@ -20,7 +20,7 @@ from recredit.network import RNN, UNITS, LeakyRNN, Network
 from recredit.network.alif import ALIF
 from recredit.network.unitwise import matrix
 from recredit.rule import Step
-from recredit.rules import DNI, EBPTT, FBPTT, KFRTRL, PBPTT, RFLO, RKF, RTRL, UORO, KeRNL, RTRLBlock
+from recredit.rules import DNI, EBPTT, FBPTT, KFRTRL, OKRTRL, PBPTT, RFLO, RKF, RTRL, UORO, KeRNL, RTRLBlock
 
 T = 7
 # ALIF with what makes its units spike within a few steps; the others as they come, biases and decays drawn
@@ -191,7 +191,12 @@ def test_the_fast_rtrl_is_rtrl_on_every_unit_of_one_variable():
 
 
 # Stochastic rules: what the mean over all draws of one step does to the influence A (x) B.
-STOCHASTIC = {"uoro": (UORO(), "k,pj->kpj"), "kf_rtrl": (KFRTRL(), "j,kp->kpj"), "r_kf": (RKF(), "p,kj->kpj")}
+STOCHASTIC = {
+    "uoro": (UORO(), "k,pj->kpj"),
+    "kf_rtrl": (KFRTRL(), "j,kp->kpj"),
+    "r_kf": (RKF(), "p,kj->kpj"),
+    "ok_rtrl": (OKRTRL(rank=2), "jr,kpr->kpj"),
+}
 
 
 @pytest.mark.parametrize("rule", STOCHASTIC)
@@ -200,7 +205,9 @@ def test_the_mean_over_all_draws_is_rtrls_step(name, rule, monkeypatch):
     rule, structure = STOCHASTIC[rule]
     net, s, x, y = problem(name, n=2, n_in=1, n_out=2)
     step = jax.tree.map(lambda a: a[2], played(net, s, x, y))
-    state = rule.init(net, jax.random.key(4))
+    factors = jax.eval_shape(rule.init, net, jax.random.key(4))
+    A, B = (jax.random.normal(jax.random.key(i), factor.shape) for i, factor in enumerate((factors.A, factors.B)))
+    state = eqx.tree_at(lambda s: (s.A, s.B), rule.init(net, jax.random.key(4)), (A, B))
     drawn = []
     monkeypatch.setattr(jax.random, "rademacher", lambda key, shape, dtype: drawn.append(shape) or jnp.ones(shape, dtype))
     jax.eval_shape(rule.update, net, step, state, jax.random.key(0))

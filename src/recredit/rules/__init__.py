@@ -16,6 +16,7 @@ from recredit.rules.kernl import KeRNL
 from recredit.rules.kf_rtrl import KFRTRL
 from recredit.rules.mdgl import MDGL
 from recredit.rules.modprop import ModProp
+from recredit.rules.ok_rtrl import OKRTRL
 from recredit.rules.p_bptt import PBPTT
 from recredit.rules.pp_prop import PPProp
 from recredit.rules.r_kf import RKF
@@ -35,6 +36,7 @@ RULES: dict[str, Callable[..., AbstractRule]] = {
     "uoro": UORO,
     "kf_rtrl": KFRTRL,
     "r_kf": RKF,
+    "ok_rtrl": OKRTRL,
     "kernl": KeRNL,
     "rflo": RFLO,
     "e_prop": EProp,

@@ -9,12 +9,15 @@
 The influence M_kij ~ A_j B_ki (Table 1 prints A_i and r_hat_i). State: A (m,), B (n, n). Cost: m + n^2 memory, n^3 time.
 Of any units, B (N, P), and
 ds'/dv stands for alpha diag(D). Unbiased for weights that stand still; the immediate influence alone is exact for every draw.
+Of several independent draws, each with factors of its own, G is the mean (KF-RTRL-AVG): as many times the memory and the time,
+and the variance divided by as many.
 
 @inproceedings{mujika2018approximating, title={Approximating real-time recurrent learning with random {Kronecker} factors},
   author={Mujika, Asier and Meier, Florian and Steger, Angelika}, booktitle={NeurIPS}, year={2018}}
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -25,16 +28,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.balance import balance
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.blocks.jacobian import AbstractJacobian, ExactJacobian
+from recredit.errors import check_count
 from recredit.network import RNN
 from recredit.network.unitwise import matrix
 from recredit.rule import AbstractRule, Step
 
 
 class KFRTRLState(eqx.Module):
-    """The two factors of the influence, and the blocks' arrays."""
+    """The two factors of the influence, of each draw where there are several, and the blocks' arrays."""
 
-    A: Float[Array, " m"]
-    B: Float[Array, "N P"]
+    A: Float[Array, "*draws m"]
+    B: Float[Array, "*draws N P"]
     jacobian: Any
     feedback: Any
 
@@ -42,6 +46,8 @@ class KFRTRLState(eqx.Module):
 class KFRTRL(AbstractRule):
     """A Kronecker-factored estimate of the influence, unbiased thanks to two random signs a step."""
 
+    draws: int = eqx.field(default=1, converter=partial(check_count, "the number of draws"))
+    """Number of independent estimates that are averaged; 1, the paper's."""
     jacobian: AbstractJacobian = ExactJacobian()
     """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
     feedback: AbstractFeedback = ExactFeedback()
@@ -52,22 +58,32 @@ class KFRTRL(AbstractRule):
     def init(self, net: RNN, key: PRNGKeyArray) -> KFRTRLState:
         P, m = net.W.shape
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)
-        A = jax.random.normal(k_A, (m,), net.W.dtype)
-        B = jax.random.normal(k_B, (net.n_state, P), net.W.dtype)
+        A = jax.random.normal(k_A, (*self._several, m), net.W.dtype)
+        B = jax.random.normal(k_B, (*self._several, net.n_state, P), net.W.dtype)
         return KFRTRLState(A, B, self.jacobian.init(net, k_jacobian), self.feedback.init(net, k_feedback))
 
     def update(self, net: RNN, step: Step, state: KFRTRLState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], KFRTRLState]:
         c_bar = self.feedback(net, step, state.feedback)
         feedback = self.feedback.learn(net, step, state.feedback, key)
         jacobian = self.jacobian.learn(net, step, state.jacobian)
-        nu_0, nu_1 = jax.random.rademacher(key, (2,), net.W.dtype)
         at = step.at(net)
-        F = self.jacobian.forward(net, at, jacobian, state.B)  # (1)
         gain = net.gain(at, with_alpha=not self.published_alpha_bug)
-        rho_0, rho_1 = balance(F, state.A), balance(gain, step.r_hat)  # (2)
-        A = nu_0 * rho_0 * state.A + nu_1 * rho_1 * step.r_hat  # (3)
-        B = nu_0 * F / rho_0 + nu_1 * matrix(gain) / rho_1  # (4)
-        return jnp.outer(c_bar @ B, A), KFRTRLState(A, B, jacobian, feedback)  # (5)
+
+        def advance(A, B, nu):
+            F = self.jacobian.forward(net, at, jacobian, B)  # (1)
+            rho_0, rho_1 = balance(F, A), balance(gain, step.r_hat)  # (2)
+            A = nu[0] * rho_0 * A + nu[1] * rho_1 * step.r_hat  # (3)
+            return A, nu[0] * F / rho_0 + nu[1] * matrix(gain) / rho_1  # (4)
+
+        nu = jax.random.rademacher(key, (*self._several, 2), net.W.dtype)
+        A, B = (jax.vmap(advance) if self._several else advance)(state.A, state.B, nu)
+        G = (c_bar @ B).T @ A / self.draws if self._several else jnp.outer(c_bar @ B, A)  # (5)
+        return G, KFRTRLState(A, B, jacobian, feedback)
+
+    @property
+    def _several(self) -> tuple[int, ...]:
+        """The leading axis of what each draw has of its own; none where there is one draw."""
+        return () if self.draws == 1 else (self.draws,)
 
     def restart(self, net: RNN, state: KFRTRLState) -> tuple[Float[Array, "P m"], KFRTRLState]:
         return jnp.zeros_like(net.W), replace(state, A=jnp.zeros_like(state.A), B=jnp.zeros_like(state.B))
