@@ -15,8 +15,6 @@ class CellTypes(eqx.Module):
     """1 where a unit is of a type."""
     onto: Float[Array, "G C n"]
     """For each voltage, the mean weight onto units of each type from those of each unit's type."""
-    between: Float[Array, "G C C"]
-    """For each voltage, the mean weight onto units of each type from each type, times the number of its units."""
 
     @classmethod
     def of(cls, net: RNN, types: int) -> "CellTypes":
@@ -31,7 +29,11 @@ class CellTypes(eqx.Module):
         members = (kind == jnp.arange(count)[:, None]).astype(net.W.dtype)
         size = jnp.maximum(members.sum(1), 1)
         mean = members @ net.W_rec.reshape(-1, n, n) @ members.T / jnp.outer(size, size)
-        return cls(members, mean @ members, mean * size)
+        return cls(members, mean @ members)
+
+    def between(self) -> Float[Array, "G C C"]:
+        """For each voltage, the mean weight onto units of each type from each type, times the number of its units."""
+        return self.onto @ self.members.T
 
     def received(self, secreted: Float[Array, " P"]) -> Float[Array, " n"]:
         """What reaches each unit of what all voltages secrete, by the mean weights onto their types from its own."""
