@@ -6,7 +6,8 @@ The influence M_kij ~ delta_ki alpha D_i^t r_hat_j^t: F-BPTT with a window of on
 credit crosses a step. Of any units, ds'/dv stands for alpha D. "Temporal credit is free" has it beside RTRL once the optimiser
 divides by the root of a running mean of squared gradients, as RMSprop does: `optimizer=rmsprop`.
 
-@misc{temporal2026, title={Temporal credit is free}, eprint={2603.28750}, archivePrefix={arXiv}, year={2026}}
+@misc{merin2026temporal, title={Temporal credit is free}, author={Merin, Aur Shalev}, eprint={2603.28750},
+  archivePrefix={arXiv}, year={2026}}
 """
 
 from typing import Any
