@@ -8,8 +8,9 @@ What a synapse does at one step weighs most some (stages - 1)(1 - a) / a steps l
 at a = alpha) weighs most at once. State: e (stages, n, m). Cost: stages nm memory and time. Biased. Of any units, e (stages, S,
 G, n, m) and ds'/dv for alpha D.
 
-@inproceedings{cascading2026, title={Learning from the past with cascading eligibility traces}, booktitle={ICLR}, year={2026},
-  note={arXiv 2506.14598}}
+@inproceedings{ralambomihanta2026learning, title={Learning from the past with cascading eligibility traces},
+  author={Ralambomihanta, Tokiniaina Raharison and Anokhin, Ivan and Pogodin, Roman and Kahou, Samira Ebrahimi and Cornford,
+  Jonathan and Richards, Blake Aaron}, booktitle={ICLR}, year={2026}, note={arXiv 2506.14598}}
 """
 
 from dataclasses import replace

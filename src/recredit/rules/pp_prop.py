@@ -6,10 +6,11 @@
 
 The influence M_kij ~ delta_ki f_i p_j: RFLO's sum over time of a product, as a product of two sums. State: p (m,), f (n,).
 Cost: n + m memory, nm time. Biased, the immediate derivative at a = 0. Of any units f (S, G, n), with L = ds'/ds for 1 - alpha
-and ds'/dv for alpha D. BrainTrace calls it ES-D-RTRL.
+and ds'/dv for alpha D. In BrainTrace's program, ES-D-RTRL.
 
-@misc{braintrace, title={{BrainTrace}: eligibility trace-based online learning for brain dynamics},
-  howpublished={github.com/chaobrain/braintrace}}
+@article{wang2026model, title={Model-agnostic linear-memory online learning in spiking neural networks},
+  author={Wang, Chaoming and Dong, Xingsi and Ji, Zilong and Xiao, Mingqing and Jiang, Jiedong and Liu, Xiao and Huan, Yuxiang
+  and Wu, Si}, journal={Nature Communications}, volume={17}, pages={1745}, year={2026}}
 """
 
 from dataclasses import replace
