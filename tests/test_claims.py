@@ -9,7 +9,7 @@ import scipy.stats
 import xarray as xr
 
 from recredit.runs.final_loss import averaged, final_loss
-from recredit.studies.claims import CLAIMS, compare, judge
+from recredit.studies.claims import CLAIMS, compare, equivalence, judge
 
 # Final losses for which each of the paper's sentences is true, in the paper's order.
 TRUE = {"fixed-W": 0.60, "BPTT": 0.46, "RTRL": 0.46, "RFLO": 0.50, "DNI": 0.49, "DNI(b)": 0.51}
@@ -124,3 +124,31 @@ def test_the_reproduced_curves_are_judged_as_their_page_says(variant):
     curves = xr.load_dataset(folder / "curves.nc", engine="h5netcdf")
     assert averaged(curves.step) == "the last 100,000 of 1,000,000 steps"
     assert json.loads(json.dumps(judge(final_loss(curves)))) == json.loads((folder / "claims.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("level", "noise", "expected"),
+    [
+        (0.501, 0.0005, "equivalent"),  # 1 % of the gap of 0.1
+        (0.499, 0.0005, "equivalent"),
+        (0.501, 0.01, "inconclusive"),
+        (0.51, 0.001, "worse"),
+        (0.49, 0.001, "better"),
+        (0.503, 0.002, "worse"),  # it is not 0, and may be more than 3 %
+    ],
+)
+def test_losses_are_equivalent_within_a_part_of_the_gap(level, noise, expected):
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=20)
+    other, worst = 0.5 + 0.05 * rng.normal(size=20), np.full(20, 0.6)
+    told = equivalence(other + (level - 0.5) + noise * (spread - spread.mean()), other, worst)
+    assert told["verdict"] == expected
+    gap = 0.6 - other.mean()
+    assert told["gap"] == pytest.approx(gap)
+    assert told["of the gap"][0] == pytest.approx((level - 0.5) / gap)
+
+
+def test_without_a_gap_or_seeds_nothing_is_equivalent():
+    same = np.full(5, 0.5)
+    assert equivalence(same, same, same)["verdict"] == "inconclusive"
+    assert equivalence(np.full(5, np.nan), same, same + 1)["verdict"] == "inconclusive"

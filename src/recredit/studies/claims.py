@@ -68,6 +68,30 @@ def compare(difference: np.ndarray) -> dict[str, Any]:
     return result | {"difference": float(finite.mean()), "interval": [float(low), float(high)], "p": p, "verdict": verdict}
 
 
+MARGIN = 0.03
+"""Of the gap between fixed-W and RTRL, within which two final losses are held to be the same."""
+
+
+def equivalence(one: np.ndarray, other: np.ndarray, worst: np.ndarray, margin: float = MARGIN) -> dict[str, Any]:
+    """Whether a rule's final losses (a seed each) equal another's, within `margin` of the gap from the other's to the worst's.
+
+    "equivalent": the 95 % interval of the mean difference lies within the margin on either side; "better" or "worse": it lies
+    beyond 0, and not within; else "inconclusive". By `compare`, over seeds in which neither diverged; with the gap, and the
+    difference and its interval as parts of it. Where the worst is not worse, nothing can be told: "inconclusive".
+    """
+    told = compare(one - other)
+    told["gap"] = gap = float(np.nanmean(worst) - np.nanmean(other))
+    verdict, parts = "inconclusive", None
+    if told["interval"] is not None and gap > 0:
+        parts = [each / gap for each in (told["difference"], *told["interval"])]
+        _, low, high = parts
+        if -margin <= low and high <= margin:
+            verdict = "equivalent"
+        elif low > 0 or high < 0:
+            verdict = "worse" if low > 0 else "better"
+    return told | {"of the gap": parts, "verdict": verdict}
+
+
 def judge(final: xr.DataArray) -> dict[str, Any]:
     """Every claim on every task, from the final losses (task, rule, seed), and those losses' means and standard errors."""
     judged: dict[str, Any] = {"method": METHOD, "claims": [], "final_loss": summary(final)}

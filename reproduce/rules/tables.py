@@ -1,0 +1,73 @@
+"""Print the rows of the tables in README.md from the files beside this one."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from recredit import audit
+from recredit.runs.files import read_dataset
+from recredit.runs.sweep import read_sweep
+from recredit.studies.claims import equivalence
+
+FOLDER = Path(__file__).parent
+RATE = "optimizer.learning_rate"
+TASKS = ("add", "mimic", "flip_flop", "match_to_sample")
+LEAST = 0.01
+"""A loss below it is told as such: on the flip-flop whole orders of magnitude are nothing to a reader."""
+
+
+def at(data: xr.Dataset, **labels: str) -> xr.Dataset:
+    """The points of these labels."""
+    return data.isel(point=np.logical_and.reduce([(data[axis] == label).values for axis, label in labels.items()]))
+
+
+def row(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |")
+
+
+def cell(sweep: xr.Dataset, candidates: xr.Dataset, **labels: str) -> str:
+    """Mean and standard error of the final loss, the rate in brackets, * if it is an end of its range, diverged counted."""
+    reported, tried = at(sweep, **labels), at(candidates, **labels)[RATE].values
+    final, rate = reported.final_loss.values[0], reported[RATE].item()
+    finite = final[np.isfinite(final)]
+    end = "*" if rate in (tried.min(), tried.max()) else ""
+    lost = f", {len(final) - len(finite)} diverged" if len(finite) < len(final) else ""
+    if not len(finite):
+        return f"all diverged ({rate:g}{end})"
+    return f"{finite.mean():.3g} ± {finite.std(ddof=1) / len(finite) ** 0.5:.1g} ({rate:g}{end}{lost})"
+
+
+def every_rule() -> None:
+    """A table for each optimiser: the rules, their losses on each task, and what the audit does not pass."""
+    sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
+    points = {point.coordinates["rule"]: point.run.build_rule() for point in read_sweep(FOLDER / "rules.toml").points}
+    verdicts = {label: audit(rule) for label, rule in points.items()}
+    for optimizer in ("sgd", "rmsprop"):
+        for label, found in verdicts.items():
+            told = {
+                kind: [each for each, cell in found.cells.items() if cell.verdict == kind] for kind in ("fail", "judgement")
+            }
+            short = ", ".join([*told["fail"], *(f"{each}?" for each in told["judgement"])]) or "passes all"
+            row(label, *(cell(sweep, candidates, rule=label, task=task, optimizer=optimizer) for task in TASKS), short)
+
+
+def free_credit() -> None:
+    """The immediate derivative beside RTRL, by optimiser and precision."""
+    for bits in (32, 64):
+        sweep = read_dataset(FOLDER / f"free_credit_{bits}" / "sweep.nc")
+        for optimizer in ("sgd", "rmsprop", "adam"):
+            for task in TASKS:
+                final = {
+                    rule: at(sweep, rule=rule, task=task, optimizer=optimizer).final_loss.values[0]
+                    for rule in ("fixed_w", "rtrl", "immediate")
+                }
+                told = equivalence(final["immediate"], final["rtrl"], final["fixed_w"])
+                losses = [f"{np.nanmean(each):.3g}" for each in final.values()]
+                part, low, high = (f"{100 * each:.1f}" for each in told["of the gap"] or (np.nan,) * 3)
+                row(f"float{bits}", optimizer, task, *losses, f"{part} % ({low} to {high})", told["verdict"])
+
+
+if __name__ == "__main__":
+    every_rule()
+    free_credit()
