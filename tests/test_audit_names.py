@@ -8,6 +8,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
+from each import EACH_RULE
 
 import recredit
 from recredit.audit import audit
@@ -59,14 +60,7 @@ def verdicts(rule):
     return {name: cell.verdict for name, cell in audit(rule, measure=False).cells.items()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "rtrl_block" else ())
-        for name, kind in RULES.items()
-        if inspect.isclass(kind)
-    ],
-)
+@pytest.mark.parametrize("name", [each for each in EACH_RULE if inspect.isclass(RULES[each.values[0]])])
 def test_a_rule_without_its_names_gets_the_same_verdicts(name, tmp_path):
     kind = RULES[name]
     inherited = {name for base in kind.__mro__[1:] for name in dir(base)}

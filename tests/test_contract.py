@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from each import EACH_RULE
 from oracles import small_net, stack, steps_of, stream
 
 from recredit.blocks.feedback import FEEDBACKS
@@ -66,7 +67,7 @@ def test_gradient_and_state_keep_their_shapes(name, settings):
     assert shapes(after) == shapes(before)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_a_gradient_comes_when_the_rule_says(name):
     rule, (net, steps) = RULES[name](), problem(length=21)
     state, update, told = rule.init(net, jax.random.key(0)), jax.jit(rule.update), []
@@ -78,7 +79,7 @@ def test_a_gradient_comes_when_the_rule_says(name):
     assert (rule.delay, rule.period) == {"f_bptt": (9, 1), "e_bptt": (0, 10)}.get(name, (0, 1))
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_results_are_finite(name):
     net, steps = problem(length=12)
     state, (update, _) = RULES[name]().init(net, jax.random.key(0)), compiled(name)
@@ -96,7 +97,7 @@ def test_no_array_hides_in_the_rule_or_in_its_trace(name):
     assert all(np.ndim(constant) == 0 for constant in trace.consts)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_the_second_step_is_not_compiled_again(name):
     (net, steps), (update, traces) = problem(), compiled(name)
     state = RULES[name]().init(net, jax.random.key(0))
@@ -105,7 +106,7 @@ def test_the_second_step_is_not_compiled_again(name):
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_vectorised_seeds_equal_seeds_one_by_one(name):
     rule, seeds, length = RULES[name](), 3, 11
     nets = [small_net(seed=seed) for seed in range(seeds)]

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
+from each import EACH_RULE
 
 from recredit.blocks.feedback import RandomFeedback
 from recredit.jaxprs import programs_of
@@ -119,7 +120,7 @@ def test_one_stream_is_the_run_without_streams_to_the_last_bit(task):
     xr.testing.assert_identical(train(UORO(), TASKS[task], streams=1, **settings), train(UORO(), TASKS[task], **settings))
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
     trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM)
     rule, learner = trainer.rules[0], trainer.start(3)
@@ -179,7 +180,7 @@ def test_streams_begin_with_the_same_learning_states_so_that_random_feedback_is_
     assert abs(learner.states[0].feedback).min() > 0
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_stream(name):
     three, one = (Trainer((RULES[name](),), TASK, NETWORK, FROZEN, streams) for streams in (3, 1))
     learner = three.start(1)
@@ -194,7 +195,7 @@ def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_st
             np.testing.assert_allclose(x, y, rtol=0, atol=ROUNDING[name])
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_learning_streams_are_a_loop_over_them_by_hand(name):
     trainer = Trainer((RULES[name](), UORO()), TASKS["mimic"], NETWORK, ADAM, 3)
     learner = trainer.start(2)
@@ -208,7 +209,7 @@ def test_learning_streams_are_a_loop_over_them_by_hand(name):
         assert (which == "W" and name == "fixed_w") or abs(array - weights(learner.net)[which]).max() > 1e-2
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
     three, one = (Trainer((RULES[name](),), TASK, NETWORK, optax.sgd(0.1), streams) for streams in (3, 1))
     alone, learner = one.start(4), three.start(4)
@@ -260,7 +261,7 @@ def clocks(states):
     return [leaf for leaf in jax.tree.leaves(states, is_leaf=lambda leaf: isinstance(leaf, Clock)) if isinstance(leaf, Clock)]
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", EACH_RULE)
 def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
     loops = {}
     for streams in (1, 3):

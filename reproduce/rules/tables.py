@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from recredit import audit
+from recredit.registry import resolve_rule
 from recredit.runs.files import read_dataset
 from recredit.runs.sweep import read_sweep
 from recredit.studies.claims import equivalence
@@ -41,7 +42,7 @@ def cell(sweep: xr.Dataset, candidates: xr.Dataset, **labels: str) -> str:
 def every_rule() -> None:
     """A table for each optimiser: the rules, their losses on each task, and what the audit does not pass."""
     sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
-    points = {point.coordinates["rule"]: point.run.build_rule() for point in read_sweep(FOLDER / "rules.toml").points}
+    points = {point.coordinates["rule"]: resolve_rule(point.run.rule) for point in read_sweep(FOLDER / "rules.toml").points}
     verdicts = {label: audit(rule) for label, rule in points.items()}
     for optimizer in ("sgd", "rmsprop"):
         for label, found in verdicts.items():
