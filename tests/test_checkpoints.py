@@ -37,7 +37,7 @@ RUNS = {
 def members(what):
     (rule, *observers), optimizer, settings = RUNS[what]
     made = trainer(rule, optimizer, observers=tuple(observers), **settings)
-    return [Member(made, [0, 4], [f"observer {i}" for i in range(len(observers))])]
+    return [Member(made, [0, 4], ["driver", *(f"observer {i}" for i in range(len(observers)))])]
 
 
 QUICK = {"stochastic", "noise and a schedule", "two streams", "diverged"}

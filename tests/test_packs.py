@@ -70,7 +70,7 @@ def test_each_member_of_a_pack_is_its_own_run(what, streams):
     observers = {"rflo": RFLO(), "block": RTRLBlock()}
     trainers = [trainer(*each, streams=streams, observers=observers.values()) for each in runs]
     assert len(set(map(pack_key, trainers))) == 1
-    found = train_pack([Member(t, s, [*observers]) for t, s in zip(trainers, seeds)], STEPS, BIN)
+    found = train_pack([Member(t, s, ["driver", *observers]) for t, s in zip(trainers, seeds)], STEPS, BIN)
     for (rule, optimizer), own, data in zip(runs, seeds, found):
         settings = {"network": NETWORK, "optimizer": optimizer, "seeds": own, "streams": streams, "observers": observers}
         alone = train(rule, TASK, steps=STEPS, bin=BIN, **settings)
@@ -155,7 +155,7 @@ def test_a_lane_that_diverges_beside_healthy_ones_is_told_as_it_is_alone(monkeyp
     calls = lengths_of_calls(monkeypatch)
     rates = 0.01, 1e60
     settings = {"steps": STEPS, "bin": 5}
-    members = [Member(trainer(RFLO(), optax.sgd(rate), Mimic(2, 2), observers=(RTRL(),)), [0, 1], ["rtrl"]) for rate in rates]
+    members = [Member(trainer(RFLO(), optax.sgd(rate), Mimic(2, 2), observers=(RTRL(),)), [0, 1], ["rflo", "rtrl"]) for rate in rates]
     found = train_pack(members, **settings)
     assert calls == [5] * 8
     for rate, data in zip(rates, found):

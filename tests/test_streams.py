@@ -55,7 +55,7 @@ def one_of(learner, stream):
         is_leaf=lambda leaf: isinstance(leaf, Clock),
     )
     kept = jax.tree.map(lambda leaf: leaf[stream], learner.stream)
-    return Learner(learner.net, learner.s[stream], learner.optimizer, states, kept, learner.key[stream], learner.pairs)
+    return Learner(learner.net, learner.s[stream], learner.optimizer, states, kept, learner.key[stream], learner.waiting)
 
 
 def parts(arrays):

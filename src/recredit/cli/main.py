@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
+from recredit.cli.comparing import alignment
 from recredit.cli.looking import on_fresh_data, results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
@@ -226,6 +227,7 @@ def audit(
         run_audit(pool, rules, with_, network, format, explain, repair, as_test, slopes)
 
 
+app.command(alignment)
 app.command(on_fresh_data, name="test")
 app.command(watch)
 app.command(results)

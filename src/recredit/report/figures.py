@@ -140,7 +140,7 @@ def draw_runs(data: xr.Dataset, runs: Mapping[str, Run], path: Path) -> None:
     """
     run = next(iter(runs.values()))
     task, aligned = run.build_task(), "cosine" in data
-    title, caption = textwrap.fill(_settings(run.task), 90), textwrap.fill(_caption(data, runs), 125)
+    title, caption = textwrap.fill(settings_text(run.task), 90), textwrap.fill(_caption(data, runs), 125)
     figure = Figure(layout="constrained")
     panels = figure.subplots(2 if aligned else 1, 1, squeeze=False)[:, 0]
     lost = diverged(data, task.floors().values())
@@ -168,9 +168,9 @@ def draw_legend(axes: Axes, title: str | None = None) -> int:
 def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
     """What is drawn, and the settings of all runs but for the task's."""
     run = next(iter(runs.values()))
-    rules = [name + _settings(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
+    rules = [name + settings_text(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
     streams = [f"{run.streams} streams"] if run.streams > 1 else []
-    settings = [*rules, f"network {_settings(run.network)}", *streams, f"optimizer {_settings(run.optimizer)}"]
+    settings = [*rules, f"network {settings_text(run.network)}", *streams, f"optimizer {settings_text(run.optimizer)}"]
     return f"{', '.join(what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
@@ -191,10 +191,10 @@ def _draw_alignment(axes: Axes, cosine: xr.DataArray, lost: xr.DataArray) -> Non
     _finish(axes, cosine.step)
 
 
-def _settings(table: Mapping[str, Any]) -> str:
+def settings_text(table: Mapping[str, Any]) -> str:
     """A part of a run as text: its name, if it has one, and its settings in brackets."""
     inner = [
-        f"{key}={_settings(value) if isinstance(value, Mapping) else f'{value:g}' if isinstance(value, float) else value}"
+        f"{key}={settings_text(value) if isinstance(value, Mapping) else f'{value:g}' if isinstance(value, float) else value}"
         for key, value in table.items()
         if key not in ("name", "digest") and value is not None
     ]

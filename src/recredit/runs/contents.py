@@ -30,6 +30,14 @@ OBSERVED = {
     **dict.fromkeys(("cosine", "norm_ratio", "compared", "not_finite"), ("seed", "observer", "step")),
     "not_finite_at": ("seed", "observer"),
 }
+EVERY_PAIR = {
+    **dict.fromkeys(
+        ("cosine", "norm", "compared", "not_finite", "difference", "differences"),
+        ("seed", "gradient", "beside", "part", "step"),
+    ),
+    **dict.fromkeys(("variance", "gradients"), ("seed", "gradient", "part", "step")),
+    "not_finite_at": ("seed", "gradient", "beside", "part"),
+}
 
 
 def encoded(data: xr.Dataset) -> Iterator[bytes]:
@@ -135,7 +143,8 @@ class Seeds:
 def _check(data: xr.Dataset, run: Mapping[str, Any]) -> None:
     """Raise DamagedError unless the first cell's dataset has what its run says."""
     weights, n = WEIGHTS["voltage" in data.dims], run["network"]["n"]
-    for name, dims in (DIMS | weights | (OBSERVED if run["observers"] else {})).items():
+    compared = EVERY_PAIR if run["pairs"] == "all" else OBSERVED if run["observers"] else {}
+    for name, dims in (DIMS | weights | compared).items():
         if name not in data or data[name].dims != dims:
             raise DamagedError(f"it has no {name} ({', '.join(dims)})")
     if data.step.values.tolist() != bin_ends(run):
@@ -143,7 +152,8 @@ def _check(data: xr.Dataset, run: Mapping[str, Any]) -> None:
     for name in (weights["W"][1], weights["W_out"][2]):
         if data.sizes[name] % n or (name == "unit" and data.unit.values.tolist() != list(range(n))):
             raise DamagedError(f"its {name} is not what its run says")
-    if sorted(run["observers"]) != sorted(data.observer.values.tolist() if "observer" in data.coords else []):
+    told = data.gradient[1:] if "gradient" in data.coords else data.observer if "observer" in data.coords else None
+    if sorted(run["observers"]) != sorted([] if told is None else told.values.tolist()):
         raise DamagedError("its observers are not those of its run")
 
 

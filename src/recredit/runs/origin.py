@@ -7,7 +7,7 @@ from typing import Any
 from recredit.errors import user_path
 from recredit.runs.identity import difference, program
 from recredit.runs.listing import flat
-from recredit.runs.request import Request, request
+from recredit.runs.request import PARTS, Request, request
 from recredit.runs.settings import Run, Start
 from recredit.runs.states import read_state
 from recredit.runs.trained import Trained, load
@@ -37,7 +37,7 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
         None,
         options,
         settings,
-        {key: base[key] for key in base if key not in APART - {"steps", "record"}} | {"seeds": len(seeds)},
+        {key: base[key] for key in base if key in PARTS and key not in APART - {"steps", "record"}} | {"seeds": len(seeds)},
     )
     pairs = {label: (new, _source(sources, label, folder)) for label, new in asked.runs.items()}
     changed = {label: _changed(new, source.run) for label, (new, source) in pairs.items()}

@@ -58,26 +58,48 @@ class Request:
 def request(
     config: Path | None, options: Mapping[str, Any], settings: Sequence[str], base: Mapping[str, Any] | None = None
 ) -> Request:
-    """Put together what is asked for: one run for each rule, complete and checked.
+    """What is asked for, as `asked` puts it together: one run for each rule, complete and checked. Raises as it does."""
+    table = asked(config, options, settings, base)
+    check_labels("rule", [*table["rule"], *table["observers"]])
+    rules = table.pop("rule")
+    seeds, at_once, out = seeds_and_out(table)
+    runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
+    if not runs:
+        raise ValueError(f"the rule needs a name, one of: {', '.join(RULE.names)}.")
+    return Request(runs, seeds, at_once, out or default_folder(runs))
 
-    `config`: a TOML file of the parts that `PARTS` names; its paths are seen from its folder. `base`: such a table in place of
-    a file. `options`: parts by name, None or () where not given; of "record", NAME:every=STEPS each.
+
+def asked(
+    config: Path | None,
+    options: Mapping[str, Any],
+    settings: Sequence[str],
+    base: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = PARTS,
+) -> dict[str, Any]:
+    """The table of what is asked for, its rules and observers by label.
+
+    `config`: a TOML file of such `parts`; its paths are seen from its folder. `base`: such a table, of what the file does not
+    say. `options`: parts by name, None or () where not given; of "record", NAME:every=STEPS each.
     `settings`: PATH=VALUE each. Both override the file: a rule, observer or task that they name keeps the file's settings if
     the file names it too, and replaces what the file has otherwise.
 
     Raises ValueError, one sentence, for whatever does not fit, and for what options and settings give twice, differently.
     """
-    table, folder = (read_toml(config), config.parent) if config else (dict(base or {}), Path())
+    table, folder = dict(base or {}) | (read_toml(config) if config else {}), config.parent if config else Path()
     chosen = [((part,), value) for part, value in options.items() if part != "record" and value not in (None, ())]
     given = given_once([*chosen, *map(parse_record, options.get("record", ())), *map(parse, settings)])
     for part in [*table, *(keys[0] for keys in given)]:
-        if part not in PARTS:
-            raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(PARTS)}.{nearest(part, PARTS)}')
+        if part not in parts:
+            raise ValueError(f'a run has no part "{part}"; its parts: {", ".join(parts)}.{nearest(part, parts)}')
     for part in ("rule", "observers"):
         what = "rule" if part == "rule" else "observer"
         table[part] = labelled(what, seen_from(folder, table.get(part, [])))
         if (names := given.pop((part,), None)) is not None:
             table[part] = {label: table[part].get(label, {}) | named for label, named in labelled(what, names).items()}
+    if (driver := given.pop(("driver",), seen_from(folder, table.get("driver")))) is not None:
+        named = {driver: {}} if isinstance(driver, str) and driver in table["rule"] else labelled("rule", driver)
+        table["driver"], *_ = named
+        table["rule"] = named | table["rule"]
     if "network" in table:
         table["network"] = network_table(seen_from(folder, table["network"]), folder)
     table["task"] = task_table(seen_from(folder, table.get("task")), given.pop(("task",), None), folder)
@@ -86,18 +108,7 @@ def request(
     addressed = given_once((each, value) for keys, value in given.items() for each in addresses(keys, table["rule"]))
     for keys, value in sorted(addressed.items(), key=lambda each: len(each[0])):  # names before their settings
         assign(table, keys, value)
-    return _checked(table)
-
-
-def _checked(table: dict[str, Any]) -> Request:
-    """A request from its whole table."""
-    check_labels("rule", [*table["rule"], *table["observers"]])
-    rules = table.pop("rule")
-    seeds, at_once, out = seeds_and_out(table)
-    runs = {label: Run.create(table | {"rule": rule}) for label, rule in rules.items()}
-    if not runs:
-        raise ValueError(f"the rule needs a name, one of: {', '.join(RULE.names)}.")
-    return Request(runs, seeds, at_once, out or default_folder(runs))
+    return table
 
 
 def check_labels(what: str, labels: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from recredit.own_files import load
 from recredit.registry import NETWORKS, Own, complete, complete_own, make, settings_of, with_own
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, check_told
+from recredit.training.comparison import check_apart, check_pairs
 from recredit.training.learner import bytes_of, weights
 from recredit.training.loop import default_bin, default_steps
 from recredit.training.optimizer import Optimizer
@@ -68,6 +69,10 @@ class Run(pydantic.BaseModel):
     """Whether units and learning states run on over the borders of trials."""
     record: dict[str, int | str] = {}
     """What is recorded on the way, each after every so many steps, or every "bin"."""
+    pairs: Literal["driver", "all"] = "driver"
+    """Whether each observer's gradient is compared with the driver's alone, or every pair."""
+    draws: int = 0
+    """How many draws of each rule with randomness watch too, where every pair is compared."""
     start: Start | None = None
     """What its networks begin with; None: untrained."""
     _learner_bytes: int | None = None
@@ -103,6 +108,9 @@ class Run(pydantic.BaseModel):
             raise ValueError(f"across_trials must be true or false, not {brief(across)}.")
         parts["bin"] = check_count("the bin", parts.get("bin", default_bin(steps)))
         parts["record"] = check_record(parts.get("record", {}))
+        parts["draws"] = check_pairs(parts.get("pairs", "driver"), parts.get("draws", 0))
+        if parts.get("pairs") == "all":
+            check_apart([parts["rule"]["name"], *parts["observers"]])
         run = cls(**parts)
         run._check(task, known)
         if (digest := task.digest()) is not None:
@@ -124,16 +132,26 @@ class Run(pydantic.BaseModel):
         check_length(rules, task, self.steps, self.streams)
 
         def traced() -> tuple[Any, int, int]:
-            trainer = Trainer(rules, task, network, optax.sgd(0.0), self.streams, None, self.across_trials, self.every)
+            trainer = self._trainer(rules, task, network, optax.sgd(0.0), None)
             return jax.eval_shape(lambda: weights(trainer.create(random_key(0)))), trainer.rules[0].period, trainer.size
 
         def tried() -> int:
             begun = Optimizer(optimizer, arrays, period)
             return bytes_of(jax.eval_shape(begun.init, arrays, random_key(0)))
 
-        parts = self.rule, self.observers, self.sources, self.network, self.task, self.streams, self.across_trials, self.record
-        arrays, period, size = known.once(without_data([*parts]), traced)
+        parts = self.model_dump(exclude={"optimizer", "steps", "bin", "files", "start"})
+        arrays, period, size = known.once(without_data(parts), traced)
         self._learner_bytes = size + known.once([self.optimizer, str(arrays), period], tried)
+
+    def trainer(self) -> tuple[Trainer, list[str]]:
+        """What trains this run, and what its rules are called."""
+        rule, network, optimizer, observers = self.build()
+        rules = (rule, *observers.values())
+        return self._trainer(rules, self.build_task(), network, optimizer, self.steps), [self.rule["name"], *observers]
+
+    def _trainer(self, rules: Any, task: Any, network: Any, optimizer: Any, steps: int | None) -> Trainer:
+        alike = self.across_trials, self.every, self.pairs, self.draws
+        return Trainer(rules, task, network, optimizer, self.streams, steps, *alike)
 
     @property
     def every(self) -> Every:

@@ -30,7 +30,7 @@ from recredit.training.step import Trainer
 
 KINDS = 4  # of programs that a worker keeps: those of rules on one task share a part
 Trainers = dict[str, tuple[Trainer, list[str]]]
-"""Of each run, by its text: its trainer, and what its observers are called."""
+"""Of each run, by its text: its trainer, and what its rules are called."""
 
 
 _kept: set[Hashable] = set()  # the kinds of the programs that are kept
@@ -83,10 +83,7 @@ def _trainers(job: Job) -> Trainers:
     found: Trainers = {}
     for run in (cell.run for cell in job.cells):
         if run.text() not in found:
-            rule, network, optimizer, observers = run.build()
-            rules = (rule, *observers.values())
-            trainer = Trainer(rules, run.build_task(), network, optimizer, run.streams, run.steps, run.across_trials, run.every)
-            found[run.text()] = trainer, list(observers)
+            found[run.text()] = run.trainer()
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 
 from recredit.contract import kind_of, names_of
 from recredit.errors import nearest
+from recredit.training.comparison import Comparing, Comparison, Expected
 from recredit.training.learner import Learner, weights
 from recredit.training.measured import Measured
 from recredit.training.step import Trainer
@@ -20,7 +21,6 @@ from recredit.training.traced import is_clock
 if TYPE_CHECKING:
     import xarray as xr
 
-SUMS = ("cosine", "driver_norm", "observer_norm", "compared", "not_finite")
 Arrays = dict[str, np.ndarray]
 
 
@@ -41,29 +41,31 @@ class Carried:
     diverged_at: np.ndarray
     """The first step of each lane whose loss was not finite; -1: none."""
     not_finite_at: np.ndarray
-    """(lane, observer): the first step at which the two gradients could not be compared; -1: none."""
+    """(lane, pair, ...): the first step at which two gradients could not be compared; -1: none."""
     sums: Arrays
-    """Sums over each bin: "loss", "weight" and "correct" (lane, bin), the rest (lane, observer, bin)."""
+    """Sums over each bin, the last axis: "loss", "weight" and "correct" (lane, bin), and what is compared."""
 
     @classmethod
-    def at_start(cls, learners: Learner, loss_at_start: Any, observers: int, bins: int, measures: Sequence[str]) -> Carried:
+    def at_start(
+        cls, learners: Learner, loss_at_start: Any, comparing: Comparing, bins: int, measures: Sequence[str]
+    ) -> Carried:
         """Before the first step. `measures`: what is measured beside the loss (`Trainer.measures`)."""
         lanes = len(loss_at_start)
         sums = {name: np.zeros((lanes, bins)) for name in ("loss", *measures)}
-        sums |= {name: np.zeros((lanes, observers, bins)) for name in SUMS}
-        none = np.full(lanes, -1), np.full((lanes, observers), -1)
-        return cls(0, learners, np.array(loss_at_start), *none, sums)
+        compared = sums_of(*comparing.nothing())
+        never = np.broadcast_to(compared.pop("not_finite_at"), (lanes, *compared["not_finite"].shape)).copy()
+        sums |= {name: np.zeros((lanes, *values.shape, bins)) for name, values in compared.items()}
+        return cls(0, learners, np.array(loss_at_start), np.full(lanes, -1), never, sums)
 
     def add(self, learners: Learner, measured: Measured, length: int, bin: int) -> None:
         """One more compiled call; nothing is added to lanes that had diverged before it."""
-        comparison, now = measured.comparison, self.step // bin
-        going = self.diverged_at < 0
+        now, going = self.step // bin, self.diverged_at < 0
         told = {name: score for name, score in measured.scores._asdict().items() if score is not None}
-        told |= {name: getattr(comparison, name) for name in SUMS}
+        told |= sums_of(measured.comparison, measured.expected)
+        first = (going & (self.not_finite_at.T < 0)).T
+        self.not_finite_at = np.where(first, told.pop("not_finite_at"), self.not_finite_at)
         for name, values in told.items():
             self.sums[name][going, ..., now] += np.asarray(values, float)[going]
-        first = going[:, None] & (self.not_finite_at < 0)
-        self.not_finite_at = np.where(first, comparison.not_finite_at, self.not_finite_at)
         self.diverged_at = np.where(going, measured.diverged_at, self.diverged_at)
         self.learners, self.step = learners, self.step + length
 
@@ -83,8 +85,8 @@ class Carried:
             or (step != steps and step % bin % most)
         ):
             raise UnfitError("the checkpoint has no step at which training could go on.")
-        observers = len(like.rules) - 1
-        new = cls.at_start(learners, np.zeros(lanes, loss_at_start.dtype), observers, -(-steps // bin), like.measures)
+        at_start = np.zeros(lanes, loss_at_start.dtype)
+        new = cls.at_start(learners, at_start, like.comparing, -(-steps // bin), like.measures)
         new.step, begun = int(step), -(-int(step) // bin)
         named = dict(zip(names_of(learners, "learner"), jax.tree.leaves(learners), strict=True))
         own = new._own_arrays(begun)
@@ -115,7 +117,7 @@ class Carried:
         lanes = {name: getattr(self, name) for name in ("loss_at_start", "diverged_at", "not_finite_at")}
         return lanes | {f"sums.{name}": values[..., :begun] for name, values in self.sums.items()}
 
-    def dataset(self, seeds: np.ndarray, steps: int, bin: int) -> xr.Dataset:
+    def dataset(self, seeds: np.ndarray, steps: int, bin: int, comparing: Comparing) -> xr.Dataset:
         """What was measured of each lane, and its final weights; nothing (nan, or a count of 0) after it has diverged."""
         import xarray as xr
 
@@ -124,12 +126,6 @@ class Carried:
         lost = self.diverged_at >= 0
         over = lost[:, None] & (first > self.diverged_at[:, None])
         sums = self.sums
-        alignment = {
-            "cosine": ratio(sums["cosine"], sums["compared"]),
-            "norm_ratio": ratio(sums["observer_norm"], sums["driver_norm"]),
-            "compared": sums["compared"].astype(int),
-            "not_finite": sums["not_finite"].astype(int),
-        }
         scored = sums.get("weight", np.broadcast_to(ends - first, sums["loss"].shape))
         scores = {"loss": ratio(np.where(over, np.nan, sums["loss"]), scored)}
         if "weight" in sums:
@@ -147,8 +143,7 @@ class Carried:
                 "loss_at_start": ("seed", self.loss_at_start),
                 "diverged_at": ("seed", self.diverged_at),
             }
-            | {name: (("seed", "observer", "step"), array) for name, array in alignment.items()}
-            | {"not_finite_at": (("seed", "observer"), self.not_finite_at)}
+            | (every_pair(sums, self.not_finite_at, comparing) if comparing.every else each_observer(sums, self.not_finite_at))
             | {name: (final[name], array) for name, array in arrays.items()},
             coords={"seed": seeds, "step": ends},
         )
@@ -171,6 +166,55 @@ def together(lanes: Sequence[Arrays], shared: set[str]) -> Arrays:
     going = next((lane for lane in lanes if lane["diverged_at"] < 0), lanes[0])  # the clocks of others may have stopped
     names = set.intersection(*map(set, lanes))
     return {name: going[name] if name in shared else np.concatenate([lane[name] for lane in lanes]) for name in names}
+
+
+def sums_of(comparison: Comparison, expected: Expected | None) -> dict[str, Any]:
+    """What is compared, by name."""
+    return {field.name: getattr(each, field.name) for each in (comparison, expected) if each for field in fields(each)}
+
+
+Variables = dict[str, tuple[tuple[str, ...], np.ndarray]]
+
+
+def each_observer(sums: Arrays, not_finite_at: np.ndarray) -> Variables:
+    """What a dataset holds of each observer's gradient beside the driver's."""
+    found = {
+        "cosine": ratio(sums["cosine"], sums["compared"]),
+        "norm_ratio": ratio(sums["second_norm"], sums["first_norm"]),
+        "compared": sums["compared"].astype(int),
+        "not_finite": sums["not_finite"].astype(int),
+    }
+    over_time: Variables = {name: (("seed", "observer", "step"), array) for name, array in found.items()}
+    return over_time | {"not_finite_at": (("seed", "observer"), not_finite_at)}
+
+
+def every_pair(sums: Arrays, not_finite_at: np.ndarray, comparing: Comparing) -> Variables:
+    """What a dataset holds of every pair, in both orders, and of every rule."""
+    first, second = np.array(comparing.pairs).T
+    rules = len(comparing.rules)
+
+    def whole(of_first: np.ndarray, of_second: np.ndarray | None = None) -> np.ndarray:
+        found = np.empty((len(of_first), rules, rules, *of_first.shape[2:]), of_first.dtype)
+        found[:, second, first] = of_first if of_second is None else of_second
+        found[:, first, second] = of_first
+        return found
+
+    counts = {name: whole(sums[name]).astype(int) for name in ("compared", "not_finite", "differences")}
+    pairs = {
+        "cosine": whole(ratio(sums["cosine"], sums["compared"])),
+        "norm": whole(ratio(sums["first_norm"], sums["compared"]), ratio(sums["second_norm"], sums["compared"])),
+        "difference": whole(ratio(sums["difference"], sums["differences"])),
+        "square": whole(*(ratio(sums[name], sums["differences"]) for name in ("first_square", "second_square"))),
+        **counts,
+    }
+    known = np.array([place is not None for place in comparing.expected])[:, None, None]
+    own = {
+        "variance": np.where(known, ratio(sums["variance"], sums["gradients"]), np.nan),
+        "gradients": sums["gradients"].astype(int),
+    }
+    told: Variables = {name: (("seed", "gradient", "beside", "part", "step"), array) for name, array in pairs.items()}
+    told |= {name: (("seed", "gradient", "part", "step"), array) for name, array in own.items()}
+    return told | {"not_finite_at": (("seed", "gradient", "beside", "part"), whole(not_finite_at))}
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:

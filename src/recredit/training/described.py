@@ -23,6 +23,19 @@ MEANING = {
     "not_finite": ("how often, in each bin, the two were not compared since one of them was not finite", "1"),
     "not_finite_at": ("first step, counted from 0, at which one of the two gradients is not finite; -1: none", "network step"),
     "diverged_at": ("first step, counted from 0, whose loss is not finite; -1: none", "network step"),
+    "norm": ("mean norm of the gradient, where it is compared with the one beside it, in each bin", "1"),
+    "difference": (
+        "squared norm of the difference of what both gradients are on average over their randomness, mean of each bin: of a "
+        "rule beside an exact one the squared norm of its bias; an unbiased estimate, which may fall below 0",
+        "1",
+    ),
+    "differences": ("over how many gradients of each bin difference and square are means", "1"),
+    "square": ("squared norm of the gradient, where its difference from the one beside it is known, mean of each bin", "1"),
+    "variance": ("variance of the gradient over the rule's randomness, the trace of its covariance, mean of each bin", "1"),
+    "gradients": ("over how many gradients of each bin the variance is a mean", "1"),
+    "gradient": ("rule whose gradient it is", ""),
+    "beside": ("rule beside whose gradient it is", ""),
+    "part": ("part of W", ""),
     "W": ("weights onto the recurrent units after the last step", "1"),
     "W_out": ("weights of the read-out after the last step", "1"),
     "b_out": ("biases of the read-out after the last step", "1"),
@@ -60,6 +73,8 @@ def described(data: xr.Dataset, net: RNN) -> xr.Dataset:
         "loss": (f"{what}, mean of each bin over its steps and all streams, by their weights", unit),
         "loss_at_start": (f"{what} of the untrained network, mean over the first {AT_START:,} steps", unit),
     }
+    if "part" in data.dims:
+        meaning["cosine"] = f"cosine of the two gradients, {PAIRED}, mean of each bin", "1"
     describe_variables(data, meaning)
     data.attrs["precision"], data.attrs["head"] = str(jnp.zeros(()).dtype), net.head
     return data

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from recredit.network import RNN
 from recredit.rule import State
-from recredit.training.measured import Pair
+from recredit.training.comparison import Waiting
 from recredit.training.optimizer import Memory
 
 NETWORK = 2**30  # stands for the network among the rules, of which there are fewer
@@ -36,8 +36,8 @@ class Learner(eqx.Module):
     """The task's state."""
     key: Key[Array, "*streams"]
     """The rules' own randomness."""
-    pairs: tuple[Pair, ...] = ()
-    """What is kept to compare each observer's gradient with the driver's."""
+    waiting: Waiting | None = None
+    """What is kept of gradients to compare them with later ones; None: nothing is compared."""
     owed: tuple[Float[Array, "P m"] | None, ...] = ()
     """Of each rule with gradients once a period: what it owes trials that ended since the last one. (): there are no trials."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from recredit.optimizers import resolve_optimizer
 from recredit.registry import resolve_network, resolve_observers, resolve_rule, resolve_task
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, task_length
+from recredit.training.comparison import check_apart
 from recredit.training.pack import Member, labelled, outermost, train_together
 from recredit.training.programs import check_untraced
 from recredit.training.recording import Recording, check_record, intervals, missing
@@ -45,6 +46,8 @@ def train(
     seeds_at_once: SupportsFloat | None = None,
     observers: Mapping[str, AbstractRule | Named] | Sequence[AbstractRule | Named] | None = None,
     record: Mapping[str, Any] | None = None,
+    pairs: Literal["driver", "all"] = "driver",
+    draws: SupportsFloat = 0,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
@@ -76,7 +79,9 @@ def train(
     if there were none. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
     as fit the cache). `record`: what is kept of the way there, each quantity after every so many steps or at the end of every
     "bin": {"r": 100, "W": "bin"}. `recredit.training.recording.RECORDED` lists them: inputs, labels, firing rates, states,
-    outputs, gradients and weights. `progress` is called with the number of steps done, the mean over the seeds.
+    outputs, gradients and weights. `pairs`: with "all", every pair of gradients is compared, each part of W apart, and so many
+    `draws` of each rule with randomness watch too, which tell its bias and variance (docs/alignment.md). `progress` is called
+    with the number of steps done, the mean over the seeds.
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
@@ -85,29 +90,33 @@ def train(
     that all have are not computed further. With observers also, each (seed, observer, step), `cosine` of the observer's
     gradient with the driver's, averaged over the bin; `norm_ratio`, the mean norm of the observer's gradient over that of the
     driver's; `compared`, how often the two were compared in the bin; `not_finite`, how often they were not since one of them
-    was not finite; and `not_finite_at` (seed, observer), the first step of these or -1. Two gradients are compared at the step
-    that both belong to, or, where one of the rules gives sums of several steps, both summed over the same steps
-    (`training.measured`); if neither is 0, in the bin in which the later of the two was given. What is recorded
-    is `recorded_r` (seed, step_100, unit), say, or (seed, step, ...) at every bin: `step_100` holds the steps done, 100, 200
+    was not finite; and `not_finite_at` (seed, observer), the first step of these or -1. With `pairs` "all" the same, and more,
+    of every two rules (seed, gradient, beside, part, step), the mean `norm` of each in place of the ratio. Two gradients are
+    compared at the step that both belong to, or, where one of the rules gives sums of several steps, both summed over the same
+    steps (`training.comparison`); if neither is 0, in the bin in which the later of the two was given. What is recorded is
+    `recorded_r` (seed, step_100, unit), say, or (seed, step, ...) at every bin: `step_100` holds the steps done, 100, 200
     and so on to the last; what comes after a seed has diverged is missing, nan or -1. Every variable says what it is. Memory
     does not grow with `steps`, but for the bins and what is recorded; `recredit train --record` keeps that on the disk.
 
     Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
     task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
     """
-    check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers, record))
+    check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers, record, draws))
     chosen = check_seeds(seeds)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of the number of steps done, not {brief(progress)}.")
     watching = resolve_observers(observers)
     rules = resolve_rule(rule), *watching.values()
+    labels = [rule if isinstance(rule, str) else type(rules[0]).__name__, *watching]
     task = resolve_task(task)
     steps = default_steps(task, streams) if steps is None else check_count("steps", steps)
     bin = default_bin(steps) if bin is None else check_count("the bin", bin)
     network = resolve_network(network)
     every = intervals(check_record({} if record is None else record), bin)
     optimizer = resolve_optimizer(optimizer, network.n)
-    trainer = Trainer(rules, task, network, optimizer, streams, steps, across_trials, every)
+    trainer = Trainer(rules, task, network, optimizer, streams, steps, across_trials, every, pairs, draws)
+    if trainer.every_pair:
+        check_apart(labels)
     recording = Recording(every, steps, bin, trainer.streams, jax.eval_shape(trainer.network, example_key()), task.epochs)
     size = trainer.size
     at_once = fitting_seeds(size) if seeds_at_once is None else check_count("the number of seeds at once", seeds_at_once)
@@ -115,7 +124,7 @@ def train(
     lengths = chunk_lengths(steps, bin, most)
     check_memory(
         min(at_once, len(chosen)) * (size + passing_size(trainer, max(lengths))),
-        len(chosen) * (-(-steps // bin) * (1 + 5 * len(watching)) * 8 + recording.size()),
+        len(chosen) * (-(-steps // bin) * (1 + trainer.comparing.size) * 8 + recording.size()),
     )
     players = {length: trainer.playing(length) for length in lengths}
 
@@ -138,7 +147,7 @@ def train(
         before += len(group)
     import xarray as xr
 
-    return recording.dataset(labelled(xr.concat(parts, "seed"), list(watching), trainer), rows)
+    return recording.dataset(labelled(xr.concat(parts, "seed"), labels, trainer), rows)
 
 
 def default_steps(task: AbstractTask, streams: SupportsFloat) -> int:

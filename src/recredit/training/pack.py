@@ -17,6 +17,7 @@ import numpy as np
 from recredit.contract import check_finite, example_key, names_of
 from recredit.tasks.task import AbstractTask
 from recredit.training.carried import Arrays, Carried
+from recredit.training.comparison import PARTS
 from recredit.training.described import described
 from recredit.training.lanes import fast_segment, fast_start, pack_key, stacked, start
 from recredit.training.measured import Measured
@@ -39,8 +40,8 @@ class Member:
 
     trainer: Trainer
     seeds: Sequence[int]
-    observers: Sequence[str] = ()
-    """What the trainer's rules but for the first are called in the results."""
+    labels: Sequence[str] = ()
+    """What the trainer's rules are called in the results; (): it has no observers."""
     weights: Arrays | None = None
     """W, W_out and b_out that the seeds begin with, with an axis for them; None: those that are drawn. All members of a pack
     have some, or none has."""
@@ -87,19 +88,22 @@ def train_pack(
     most = segment_steps(size)
     lengths = chunk_lengths(steps, bin, most)
     check_memory(
-        len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (5 * len(first.rules) - 4) * 8
+        len(seeds) * (size + passing_size(first, max(lengths))), -(-steps // bin) * len(seeds) * (1 + first.comparing.size) * 8
     )
     players = {length: first.playing(length) for length in lengths}
     data = train_together(players, most, members, steps, bin, begin, at_end, keep)
     places = np.cumsum([0, *(len(member.seeds) for member in members)])
     parts = (data.isel(seed=slice(*ends)) for ends in itertools.pairwise(places))
-    return [labelled(part, member.observers, first) for part, member in zip(parts, members, strict=True)]
+    return [labelled(part, member.labels, first) for part, member in zip(parts, members, strict=True)]
 
 
-def labelled(data: xr.Dataset, observers: Sequence[str], trainer: Trainer) -> xr.Dataset:
-    """A dataset with its observers' names, and all that it says of itself."""
-    named = data.assign_coords(observer=list(observers)) if observers else data.drop_dims("observer")
-    return described(named, jax.eval_shape(trainer.network, example_key()))
+def labelled(data: xr.Dataset, labels: Sequence[str], trainer: Trainer) -> xr.Dataset:
+    """A dataset with its rules' names, and all that it says of itself."""
+    if trainer.every_pair:
+        data = data.assign_coords(gradient=list(labels), beside=list(labels), part=list(PARTS))
+    else:
+        data = data.assign_coords(observer=list(labels[1:])) if len(labels) > 1 else data.drop_dims("observer")
+    return described(data, jax.eval_shape(trainer.network, example_key()))
 
 
 def train_together(
@@ -129,7 +133,7 @@ def train_together(
         begin = {**begin, "loss_at_start": np.asarray(fast_start(*given)[1])}
     if begin is None:
         learners, losses = fast_start(*given)
-        now = Carried.at_start(learners, losses, len(rules) - 1, -(-steps // bin), trainer.measures)
+        now = Carried.at_start(learners, losses, trainer.comparing, -(-steps // bin), trainer.measures)
         for rule, state in zip(rules, now.learners.states, strict=True):
             named = zip(names_of(state, "state"), jax.tree.leaves(state), strict=True)
             check_finite(rule.name, {name: a for name, a in named if jnp.issubdtype(a.dtype, jnp.inexact)})
@@ -149,7 +153,7 @@ def train_together(
             now.step = steps
         if at_end:
             at_end(now.step, functools.partial(now.arrays, bin))
-    return now.dataset(seeds, steps, bin)
+    return now.dataset(seeds, steps, bin, trainer.comparing)
 
 
 def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> None:

@@ -47,7 +47,8 @@ def passing_size(trainer: Trainer, length: int) -> int:
     rows = sum(
         most_rows(every, length) * math.prod(RECORDED[name].shape(net, trainer.streams)) for name, every in trainer.record
     )
-    numbers = trainer.streams * (net.W.size * len(trainer.rules) + length * (net.n_in + net.n_out)) + rows
+    grads = sum(jax.eval_shape(rule.nothing, net.W).size for rule in trainer.rules)
+    numbers = trainer.streams * (grads + length * (net.n_in + net.n_out)) + rows
     return numbers * net.W.dtype.itemsize
 
 

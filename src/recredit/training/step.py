@@ -15,13 +15,14 @@ from recredit.errors import brief, check_count, check_instance
 from recredit.network import RNN, Network
 from recredit.rule import AbstractRule, Step
 from recredit.tasks.task import AbstractTask, Sample, check_chunk, check_fit, check_task, stream_key
+from recredit.training.comparison import Comparing, check_pairs
 from recredit.training.learner import Learner, bytes_of, noise, rule_key, weights
-from recredit.training.measured import Measured, Pair, Scores
+from recredit.training.measured import Measured, Scores
 from recredit.training.optimizer import Optimizer
 from recredit.training.precompute import split
 from recredit.training.programs import TracedFunction
 from recredit.training.recording import RECORDED, Seen, check_there, put_rows, tape
-from recredit.training.traced import TracedRule, TracedTask, seed_axes
+from recredit.training.traced import Draws, TracedRule, TracedTask, seed_axes
 
 DRAWN = 10  # steps whose random numbers are drawn at once, at most
 
@@ -33,8 +34,8 @@ class Trainer(eqx.Module):
     each step their gradients are averaged, and one update is made.
     """
 
-    rules: tuple[TracedRule, ...]
-    """The first drives, the others watch."""
+    rules: tuple[TracedRule | Draws, ...]
+    """The first drives, the others watch; then the draws of those with randomness, in their order."""
     task: AbstractTask | TracedTask
     """What is learned: the stream of inputs and labels."""
     network: TracedFunction
@@ -49,6 +50,8 @@ class Trainer(eqx.Module):
     """What is measured beside the loss: "weight", its steps' weights, and "correct", where labels are classes."""
     record: tuple[tuple[str, int], ...] = eqx.field(static=True)
     """What is recorded, each after every so many steps."""
+    every_pair: bool = eqx.field(static=True)
+    """Whether every pair of gradients is compared; else each observer's with the driver's."""
 
     def __init__(
         self,
@@ -60,10 +63,13 @@ class Trainer(eqx.Module):
         steps: int | None = None,
         across_trials: bool = False,
         record: Mapping[str, int] | None = None,
+        pairs: Any = "driver",
+        draws: Any = 0,
     ):
         """`optimizer`: any optax optimiser. `steps`: how long the run is, if the task and the rules must fit into it.
         `across_trials`: let units and learning states run on over the borders of trials. `record`: what is recorded, each after
-        every so many steps, as `recording.check_record` gives it.
+        every so many steps, as `recording.check_record` gives it. `pairs`: "driver", each observer's gradient is compared with
+        the driver's, or "all", every pair, and so many `draws` of each rule with randomness watch too (`training.comparison`).
 
         Raises ValueError for what does not fit, TypeError for what is none of these.
         """
@@ -72,6 +78,7 @@ class Trainer(eqx.Module):
         check_instance("Trainer's network", network, Network)
         if not isinstance(rules, tuple) or not rules:
             raise TypeError(f"the rules must be a tuple of one or more, the first of which drives, not {brief(rules)}.")
+        draws = check_pairs(pairs, draws)
         named = check_length(rules, task, steps, self.streams)  # before anything is traced: a long window takes long
         self.task = task
         with jax.threefry_partitionable(True):  # a seed's numbers are the same whatever JAX's settings
@@ -80,7 +87,9 @@ class Trainer(eqx.Module):
             net = jax.eval_shape(self.network, example_key())
             (_, sample) = check_chunk(task, net, 1, self.streams)[-1][1]
             trials = sample.start is not None and not across_trials
-            self.rules = tuple(TracedRule(*each, net, trials) for each in named)
+            traced = tuple(TracedRule(*each, net, trials) for each in named)
+        self.rules = traced + tuple(Draws(rule, draws) for rule in traced if draws and rule.is_random)
+        self.every_pair = pairs == "all"
         measured = {"weight": sample.weight is not None, "correct": task.classes}
         self.measures = tuple(name for name, is_measured in measured.items() if is_measured)
         self.record = tuple((record or {}).items())
@@ -96,6 +105,11 @@ class Trainer(eqx.Module):
     def with_task(self, task: Any) -> "Trainer":
         """The same, with another task."""
         return eqx.tree_at(lambda trainer: trainer.task, self, task, is_leaf=lambda node: node is self.task)
+
+    @property
+    def comparing(self) -> Comparing:
+        """Which gradients are compared with which."""
+        return Comparing.of(self.rules, self.every_pair)
 
     @property
     def size(self) -> int:
@@ -139,12 +153,12 @@ class Trainer(eqx.Module):
         net, key = learner.net, random_key(seed)
         k_rules = jax.random.split(key, 4)[3]
         states = tuple(rule.init(net, rule_key(k_rules, i, 0)) for i, rule in enumerate(self.rules))
-        pairs = tuple(Pair.start(self.rules[0], observer, net.W) for observer in self.rules[1:])
+        waiting = self.comparing.start(net.W) if self.comparing.pairs else None
         optimizer = self.optimizer.init(weights(net), jax.random.fold_in(key, 4))  # a fifth key beside the four
         if self.streams > 1:
             states = jax.vmap(lambda _: states, out_axes=seed_axes(states))(jnp.arange(self.streams))
-        owed = tuple(jnp.zeros_like(net.W) if rule.period > 1 else None for rule in self.rules if rule.restart)
-        return replace(learner, optimizer=optimizer, states=states, pairs=pairs, owed=owed)
+        owed = tuple(rule.nothing(net.W) if rule.period > 1 else None for rule in self.rules if rule.restart)
+        return replace(learner, optimizer=optimizer, states=states, waiting=waiting, owed=owed)
 
     def step(
         self,
@@ -154,7 +168,7 @@ class Trainer(eqx.Module):
         target: Float[Array, "*streams n_out"],
         weight: Float[Array, "*streams"] | None = None,
         start: Bool[Array, "*streams"] | None = None,
-    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "P m"]]]:
+    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "*draws P m"]]]:
         """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
 
         Loss and estimates are means over the streams; a sample's arrays have an axis for them if there are more than one.
@@ -165,7 +179,7 @@ class Trainer(eqx.Module):
         learner, (loss, *_), grads = self.stepped(learner, t, Sample(x, target, weight, start))
         return learner, loss, grads
 
-    def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "P m"]]]:
+    def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "*draws P m"]]]:
         """What `step` does, with all that is measured of the step."""
         net = learner.net
 
@@ -199,7 +213,7 @@ class Trainer(eqx.Module):
         G = grads[0] + owed[0] if owed and self.rules[0].period == 1 else grads[0]
         after, optimizer = self.optimizer.step(t, {"W": G, **readout}, learner.optimizer, weights(net), scores.loss)
         net = net.with_weights(**after | {"W": net.kept(after["W"])})
-        return Learner(net, s, optimizer, states, learner.stream, learner.key, learner.pairs, tuple(waiting)), scores, grads
+        return replace(learner, net=net, s=s, optimizer=optimizer, states=states, owed=tuple(waiting)), scores, grads
 
     def scores(self, net: RNN, step: Step, sample: Sample) -> Scores:
         """What is measured of one stream's step, whose loss has its weight."""
@@ -235,21 +249,22 @@ class Trainer(eqx.Module):
 
         def one_step(early, late):
             (t, key), (before, measured, rows, sample) = early, late
-            learner, scores, (G, *others) = self.stepped(eqx.tree_at(lambda s: s.key, before, key), t, sample)
-            rows = put_rows(record, rows, self.recorded(before, learner, sample, G), first, t)
-            watched = zip(learner.pairs, self.rules[1:], others, strict=True)
-            compared = [pair.add((self.rules[0], rule), t, (G, other)) for pair, rule, other in watched]
-            learner = replace(learner, pairs=tuple(pair for pair, _ in compared))
+            learner, scores, grads = self.stepped(eqx.tree_at(lambda s: s.key, before, key), t, sample)
+            rows, G = put_rows(record, rows, self.recorded(before, learner, sample, grads[0]), first, t), grads[0]
+            compared = None
+            if learner.waiting is not None:
+                waiting, compared = self.comparing.add(learner.waiting, t, grads, learner.net.n)
+                learner = replace(learner, waiting=waiting)
             period = self.rules[0].period
             lost = ((t + 1) % period != 0) & (jnp.vdot(G, G) > 0) if period > 1 else False  # cheaper than any(G != 0)
-            return learner, measured.add(t, scores, [comparison for _, comparison in compared], lost), rows
+            return learner, measured.add(t, scores, compared, lost), rows
 
         parts = [part for part in (sample.x, sample.target, sample.weight) if part is not None]
         extremes = [extreme for part in parts for extreme in (part.min(), part.max())]
         finite = jnp.isfinite(jnp.stack(extremes)).all()  # not so if any entry is not, at two a number
         are_weights = jnp.array(True) if sample.weight is None else extremes[4] >= 0
         checked = finite, learner.net.has_loss(extremes[2]), are_weights
-        total = Measured.nothing(len(self.rules) - 1, checked, self.measures)
+        total = Measured.nothing(self.comparing, checked, self.measures)
         one, record = jax.tree.map(lambda a: a[0], sample), dict(self.record)
         rows = tape(record, jax.eval_shape(self.recorded, learner, learner, one, learner.net.W), length)
         draw, go_on = split(one_step, (first, learner.key), (learner, total, rows, one))

@@ -1,17 +1,18 @@
 """Rules and tasks as they are trained: traced once, so that all that decides what they compute decides which program runs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.contract import example_key, example_step, in_a_sentence, trace_restart, trace_rule
 from recredit.network import RNN
-from recredit.rule import AbstractRule, Clock
+from recredit.rule import AbstractRule, Clock, Step
 from recredit.tasks.task import AbstractTask, Sample, check_chunk
 from recredit.training.owing import owed_at
 from recredit.training.programs import TracedFunction
@@ -27,6 +28,10 @@ class TracedRule(eqx.Module):
     update: TracedFunction
     restart: TracedFunction | None
     """None: for an unbroken stream."""
+    is_random: bool = eqx.field(static=True)
+    """Whether it draws random numbers at its steps."""
+    copies: int = eqx.field(static=True, default=0)
+    """It is no copies (`Draws`)."""
 
     def __init__(self, rule: AbstractRule, name: str, delay: int, period: int, net: RNN, trials: bool = False):
         """`trials`: whether it must learn from trials.
@@ -38,12 +43,13 @@ class TracedRule(eqx.Module):
         lifted = _is_data if any(isinstance(leaf, float) for leaf in jax.tree.leaves(rule)) else None
         self.init = TracedFunction(traced.init, traced.state, lifted)
         self.update = TracedFunction(traced.update, (net.W, traced.state), lifted)
+        self.is_random = reads_last(traced.update.jaxpr)
         key, step, axes = example_key(), example_step(net), seed_axes(traced.state)
         state = jax.tree.map(lambda leaf: leaf if is_clock(leaf) else _two(leaf), traced.state, is_leaf=is_clock)
         _check_vectorised(f"{name}'s init", rule.init, self.init, (0, 0), axes, *_two((net, key)))
         now = _two(net), _two(step), state, _two(key)
         _check_vectorised(f"{name}'s update", rule.update, self.update, (0, 0, axes, 0), (0, axes), *now)
-        self.restart = None
+        self.restart, self.copies = None, 0
         if trials:
             restart = trace_restart(rule, name, net, traced.state)
             self.restart = TracedFunction(restart, (net.W, traced.state), lifted)
@@ -58,6 +64,54 @@ class TracedRule(eqx.Module):
             return old if is_clock(old) else jnp.where(start, new, old)
 
         return owed_at(start, self.restart, net, state), jax.tree.map(choose, state, new, is_leaf=is_clock)
+
+    def nothing(self, W: Float[Array, "P m"]) -> Float[Array, "P m"]:
+        """A gradient of zeros."""
+        return jnp.zeros_like(W)
+
+
+class Draws(eqx.Module):
+    """Copies of a rule that differ in their randomness alone: as a rule, but that all it gives has a first axis for them."""
+
+    rule: TracedRule
+    copies: int = eqx.field(static=True)
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
+    def is_random(self) -> bool:
+        return True
+
+    @property
+    def delay(self) -> int:
+        return self.rule.delay
+
+    @property
+    def period(self) -> int:
+        return self.rule.period
+
+    @property
+    def restart(self) -> TracedFunction | None:
+        return self.rule.restart
+
+    def init(self, net: RNN, key: PRNGKeyArray) -> Any:
+        return jax.vmap(partial(self.rule.init, net), out_axes=self._axes)(jax.random.split(key, self.copies))
+
+    def update(self, net: RNN, step: Step, state: Any, key: PRNGKeyArray) -> tuple[Float[Array, "draws P m"], Any]:
+        over = jax.vmap(partial(self.rule.update, net, step), in_axes=(self._axes, 0), out_axes=(0, self._axes))
+        return over(state, jax.random.split(key, self.copies))
+
+    def restarted(self, net: RNN, state: Any, start: Bool[Array, ""]) -> tuple[Float[Array, "draws P m"], Any]:
+        return jax.vmap(lambda state: self.rule.restarted(net, state, start), (self._axes,), (0, self._axes))(state)
+
+    def nothing(self, W: Float[Array, "P m"]) -> Float[Array, "draws P m"]:
+        return jnp.zeros((self.copies, *W.shape), W.dtype)
+
+    @property
+    def _axes(self) -> Any:
+        return seed_axes(self.rule.init.result)
 
 
 class TracedTask(eqx.Module):
@@ -92,6 +146,15 @@ def seed_axes(learner: Any) -> Any:
 def is_clock(node: Any) -> bool:
     """Whether a part of a state is a Clock."""
     return isinstance(node, Clock)
+
+
+def reads_last(jaxpr: Any) -> bool:
+    """Whether anything that a program gives depends on the last thing that it is given."""
+    needed = {id(atom) for atom in jaxpr.outvars}
+    for eqn in reversed(jaxpr.eqns):
+        if any(id(atom) in needed for atom in eqn.outvars):
+            needed |= {id(atom) for atom in eqn.invars}
+    return id(jaxpr.invars[-1]) in needed
 
 
 def _check_vectorised(

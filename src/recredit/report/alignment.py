@@ -1,0 +1,137 @@
+"""How the gradients of rules lie to each other, as a heat map and as tables."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from rich.table import Table
+from rich.text import Text
+
+from recredit.report.figures import save, settings_text
+from recredit.report.tables import counted
+from recredit.runs.settings import Run
+
+MISSING = "0.85"  # a grey
+MOST_WRITTEN = 14  # rules, up to which every field of the map has its number
+
+
+def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[Path]) -> None:
+    """The mean cosine of every two rules, and below it the ratio of their norms, for each part of W.
+
+    `summary`: of `studies.alignment.alignment`. What was never compared is grey and has no number.
+    """
+    labels, parts = summary.gradient.values.tolist(), summary.part.values.tolist()
+    mean = summary.sel(estimate="mean")
+    side = max(2.6, 0.36 * len(labels) + 0.9)
+    figure = Figure(figsize=(side * len(parts) + 1.2, 2 * side + 1.1), layout="constrained")
+    ratios = mean.norm_ratio.values[np.isfinite(mean.norm_ratio.values)]
+    most = float(np.exp(np.abs(np.log(ratios[ratios > 0])).max(initial=np.log(2))))
+    rows: list[tuple[str, str, Any, Any]] = [
+        ("mean_cosine", "cosine", "RdBu_r", Normalize(-1, 1)),
+        ("norm_ratio", "norm of the row's over the column's", "PuOr_r", LogNorm(1 / most, most)),
+    ]
+    for panels, (name, what, colours, norm) in zip(figure.subplots(2, len(parts), squeeze=False), rows, strict=True):
+        for axes, part in zip(panels, parts, strict=True):
+            values = mean[name].sel(part=part).values
+            image = axes.imshow(values, cmap=colormaps[colours].with_extremes(bad=MISSING), norm=norm)
+            axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
+            axes.set_yticks(range(len(labels)), labels if part == parts[0] else [], fontsize=8)
+            axes.spines[:].set_visible(False)
+            if name == "mean_cosine":
+                axes.set_title(part, loc="left", fontsize=11)
+            for i, j in np.ndindex(values.shape) if len(labels) <= MOST_WRITTEN else ():
+                if np.isfinite(values[i, j]):
+                    dark = abs(2 * float(norm(values[i, j])) - 1) > 0.7
+                    axes.text(j, i, short(values[i, j]), ha="center", va="center", fontsize=5, color="w" if dark else "k")
+        figure.colorbar(image, ax=panels, label=what, shrink=0.8, pad=0.01)
+    wide = int(14 * figure.get_figwidth())
+    figure.suptitle(f"{settings_text(run.task)}, {driver} drives", x=0.01, ha="left", fontsize=11)
+    rules = {driver: run.rule, **run.observers}
+    settings = [label + settings_text(rule).removeprefix(rule["name"]) for label, rule in rules.items()]
+    settings += [f"network {settings_text(run.network)}", f"optimizer {settings_text(run.optimizer)}"]
+    what = f"Mean over {run.steps:,} steps and {counted(summary.seeds.item(), 'seed')}. {'; '.join(settings)}."
+    figure.supxlabel(textwrap.fill(what, wide), x=0.01, ha="left", fontsize=8, color="0.3")
+    for path in paths:
+        save(figure, path)
+
+
+def short(value: float) -> str:
+    """A number in few characters: .98, -.1, 12, 3e4."""
+    text = f"{value:.2f}" if abs(value) < 9.995 else f"{value:.0f}" if abs(value) < 999.5 else f"{value:.0e}"
+    return text.replace("e+0", "e").replace("0.", ".").replace("1.00", "1")
+
+
+def cosines_table(summary: xr.Dataset) -> Table:
+    """The mean cosine of every two rules, of all of W."""
+    labels, values = summary.gradient.values.tolist(), summary.mean_cosine.sel(part="W")
+    table = Table("", *labels, title="Cosine of the gradients for W")
+    for column in table.columns:
+        column.no_wrap = True
+    for label in labels:
+        row = values.sel(gradient=label, estimate="mean").values
+        table.add_row(Text(label), *(f"{value:.2f}" if np.isfinite(value) else "–" for value in row))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    half = (values.sel(estimate="high") - values.sel(estimate="mean")).max().item()
+    if np.isfinite(half):
+        table.caption = f"95 % intervals over {summary.seeds.item()} seeds reach {half:.2g} to either side at most."
+    return table
+
+
+def beside_table(summary: xr.Dataset, beside: str, exact: bool) -> Table:
+    """Every rule's gradient beside one rule's; with bias and variance if that one is `exact`."""
+    own = summary.sel(beside=beside)
+    parts = summary.part.values.tolist()
+    columns = [*(f"cosine {part}" for part in parts), "norm ratio", *(["bias²", "variance"] if exact else [])]
+    table = Table("rule", *columns, title=f"Beside {beside}'s gradient")
+    for label in summary.gradient.values.tolist():
+        if label != beside:
+            of = own.sel(gradient=label)
+            told = [of.mean_cosine.sel(part=part) for part in parts] + [of.norm_ratio.sel(part="W")]
+            told += [of.relative_squared_bias.sel(part="W"), of.relative_variance.sel(part="W")] if exact else []
+            table.add_row(Text(label), *map(_with_interval, told))
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.caption = "Mean over seeds ± half of its 95 % interval; norm ratio, bias² and variance of all of W."
+    if exact:
+        table.caption += f" Both are over the mean squared norm of {beside}'s gradient; an estimate of bias² may be below 0."
+    return table
+
+
+def _with_interval(of: xr.DataArray) -> str:
+    mean, high = (float(of.sel(estimate=name)) for name in ("mean", "high"))
+    if not np.isfinite(mean):
+        return "–"
+    return f"{mean:.3g} ± {high - mean:.2g}" if np.isfinite(high) else f"{mean:.3g}"
+
+
+def remarks(data: xr.Dataset) -> Iterator[str]:
+    """What could not be compared, in sentences; `data`: of one run (seed, gradient, beside, part, step)."""
+    whole = data.sel(part="W")
+    compared, lost = (whole[name].sum(("seed", "step")) for name in ("compared", "not_finite"))
+    labels = data.gradient.values.tolist()
+    silent = [label for label in labels if not compared.sel(gradient=label, beside=label)]
+    for label in labels:
+        own, gone = (int(each.sel(gradient=label, beside=label)) for each in (compared, lost))
+        if gone:
+            first = whole.not_finite_at.sel(gradient=label, beside=label)
+            told = f"{gone:,} of its {own + gone:,} gradients are left out, since they are not finite"
+            yield f"{label}: {told}, from step {int(first.where(first >= 0).min()):,} on."
+        elif not own:
+            yield f"{label}: its gradient is 0 at every step, so that it has nothing to compare."
+    apart = [
+        f"{a} and {b}"
+        for i, a in enumerate(labels)
+        for b in labels[i + 1 :]
+        if not {a, b} & {*silent} and not compared.sel(gradient=a, beside=b) and not lost.sel(gradient=a, beside=b)
+    ]
+    if apart:
+        yield f"No step has a gradient of both of {', '.join(apart)}."
