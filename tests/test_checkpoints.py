@@ -27,6 +27,7 @@ RUNS = {
     "two streams": ((UORO(),), optax.adam(0.01), {"streams": 2}),
     "mimic": ((RFLO(),), optax.sgd(0.1), {"task": Mimic(2, 2)}),
     "observers": ((RFLO(), FBPTT(window=5), UORO(), EBPTT(window=4)), optax.sgd(0.1), {}),
+    "every pair": ((UORO(), FBPTT(window=5), EBPTT(window=4), RTRL()), optax.sgd(0.1), {"pairs": "all", "draws": 2}),
     "delayed": ((FBPTT(window=5),), optax.sgd(0.1), {}),
     "once a window": ((EBPTT(window=4),), optax.adam(0.1), {"streams": 2}),
     "a clock": ((RTRLBlock(), RTRL()), optax.sgd(0.1), {"streams": 2}),

@@ -23,8 +23,8 @@ TASK, NETWORK, STEPS, BIN = Add(1, 2, 1), Network(n=4), 40, 15
 SGD = optax.sgd(0.05)
 
 
-def trainer(rule, optimizer=SGD, task=TASK, network=NETWORK, streams=1, observers=()):
-    return Trainer((rule, *observers), task, network, optimizer, streams, STEPS)
+def trainer(rule, optimizer=SGD, task=TASK, network=NETWORK, streams=1, observers=(), **compared):
+    return Trainer((rule, *observers), task, network, optimizer, streams, STEPS, **compared)
 
 
 def noisy(rate, seed):
@@ -155,7 +155,9 @@ def test_a_lane_that_diverges_beside_healthy_ones_is_told_as_it_is_alone(monkeyp
     calls = lengths_of_calls(monkeypatch)
     rates = 0.01, 1e60
     settings = {"steps": STEPS, "bin": 5}
-    members = [Member(trainer(RFLO(), optax.sgd(rate), Mimic(2, 2), observers=(RTRL(),)), [0, 1], ["rflo", "rtrl"]) for rate in rates]
+    members = [
+        Member(trainer(RFLO(), optax.sgd(rate), Mimic(2, 2), observers=(RTRL(),)), [0, 1], ["rflo", "rtrl"]) for rate in rates
+    ]
     found = train_pack(members, **settings)
     assert calls == [5] * 8
     for rate, data in zip(rates, found):

@@ -18,6 +18,7 @@ from recredit.rule import Clock as Clock
 from recredit.rule import Step as Step
 from recredit.rules import RULES as RULES
 from recredit.runs.trained import load as load
+from recredit.studies.alignment import alignment as alignment
 from recredit.tasks import TASKS as TASKS
 from recredit.tasks import AbstractTask as AbstractTask
 from recredit.tasks import AbstractTrialTask as AbstractTrialTask

@@ -32,7 +32,7 @@ def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping
 
         data = combined(folder, asked.runs, seeds)
         labels = [driver, *run.observers]
-        data = data.assign_coords(gradient=labels, beside=labels)
+        data = data.assign_coords({each: data[each].copy(data=labels) for each in ("gradient", "beside")})
         whole = data.sel(rule=driver)
         summary = alignment(whole)
         coordinates, recorded = read_recorded(folder, asked.runs, seeds)

@@ -48,7 +48,9 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
             for i, j in np.ndindex(values.shape) if len(labels) <= MOST_WRITTEN else ():
                 if np.isfinite(values[i, j]):
                     dark = abs(2 * float(norm(values[i, j])) - 1) > 0.7
-                    axes.text(j, i, short(values[i, j]), ha="center", va="center", fontsize=5, color="w" if dark else "k")
+                    axes.text(
+                        j, i, short(float(values[i, j])), ha="center", va="center", fontsize=5, color="w" if dark else "k"
+                    )
         figure.colorbar(image, ax=panels, label=what, shrink=0.8, pad=0.01)
     wide = int(14 * figure.get_figwidth())
     figure.suptitle(f"{settings_text(run.task)}, {driver} drives", x=0.01, ha="left", fontsize=11)

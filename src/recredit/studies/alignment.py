@@ -31,7 +31,7 @@ RUN = "over the whole run, mean over seeds and its 95 % interval"
 MEANING = {
     "mean_cosine": f"cosine of the two gradients {RUN}",
     "norm_ratio": f"mean norm of the gradient over that of the one beside it, {RUN}",
-    "relative_squared_bias": f"squared norm of the gradient's bias against the one beside it, over its mean squared norm, {RUN}",
+    "relative_squared_bias": f"squared norm of the gradient's bias against the one beside it, over that one's, {RUN}",
     "relative_variance": f"variance of the gradient over the mean squared norm of the one beside it, {RUN}",
     "seeds": "number of seeds that did not diverge",
     "estimate": "mean over seeds, and the ends of its 95 % interval",
@@ -76,7 +76,7 @@ def _unfit(rule: Mapping[str, Any], network: Any) -> str | None:
 def alignment(data: xr.Dataset) -> xr.Dataset:
     """How the gradients of every two rules lie to each other over a whole run, mean over seeds with 95 % intervals.
 
-    `data`: what `train` returned with pairs="all", or one rule of the `run.nc` that `recredit alignment` wrote.
+    `data`: what `train` returned with pairs="all", or the `run.nc` that `recredit alignment` wrote.
 
     Returns, each (estimate, gradient, beside, part) with the estimates "mean", "low" and "high": `mean_cosine`, over all steps
     at which the two were compared; `norm_ratio`, of the mean norms there; `relative_squared_bias`, the squared norm of the
@@ -91,6 +91,7 @@ def alignment(data: xr.Dataset) -> xr.Dataset:
         raise ValueError('the dataset has no pairs of rules; train with pairs="all".')
     import xarray as xr
 
+    data = data.squeeze("rule") if "rule" in data.dims else data
     data = data.isel(seed=np.flatnonzero(~diverged(data).values))
     turned = {"gradient": "beside", "beside": "gradient"}
     norm = _over_time(data.norm, data.compared)

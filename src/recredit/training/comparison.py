@@ -221,17 +221,17 @@ class Comparing:
             off = [of_mean[view.rule] if at_once or self.expected[view.rule] == view.rule else jnp.nan for view in views]
             differences.append(_by_part((a - b) ** 2, n) - (0 if views[0] == views[1] else off[0] + off[1]))  # (1)
         difference = jnp.stack(differences)
-        square = [jnp.stack([squares[pair[k]] for pair in self.views()]) for k in (0, 1)]
-        known = jnp.stack([first.due(t) for first, _ in self.views()])[:, None]
-        for values in (difference, *square):
-            known &= jnp.isfinite(values)
+        first, second = (jnp.stack([squares[pair[k]] for pair in self.views()]) for k in (0, 1))
+        due = jnp.stack([one.due(t) for one, _ in self.views()])[:, None]
+        known = due & jnp.isfinite(difference) & jnp.isfinite(first) & jnp.isfinite(second)
         variances = jnp.stack(variance)
         own = [View(rule, 0, late, ((period, period - 1),)) for rule, (late, period) in enumerate(self.rules)]
         told = jnp.stack([view.due(t) for view in own])[:, None] & jnp.isfinite(variances)
         return Expected(
             jnp.where(known, difference, 0),
             known.astype(int),
-            *(jnp.where(known, each, 0) for each in square),
+            jnp.where(known, first, 0),
+            jnp.where(known, second, 0),
             jnp.where(told, variances, 0),
             told.astype(int),
         )
@@ -241,8 +241,10 @@ def check_pairs(pairs: Any, draws: Any) -> int:
     """The number of draws. Raises ValueError unless `pairs` and `draws` are what `Trainer` takes."""
     check_choice("pairs", pairs, ("driver", "all"))
     count = check_count("the number of draws", draws, 0)
-    if count == 1 or (count and pairs != "all"):
-        raise ValueError(f'draws must be 0, or at least 2 with pairs = "all", not {count} with pairs = "{pairs}".')
+    if count == 1:
+        raise ValueError("the number of draws must be 0, or at least 2, which tell a variance, not 1.")
+    if count and pairs != "all":
+        raise ValueError(f'draws are of use where every pair is compared: give pairs = "all" with the {count} draws.')
     return count
 
 

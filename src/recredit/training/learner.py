@@ -38,7 +38,7 @@ class Learner(eqx.Module):
     """The rules' own randomness."""
     waiting: Waiting | None = None
     """What is kept of gradients to compare them with later ones; None: nothing is compared."""
-    owed: tuple[Float[Array, "P m"] | None, ...] = ()
+    owed: tuple[Float[Array, "... P m"] | None, ...] = ()
     """Of each rule with gradients once a period: what it owes trials that ended since the last one. (): there are no trials."""
 
 

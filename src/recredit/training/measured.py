@@ -63,11 +63,14 @@ class Measured(eqx.Module):
         lost_gradient: Bool[Array, ""] | bool,
     ) -> "Measured":
         """One more step, and what was compared at it; None: nothing is."""
-        comparison, expected = compared or (None, None)
+        comparison, expected = self.comparison, self.expected
+        if compared is not None:
+            comparison = comparison + compared[0]
+            expected = compared[1] if expected is None or compared[1] is None else expected + compared[1]
         return Measured(
             jax.tree.map(jnp.add, self.scores, scores),
-            self.comparison if comparison is None else self.comparison + comparison,
-            self.expected if expected is None else self.expected + expected,
+            comparison,
+            expected,
             jnp.where((self.diverged_at < 0) & ~jnp.isfinite(scores.loss), t, self.diverged_at),
             self.finite_data,
             self.has_loss,

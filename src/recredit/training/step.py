@@ -168,7 +168,7 @@ class Trainer(eqx.Module):
         target: Float[Array, "*streams n_out"],
         weight: Float[Array, "*streams"] | None = None,
         start: Bool[Array, "*streams"] | None = None,
-    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "*draws P m"]]]:
+    ) -> tuple[Learner, Float[Array, ""], list[Float[Array, "... P m"]]]:
         """One online step of one seed: the learner after it, the loss, and each rule's estimate of dL/dW at the weights before.
 
         Loss and estimates are means over the streams; a sample's arrays have an axis for them if there are more than one.
@@ -179,7 +179,7 @@ class Trainer(eqx.Module):
         learner, (loss, *_), grads = self.stepped(learner, t, Sample(x, target, weight, start))
         return learner, loss, grads
 
-    def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "*draws P m"]]]:
+    def stepped(self, learner: Learner, t: Any, sample: Sample) -> tuple[Learner, Scores, list[Float[Array, "... P m"]]]:
         """What `step` does, with all that is measured of the step."""
         net = learner.net
 
