@@ -160,7 +160,7 @@ def test_which_rules_have_randomness_is_read_off_their_programs():
 @pytest.mark.parametrize("name", ["uoro", "kf_rtrl"])
 def test_unbiased_rules_have_no_bias_within_its_interval_and_rflo_has_one(name):
     rules = {"rtrl": RTRL(), "rflo": RFLO(), name: {"uoro": UORO(), "kf_rtrl": KFRTRL()}[name]}
-    data = run(rules, seeds=12, steps=60, draws=200, optimizer=optax.sgd(0))
+    data = run(rules, seeds=12, steps=60, draws=200)  # while the weights learn
     beside = alignment(data).sel(beside="rtrl", part="W")
     low, high = (float(beside.relative_squared_bias.sel(gradient=name, estimate=end)) for end in ("low", "high"))
     assert low < 0 < high
