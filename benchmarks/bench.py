@@ -19,7 +19,6 @@ import costs
 import jax
 import machine
 import numpy as np
-import numpy_rules
 import picture
 import report
 from workers import Workers
@@ -41,8 +40,7 @@ def groups(names: list[str], workers: dict[str, Workers]) -> list[list[tuple[str
         ours = [rule, *{"rtrl": ["rtrl_block"], "p_bptt": ["grad"]}.get(rule, [])]
         if rule != "rtrl_block" and set(ours) & set(names):
             members = [(contender, name) for contender in ("recredit", "GPU") for name in ours]
-            others = {"NumPy": numpy_rules.RULES, "BrainTrace": BRAINTRACE_RULES}
-            members += [(contender, rule) for contender, have in others.items() if rule in have]
+            members += [("NumPy", rule), *[("BrainTrace", rule)] * (rule in BRAINTRACE_RULES)]
             together.append([member for member in members if member[0] in workers])
     return together
 

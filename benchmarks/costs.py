@@ -1,6 +1,6 @@
 """What a step of each rule costs on paper, beside what is measured: the formulas of the rules' docstrings, with constants.
 
-n units, m = n + 3 (Add's two inputs and the bias), 2 outputs, windows of 10 steps, rank 4, blocks of max(16, n // 4).
+n units, m = n + 3 (Add's two inputs and the bias), 2 outputs, windows of 10 steps, blocks of max(16, n // 4).
 """
 
 import math

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.equations
 FILE = Path(__file__).parent / "data" / "counts.json"
 N = 32
 KINDS = ("flops", "bytes accessed")
-EXPONENT = dict.fromkeys(RULES, 2) | {"kf_rtrl": 3, "r_kf": 3, "ok_rtrl": 3, "rtrl": 4, "rtrl_block": 3.9, "hops": 4}
+EXPONENT = dict.fromkeys(RULES, 2) | {"kf_rtrl": 3, "r_kf": 3, "ok_rtrl": 3, "rtrl": 4, "rtrl_block": 3.9, "hops": 4, "snap": 4}
 """Of n in the operations of a step as counted; terms of lower order make it smaller between 32 and 64 units."""
 TEMPORARIES = dict.fromkeys(RULES, 2) | {"f_bptt": 7, "p_bptt": 7, "ok_rtrl": 2.5}
 """The most bytes of temporaries over bytes of the learner. The windows have all their Jacobians at hand at once."""

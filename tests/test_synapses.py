@@ -48,10 +48,29 @@ def test_areas_stacks_and_diagonals():
     assert drawn().signs is None
 
 
+SPARSE = [
+    {"density": 0.3},
+    {"density": 0.4, "self_synapses": False},
+    {"density": 0.5, "connections": "areas", "areas": 3},
+    {"density": 0.6, "connections": "stack", "areas": 3},
+    {"density": 0.3, "units": UNITS["gru"]()},
+]
+
+
+@pytest.mark.parametrize("settings", SPARSE, ids=str)
+def test_as_many_synapses_leave_each_unit_to_units_drawn_at_random(settings):
+    may, create = np.asarray(drawn(**settings | {"density": 1.0}).reaches), Network(8, **settings).create
+    nets = jax.jit(jax.vmap(lambda key: create(2, 2, "softmax", key)))(jax.random.split(jax.random.key(0), 200))
+    masks = np.asarray(jax.vmap(lambda net: net.reaches)(nets))
+    sent, may_be = np.rint(settings["density"] * may.sum(0)), np.maximum(may.sum(0), 1)
+    assert (masks.sum(1) == sent).all()
+    np.testing.assert_allclose(masks.mean(0), may * sent / may_be, atol=0.12)  # five standard errors of a mean at most
+    assert nets.fan_out == (masks & ~np.eye(8, dtype=bool)).sum(1).max()
+
+
 def test_density_is_the_share_of_synapses_and_weights_are_scaled_by_it():
     net = drawn(n=200, density=0.1, W_rec="gaussian", gain=1.5)
-    share = net.mask[:, :200].mean()
-    assert abs(share - 0.1) < 0.01
+    assert (net.mask[:, :200].sum(0) == 20).all()
     radius = abs(np.linalg.eigvals(np.asarray(net.W_rec))).max()
     assert abs(radius - 1.5) < 0.15
     np.testing.assert_allclose((net.W_rec**2).sum(1).mean(), 1.5**2, rtol=0.1)
@@ -82,7 +101,7 @@ OPTIMIZERS = {
     "adam": optax.adam(0.1),
     "adamw": optax.adamw(0.1, weight_decay=0.5),
     "lion": optax.lion(0.05),
-    "noisy_sgd": optax.noisy_sgd(0.1),
+    "noisy_sgd": optax.noisy_sgd(0.1, eta=30.0),
     "decay alone": optax.chain(optax.add_decayed_weights(-0.05), optax.sgd(0.1)),
 }
 
@@ -256,6 +275,22 @@ W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
             "a share of 0.1 of 4 units makes 0 of them excitatory: take more units, or a share of 0 or 1",
         ),
         (lambda: Network(density=0.0), r"the density must lie in \(0, 1\], not 0"),
+        (
+            lambda: Network(8, density=0.05),
+            "a density of 0.05 leaves a unit none of its 8 recurrent synapses: take one above 0.0625, or more units",
+        ),
+        (
+            lambda: Network(7, density=0.2, connections="areas", areas=3),
+            "none of its 2 recurrent synapses: take one above 0.25",
+        ),
+        (
+            lambda: RNN(W, OUT, B, Leaky(), "softmax", fan_out=2),
+            "the most other units that a unit has recurrent synapses onto, and one has 3: 2 is too few",
+        ),
+        (
+            lambda: RNN(W, OUT, B, Leaky(), "softmax", jnp.ones((4, 7), bool).at[0, 1].set(False), fan_out=1),
+            "and one has 3: 1 is too few",
+        ),
         (lambda: Network(excitatory=1.5), r"the excitatory share must lie in \[0, 1\], not 1.5"),
         (
             lambda: Network(alpha=0.3, units=Leaky()),

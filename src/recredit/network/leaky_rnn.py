@@ -30,10 +30,11 @@ class LeakyRNN(RNN):
         mask: Bool[Array, "n m"] | None = None,
         signs: Float[Array, " m"] | None = None,
         noise: float = 0.0,
+        fan_out: int | None = None,
     ):
         """`alpha`: leak, the part of a firing rate that is renewed each step, in (0, 1]; `activation`: phi, by name."""
         self.W, self.W_out, self.b_out, self.head, self.mask, self.signs = W, W_out, b_out, head, mask, signs
-        self.units, self.noise = Leaky(alpha, activation), noise
+        self.units, self.noise, self.fan_out = Leaky(alpha, activation), noise, fan_out
 
     @classmethod
     def create(

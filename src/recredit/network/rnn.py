@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from recredit.errors import check_choice, check_fields, check_instance
 from recredit.network.activations import PHI
-from recredit.network.synapses import check_signs
+from recredit.network.synapses import check_fan_out, check_signs
 from recredit.network.units import AbstractUnits, PerUnit, join, split
 from recredit.network.unitwise import matrix, row_times, times_column
 
@@ -62,6 +62,8 @@ class RNN(eqx.Module):
     """(m,), the sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
     noise: float = eqx.field(default=0.0, static=True)
     """Standard deviation of what is added to each voltage at each step."""
+    fan_out: int | None = eqx.field(default=None, static=True)
+    """The most other units that a unit has recurrent synapses onto; None: all of them."""
 
     def __check_init__(self):
         check_fields(self)
@@ -81,6 +83,8 @@ class RNN(eqx.Module):
             if array is not None and getattr(array, "shape", None) != shape:
                 given = getattr(array, "shape", type(array).__name__)
                 raise ValueError(f"the network's {what} must be of shape {shape}, as W's, not {given}.")
+        if self.fan_out is not None and not isinstance(self.mask, Tracer):
+            check_fan_out(self.fan_out, n, self.mask)
         if self.signs is not None and not any(isinstance(a, Tracer) for a in (self.W, self.signs)):
             check_signs(self.W, self.signs)
         if self.head == "softmax" and b_out == (1,):
@@ -124,6 +128,12 @@ class RNN(eqx.Module):
     def W_rec(self) -> Float[Array, "P n"]:
         """The recurrent weights, the first n columns of W."""
         return self.W[:, : self.n]
+
+    @property
+    def reaches(self) -> Bool[Array, "n n"]:
+        """Which units each unit has recurrent synapses onto: entry k, i of unit i onto k."""
+        n = self.n
+        return jnp.ones((n, n), bool) if self.mask is None else self.mask[:, :n].reshape(-1, n, n).any(0)
 
     def with_weights(self, W: Any, W_out: Any, b_out: Any) -> "RNN":
         """The same network with other weights."""

@@ -7,7 +7,8 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+import numpy as np
+from jaxtyping import Bool, PRNGKeyArray
 
 from recredit.errors import NameOrFile, brief, check_count, check_fields, check_range, real_file, user_path
 from recredit.network import synapses
@@ -47,8 +48,8 @@ class Network(eqx.Module):
     areas: int = eqx.field(default=1, converter=partial(check_count, "the number of areas"))
     """Number of equal groups of units, for the connections "areas" and "stack"."""
     density: float = eqx.field(default=1.0, converter=partial(check_range, "the density", above=0, most=1))
-    """The chance that each of these recurrent synapses exists, drawn once for each seed; weights are scaled by the
-    square root of n over the number of a unit's recurrent synapses."""
+    """The share of these recurrent synapses that exist: as many leave each unit, to units drawn at random once for each seed
+    (a fixed out-degree); weights are scaled by the square root of n over the number that reach a unit."""
     self_synapses: bool = True
     """Whether a unit may have a synapse with itself."""
     excitatory: float | None = eqx.field(
@@ -100,10 +101,11 @@ class Network(eqx.Module):
             )
         if self.connections == "diagonal" and not self.self_synapses:
             raise ValueError('the connections "diagonal" are synapses of units with themselves: leave self_synapses true.')
-        units_have_none = {"all", "units"}.isdisjoint(self.kind.voltages.values())
-        if not units_have_none and self.connections != "none":
+        if self.kind.are_recurrent and self.connections != "none":
+            if not synapses.is_own(self.connections):
+                synapses.sent(self._possible(0), self.density)
             return
-        whose = f"{type(self.kind).__name__} units have" if units_have_none else 'the connections "none" leave'
+        whose = 'the connections "none" leave' if self.kind.are_recurrent else f"{type(self.kind).__name__} units have"
         usual = {"W_rec": "orthogonal", "gain": 1, "density": 1, "self_synapses": True, "excitatory": None}
         for name, default in usual.items():
             if (given := getattr(self, name)) != default:
@@ -115,6 +117,11 @@ class Network(eqx.Module):
     def kind(self) -> AbstractUnits:
         """The units."""
         return Leaky(self.alpha, self.activation) if self.units is None else self.units
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether not all synapses exist that the units could have."""
+        return self.connections != "all" or self.density < 1 or not self.self_synapses
 
     def advice(self) -> str | None:
         """A sentence on what makes little sense in these settings; None: nothing."""
@@ -144,7 +151,8 @@ class Network(eqx.Module):
         units, n, K = self.kind, self.n, self.kind.outputs
         k_rec, k_in, k_out = jax.random.split(key, 3)
         k_mask, k_bias = (jax.random.fold_in(key, i) for i in (3, 4))
-        mask = synapses.connected(self.connections, self.areas, self.density, self.self_synapses, (n, n_in), k_mask)
+        possible = self._possible(n_in)
+        mask = synapses.drawn(possible, self.density, k_mask) if self.is_masked else None
         signs = None if self.excitatory is None else synapses.dale(self.excitatory, n, n_in)
         drawn = []
         for g in range(len(units.voltages)):
@@ -162,9 +170,13 @@ class Network(eqx.Module):
         W = W if mask is None else jnp.where(mask, W, 0)
         b_out = jnp.zeros(n_out)
         kept = None if signs is None else jnp.asarray(signs, W.dtype)
+        fan_out = synapses.fan_out(possible, self.density) if units.are_recurrent else 0
         if isinstance(units, Leaky):
-            return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept, self.noise)
-        return RNN(W, W_out, b_out, units, head, mask, kept, self.noise)
+            return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept, self.noise, fan_out)
+        return RNN(W, W_out, b_out, units, head, mask, kept, self.noise, fan_out)
+
+    def _possible(self, n_in: int) -> Bool[np.ndarray, "n m"]:
+        return synapses.possible(self.connections, self.areas, self.self_synapses, (self.n, n_in))
 
 
 def _own(key: PRNGKeyArray, g: int) -> PRNGKeyArray:

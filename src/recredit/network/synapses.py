@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from recredit.errors import LARGEST, check_choice, real_file, user_path
 from recredit.network.units import AbstractUnits
@@ -64,23 +64,18 @@ def recurrent(name: str, gain: float, n: int, key: PRNGKeyArray) -> Float[Array,
     return W if gain == 1 else gain * W
 
 
-def connected(
-    name: str, areas: int, density: float, self_synapses: bool, sizes: tuple[int, int], key: PRNGKeyArray
-) -> Bool[Array, "n m"] | None:
-    """Which synapses a voltage that reads everything has, of `sizes` = n, n_in; None: all.
+def possible(name: str, areas: int, self_synapses: bool, sizes: tuple[int, int]) -> Bool[np.ndarray, "n m"]:
+    """Which synapses a voltage that reads everything may have, of `sizes` = n, n_in; or a file's.
 
     "areas": equal groups of units, each connected within itself; "stack": equal groups, the first of which reads the inputs and
     each further one the group before it, one step later; "diagonal": each unit with itself; "none": no recurrent synapses.
-    Of these recurrent synapses the share `density` exists, drawn at random.
     """
     n, n_in = sizes
     if is_own(name):
         given = read_array("the mask", name, (n, n + n_in + 1))
         if not np.isin(given, (0, 1)).all():
             raise ValueError(f"the mask in {name} must hold 0 and 1 alone: which synapses exist.")
-        return jnp.asarray(given == 1)
-    if name == "all" and density == 1 and self_synapses:
-        return None
+        return given == 1
     group = np.arange(n) * areas // n
     to, source = group[:, None], group[None]
     units = {
@@ -91,10 +86,37 @@ def connected(
         "none": np.zeros((n, n), bool),
     }[name] & (self_synapses | ~np.eye(n, dtype=bool))
     inputs = np.broadcast_to(to == 0 if name == "stack" else np.full((n, 1), True), (n, n_in))
-    drawn = jnp.asarray(units)
-    if density < 1:
-        drawn &= jax.random.bernoulli(key, density, (n, n))
-    return jnp.concatenate([drawn, jnp.asarray(inputs), jnp.ones((n, 1), bool)], axis=1)
+    return np.concatenate([units, inputs, np.ones((n, 1), bool)], axis=1)
+
+
+def sent(possible: Bool[np.ndarray, "n m"], density: float) -> Int[np.ndarray, " n"]:
+    """How many recurrent synapses leave each unit: the share `density` of those that may, rounded.
+
+    Raises ValueError for a share that leaves a unit none of them.
+    """
+    may = possible[:, : len(possible)].sum(0)
+    sent = np.rint(density * may).astype(int)
+    if (few := may[(may > 0) & (sent == 0)]).size:
+        raise ValueError(
+            f"a density of {density:g} leaves a unit none of its {few.min()} recurrent synapses: take one above "
+            f"{0.5 / few.min():g}, or more units."
+        )
+    return sent
+
+
+def fan_out(possible: Bool[np.ndarray, "n m"], density: float) -> int:
+    """The most other units that a unit has recurrent synapses onto."""
+    n = len(possible)
+    others = (possible[:, :n] & ~np.eye(n, dtype=bool)).sum(0)
+    return int(np.minimum(sent(possible, density), others).max())
+
+
+def drawn(possible: Bool[np.ndarray, "n m"], density: float, key: PRNGKeyArray) -> Bool[Array, "n m"]:
+    """Of the recurrent synapses that may leave a unit as many as `sent` says, drawn at random; all others that are possible."""
+    n = len(possible)
+    order = jnp.where(possible[:, :n], jax.random.uniform(key, (n, n)), 1)  # the first ones exist
+    place = jnp.argsort(jnp.argsort(order, axis=0), axis=0)
+    return jnp.concatenate([place < sent(possible, density)[None], possible[:, n:]], axis=1)
 
 
 def reached(units: AbstractUnits, n: int, n_in: int, mask: Bool[Array, "n m"] | None) -> Bool[Array, "P m"] | None:
@@ -134,4 +156,16 @@ def check_signs(W: Any, signs: Any) -> None:
         raise ValueError(
             f"all synapses from presynaptic signal {j} must be {'positive' if signs[j] > 0 else 'negative'}, and the initial "
             f"weight in row {i} is {np.asarray(W)[i, j]:g}: signs and initial weights disagree."
+        )
+
+
+def check_fan_out(fan_out: int, n: int, mask: Any) -> None:
+    """Raise ValueError where a unit has recurrent synapses onto more of the others than is said."""
+    others = n - 1
+    if mask is not None:
+        others = (np.asarray(mask)[:, :n].reshape(-1, n, n).any(0) & ~np.eye(n, dtype=bool)).sum(0).max()
+    if others > fan_out:
+        raise ValueError(
+            f"the network's fan_out is the most other units that a unit has recurrent synapses onto, and one has {others}: "
+            f"{fan_out} is too few."
         )

@@ -105,6 +105,11 @@ class AbstractUnits(eqx.Module):
         return len(self.variables) == len(self.voltages) == 1
 
     @property
+    def are_recurrent(self) -> bool:
+        """Whether units have synapses between them."""
+        return not {"all", "units"}.isdisjoint(self.voltages.values())
+
+    @property
     def rates_are_state(self) -> bool:
         """Whether a unit's one state variable is its rate, which the read-out gets too."""
         same = type(self).g is AbstractUnits.g and type(self).out is AbstractUnits.out

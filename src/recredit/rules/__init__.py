@@ -23,6 +23,7 @@ from recredit.rules.r_kf import RKF
 from recredit.rules.rflo import RFLO
 from recredit.rules.rtrl import RTRL
 from recredit.rules.rtrl_block import RTRLBlock
+from recredit.rules.snap import SnAp
 from recredit.rules.snap1 import SnAp1
 from recredit.rules.uoro import UORO
 
@@ -42,6 +43,7 @@ RULES: dict[str, Callable[..., AbstractRule]] = {
     "e_prop": EProp,
     "immediate": Immediate,
     "snap1": SnAp1,
+    "snap": SnAp,
     "hops": Hops,
     "mdgl": MDGL,
     "modprop": ModProp,

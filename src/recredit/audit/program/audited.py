@@ -31,7 +31,7 @@ class Audited:
             raise TypeError(f"the network must be a Network, as Network(units=GRU()), not {type(given).__name__}.")
         self.units, self.signed = given.kind, given.excitatory is not None
         self.noisy = noisy or given.noise > 0
-        self.masked = given.connections != "all" or given.density < 1 or not given.self_synapses
+        self.masked = given.is_masked
         self.S, self.G, self.K = len(self.units.variables), len(self.units.voltages), self.units.outputs
 
     @property
@@ -42,7 +42,7 @@ class Audited:
     @property
     def is_recurrent(self) -> bool:
         """Whether its units have synapses between them."""
-        return not {"all", "units"}.isdisjoint(self.units.voltages.values())
+        return self.units.are_recurrent
 
     @property
     def is_simple(self) -> bool:
