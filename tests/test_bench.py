@@ -74,6 +74,7 @@ def test_the_formulas_of_state_count_what_the_rules_hold(n):
         assert formula(n, n + 3) == sum(leaf.size for leaf in held if not isinstance(leaf, Clock))
 
 
+@pytest.mark.slow
 def test_backpropagation_by_grad_equals_p_bptt_once_the_window_is_full():
     net = small_net(n=6, n_in=2, n_out=2, alpha=0.4, head="softmax")
     rules = RULES["p_bptt"](), module("grad_rule").GradBPTT()

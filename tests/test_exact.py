@@ -132,6 +132,7 @@ def trained(rule, steps=400, rate=1e-5, n=16, seeds=2):
     return train(rule, Add(hold=1), network=network, optimizer=optimizer, seeds=seeds, steps=steps, bin=steps)
 
 
+@pytest.mark.slow
 def test_slow_learning_makes_the_exact_rules_agree():
     W = [trained(rule, steps=400).W for rule in (RTRL(), FBPTT(25), EBPTT(100))]
     start = trained(RULES["fixed_w"](), steps=10).W

@@ -202,6 +202,7 @@ def try_out(capfd, words, text):
     return code == 0
 
 
+@pytest.mark.slow
 def test_any_command_is_accepted_or_refused_in_one_sentence(folder, capfd):
     accepted = []
 

@@ -173,6 +173,7 @@ def test_what_cannot_begin_so_is_refused_in_a_sentence(message, folder, monkeypa
         request_from(f"{folder}{label}", options, settings)
 
 
+@pytest.mark.slow
 def test_what_has_no_state_cannot_be_continued_and_yet_lend_its_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(states, "MOST", 100)
     computed(tmp_path, {"rflo": run_of("rflo")}, [0])

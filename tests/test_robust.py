@@ -253,12 +253,14 @@ def test_a_reader_that_goes_loses_nothing():
     assert read_dataset("results/add-rflo/run.nc").loss.notnull().all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="of shells that can close streams")
 def test_streams_that_are_closed_from_the_start_are_no_failure():
     command = [sys.executable, "-c", MAIN, "tasks"]
     assert subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *command]).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="of systems with a full disk at hand")
 def test_output_that_cannot_be_written_is_told_of():
     with open("/dev/full", "w") as full:
@@ -301,6 +303,7 @@ def test_every_command_prints_utf_8_where_the_locale_has_ascii_only(arguments):
     assert not (out + err).isascii()
 
 
+@pytest.mark.slow
 def test_warnings_of_libraries_are_not_shown():
     first = """
 import numpy, sys

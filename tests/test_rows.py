@@ -145,6 +145,7 @@ def test_images_for_testing_are_the_same_ones_everywhere_and_none_for_training(i
     assert places[:6] == [1, 11, 23, 26, 31, 32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_the_floors_of_digits_are_known_levels(part):
     floors = Digits(part).floors()

@@ -379,6 +379,7 @@ def test_streams_are_part_of_what_a_run_is():
             Run.create(table | {"streams": wrong})
 
 
+@pytest.mark.slow
 def test_a_worker_trains_as_many_streams_as_the_run_says(tmp_path):
     run = Run.create({"rule": "e_bptt", "task": "mimic", "network": {"n": 4}, "steps": 40, "bin": 20, "streams": 3})
     cells = tuple(Cell(Run(**json.loads(json.dumps(run.model_dump()))), seed) for seed in (0, 1))

@@ -38,6 +38,7 @@ def programs(rules, task):
     return str(start), str(segment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rules", "task"), [(ALL, "add"), (ALL[:1], "mimic")], ids=["every rule", "mimic"])
 def test_every_rule_and_task_has_the_same_program_in_jaxs_strict_modes(rules, task):
     expected = programs(rules, TASKS[task])

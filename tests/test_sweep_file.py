@@ -286,6 +286,7 @@ def test_values_that_are_data_are_traced_once_and_each_is_checked(monkeypatch):
         swept(f'rule = "dni"\n[grid]\nrule.rate = {[*rates, -0.1]}\n')
 
 
+@pytest.mark.slow
 def test_a_thousand_points_are_read_in_seconds():
     began = time.process_time()
     sweep = swept(

@@ -154,6 +154,7 @@ print(json.dumps(tested(found, tests_of(found, None, [], 300)).loss.values.tolis
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_same_loss_to_the_last_bit(folder):
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     env = os.environ | {"XLA_FLAGS": conftest.flags, "PYTHONPATH": here}  # which compiles as this one does
