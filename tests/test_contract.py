@@ -76,7 +76,10 @@ def test_a_gradient_comes_when_the_rule_says(name):
         told.append(bool(G.any()))
     expected = [t >= rule.delay and (t + 1) % rule.period == 0 for t in range(21)]
     assert told == ([False] * 21 if name == "fixed_w" else expected)
-    assert (rule.delay, rule.period) == {"f_bptt": (9, 1), "e_bptt": (0, 10)}.get(name, (0, 1))
+
+
+def test_windows_of_ten_steps_are_late_or_told_at_their_ends():
+    assert (RULES["f_bptt"]().delay, RULES["e_bptt"]().period) == (9, 10)
 
 
 @pytest.mark.parametrize("name", EACH_RULE)

@@ -136,6 +136,7 @@ OPTIONS = {
         "--scale": (st.sampled_from(["quick", "paper"]), word),
         "--variant": (st.sampled_from(["written", "published"]), word),
     },
+    "family": {"": rules, "--out": (st.just("out"), folder_name | word)},
     "rules": {"": (some(word, 0, 1), word)},
     "tasks": {"": (some(word, 0, 1), word)},
     "optimizers": {"": (some(word, 0, 1), word)},
@@ -163,9 +164,16 @@ def folder(tmp_path, monkeypatch):
     def accept(*_, **__):
         raise Accepted
 
-    for place in ("cli.train.compute_runs", "cli.fig1.compute_runs", "cli.audit.audits", "cli.audit.repair"):
-        monkeypatch.setattr(f"recredit.{place}", accept)
-    monkeypatch.setattr("recredit.cli.main.local_executor", lambda *_, **__: contextlib.nullcontext())
+    for place in (
+        "cli.train.compute_runs",
+        "cli.fig1.compute_runs",
+        "cli.audit.audits",
+        "cli.audit.repair",
+        "cli.family.family",
+    ):
+        monkeypatch.setattr(f"recredit.cli.{place}", accept)
+    for place in ("main", "comparing"):
+        monkeypatch.setattr(f"recredit.cli.{place}.local_executor", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(fig1, "runs", functools.cache(fig1.runs))  # twelve runs to check, the same ones again and again
     monkeypatch.setattr("recredit.runs.settings.Known", functools.cache(Known))  # and traced alike whatever their steps
     monkeypatch.chdir(tmp_path)

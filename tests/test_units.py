@@ -6,7 +6,6 @@ stochastic rules over all draws is RTRL's step; RFLO is RTRL with J := L.
 
 import itertools
 from functools import cache
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -14,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recredit import RULES as NAMED_RULES
 from recredit.blocks.jacobian import AbstractJacobian, LearnedJacobian, ThroughWeights
 from recredit.network import RNN, UNITS, LeakyRNN, Network
 from recredit.network.alif import ALIF
@@ -325,15 +323,3 @@ def test_a_rule_that_is_not_for_these_units_says_so(rule):
     ):
         rule.check_network(problem("gru")[0])
     rule.check_network(problem("voltage")[0])
-
-
-def test_the_documentation_tells_which_rules_are_for_which_units():
-    from recredit.cli.catalogue import fit
-
-    lines = [
-        line for line in (Path(__file__).parent.parent / "docs" / "networks.md").read_text().splitlines() if line[:2] == "| "
-    ]
-    head, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][: len(NAMED_RULES) + 1]
-    assert head == ["rule", *UNITS]
-    expected = [[rule, *("yes" if fit(rule, units) is None else "–" for units in UNITS)] for rule in NAMED_RULES]
-    assert rows == expected

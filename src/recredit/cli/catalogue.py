@@ -4,16 +4,14 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-
 from recredit.cli.console import console
-from recredit.contract import example_key, random_key
 from recredit.network import UNITS, Network
 from recredit.optimizers import OWN, PARTS, clips, optimizers, schedules
 from recredit.registry import BLOCKS, Registry, block_name
 from recredit.report.fitting import show
 from recredit.report.tables import catalogue_table, fits_table, levels_table
 from recredit.rules import RULES
+from recredit.studies.fits import unfit_by_units
 from recredit.tasks import TASKS
 
 
@@ -62,19 +60,7 @@ def list_networks() -> None:
     show(console, catalogue_table("Networks", [_entry("network", Network)]))
     _catalogue("Units: network.units", UNITS)
     console.print("Units of your own go by their file: network.units=path/to/file.py:MyUnits.", style="dim")
-    show(console, fits_table({rule: {units: fit(rule, units) for units in UNITS} for rule in RULES}))
-
-
-def fit(rule: str, units: str) -> str | None:
-    """Why a rule, as it comes, is not for these units; None: it is."""
-    net = jax.eval_shape(lambda: Network(2, units=UNITS[units]()).create(1, 2, "softmax", random_key(0)))
-    made = RULES[rule]()
-    try:
-        made.check_network(net)
-        jax.eval_shape(made.init, net, example_key())
-    except ValueError as error:
-        return str(error).rstrip(".")
-    return None
+    show(console, fits_table({name: unfit_by_units(make()) for name, make in RULES.items()}))
 
 
 def list_optimizers() -> None:

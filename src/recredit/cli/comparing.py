@@ -1,4 +1,4 @@
-"""The command that compares gradients: parsing only, as in `recredit.cli.main`."""
+"""The commands that compare rules: parsing only, as in `recredit.cli.main`."""
 
 from typing import Annotated
 
@@ -70,3 +70,25 @@ def alignment(
         from recredit.cli.alignment import run_alignment  # while the workers start
 
         run_alignment(executor, config, names | counts, set)
+
+
+def family(*rules: str, out: FilePath | None = None) -> None:
+    """Write a page and a figure of the family of learning rules: what each is, and what becomes of which.
+
+    For example: recredit family path/to/file.py:MyRule
+
+    State, facing, randomness, bias, costs, the audit's verdicts and the networks that a rule is for are worked out from its
+    program, which takes a few seconds a rule.
+
+    Parameters
+    ----------
+    rules
+        Rules of your own as path/to/file.py:MyRule, framed in the figure, beside every rule that has a name.
+    out
+        Output folder, for rules.md, rules.svg and rules.png (default: results/family).
+    """
+    check_xla_flags()
+    with local_executor("recredit.studies.family") as pool:
+        from recredit.cli.family import run_family  # while they start
+
+        run_family(pool, rules, out)

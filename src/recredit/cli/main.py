@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from recredit.cli.comparing import alignment
+from recredit.cli.comparing import alignment, family
 from recredit.cli.looking import on_fresh_data, results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
@@ -228,6 +228,7 @@ def audit(
 
 
 app.command(alignment)
+app.command(family)
 app.command(on_fresh_data, name="test")
 app.command(watch)
 app.command(results)

@@ -81,7 +81,7 @@ class KFRTRL(AbstractRule):
         return G, KFRTRLState(A, B, jacobian, feedback)
 
     @property
-    def _several(self) -> tuple[int, ...]:
+    def _several(self) -> tuple:
         """The leading axis of what each draw has of its own; none where there is one draw."""
         return () if self.draws == 1 else (self.draws,)
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 import scipy.special
 
-from recredit.contract import random_key
 from recredit.kinds import RULE
-from recredit.registry import find, make, resolve_network
+from recredit.registry import find, make
 from recredit.rules import RULES
 from recredit.runs.final_loss import diverged
 from recredit.runs.request import PARTS, Request, asked, check_labels, seeds_and_out
 from recredit.runs.settings import Run
+from recredit.studies.fits import unfit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,14 +62,7 @@ def alignment_request(config: Path | None, options: Mapping[str, Any], settings:
 
 def _unfit(rule: Mapping[str, Any], network: Any) -> str | None:
     """Why a rule, of a name, is not for a network; None: it is."""
-    net = jax.eval_shape(lambda: resolve_network(network).create(1, 2, "softmax", random_key(0)))
-    try:
-        made = make(RULES, {"name": find(RULE, rule["name"])[0]})
-        made.check_network(net)
-        jax.eval_shape(made.init, net, random_key(0))
-    except ValueError as error:
-        return str(error)
-    return None
+    return unfit(make(RULES, {"name": find(RULE, rule["name"])[0]}), network)
 
 
 def alignment(data: xr.Dataset) -> xr.Dataset:

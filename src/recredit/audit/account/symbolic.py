@@ -1,6 +1,7 @@
 """Polynomials in the network's sizes n, n_in, n_out, fitted exactly to counts."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -46,6 +47,11 @@ class Polynomial(dict[Powers, Fraction]):
             terms.append(("−" if value < 0 else "+", size + "·".join(factors)))
         text = " ".join(f"{sign} {term}" for sign, term in terms)
         return text.removeprefix("+ ") or "0"
+
+
+def order(text: str) -> int:
+    """The power of n in which a polynomial grows, of its text, while inputs and outputs stay as many as they are."""
+    return max([0, *("¹²³⁴".index(power or "¹") + 1 for power in re.findall(r"(?<![_a-z])n(?!_)([²³⁴]?)", text))])
 
 
 def fit(sizes: Sequence[Sizes], values: Sequence[int], degree: int) -> Polynomial | None:
