@@ -13,13 +13,19 @@ import numpy as np
 from recredit.audit.facts.named import Program
 from recredit.audit.measurement import slopes
 from recredit.audit.measurement.verdict import matrices
+from recredit.audit.program.audited import Audited
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 
 
 @lru_cache
-def small_net(n=4, n_in=2, n_out=3, alpha=0.5, activation="tanh", head="softmax", seed=0):
-    return LeakyRNN(*drawn_weights((n, n_in, n_out), seed), alpha, activation, head)
+def small_net(n=4, n_in=2, n_out=3, alpha=0.5, activation="tanh", head="softmax", seed=0, noise=0.0):
+    return LeakyRNN(*drawn_weights((n, n_in, n_out), seed), alpha, activation, head, noise=noise)
+
+
+def noise_for(rule):
+    """The noise of a network on which a rule can learn."""
+    return 0.1 if rule.needs_noise else 0.0
 
 
 @partial(jax.jit, static_argnums=0)
@@ -64,12 +70,13 @@ def steps_of(net, r, inputs, targets):
 @eqx.filter_jit
 def played(net, r, inputs, targets):
     def body(r_prev, data):
-        x, target = data
-        r_hat, v, r = net.step(r_prev, x)
-        _, error = net.loss_and_error(net.readout(r), target)
-        return r, Step(r_prev, r_hat, v, r, error, target)
+        x, target, key = data
+        xi = net.noise_of(key)
+        r_hat, v, r = net.step(r_prev, x, xi)
+        loss, error = net.loss_and_error(net.readout(r), target)
+        return r, Step(r_prev, r_hat, v, r, error, target, loss=loss, xi=xi, weight=jnp.ones(()))
 
-    return jax.lax.scan(body, r, (inputs, targets))[1]
+    return jax.lax.scan(body, r, (inputs, targets, jax.random.split(jax.random.key(6), len(inputs))))[1]
 
 
 def run_rule(rule, net, steps, state=None, keys=None):
@@ -120,4 +127,5 @@ def weighted_gradients(net, r, inputs, targets, weights):
 
 def measured(rule, key):
     """The `slopes` of a rule's matrices."""
-    return slopes(rule, matrices(Program(rule, "a rule")), key)
+    audited = Audited(noisy=rule.needs_noise)
+    return slopes(rule, matrices(Program(rule, "a rule", audited)), key, audited)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from each import EACH_RULE
-from oracles import small_net, stack, steps_of, stream
+from oracles import noise_for, small_net, stack, steps_of, stream
 
 from recredit.blocks.feedback import FEEDBACKS
 from recredit.blocks.jacobian import JACOBIANS, LearnedJacobian
@@ -59,7 +59,8 @@ def shapes(tree):
 @pytest.mark.parametrize("settings", SIZES, ids=str)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_gradient_and_state_keep_their_shapes(name, settings):
-    rule, (net, steps) = VARIANTS[name], problem(**settings)
+    rule = VARIANTS[name]
+    net, steps = problem(noise=noise_for(rule), **settings)
     before = jax.eval_shape(rule.init, net, jax.random.key(0))
     G, after = jax.eval_shape(rule.update, net, steps[0], before, jax.random.key(1))
     assert G.shape == net.W.shape
@@ -69,7 +70,8 @@ def test_gradient_and_state_keep_their_shapes(name, settings):
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_a_gradient_comes_when_the_rule_says(name):
-    rule, (net, steps) = RULES[name](), problem(length=21)
+    rule = RULES[name]()
+    net, steps = problem(length=21, noise=noise_for(rule))
     state, update, told = rule.init(net, jax.random.key(0)), jax.jit(rule.update), []
     for t, step in enumerate(steps):
         G, state = update(net, step, state, jax.random.key(t))
@@ -84,7 +86,7 @@ def test_windows_of_ten_steps_are_late_or_told_at_their_ends():
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_results_are_finite(name):
-    net, steps = problem(length=12)
+    net, steps = problem(length=12, noise=noise_for(RULES[name]()))
     state, (update, _) = RULES[name]().init(net, jax.random.key(0)), compiled(name)
     for t, step in enumerate(steps):
         G, state = update(net, step, state, jax.random.key(t))
@@ -93,7 +95,8 @@ def test_results_are_finite(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_no_array_hides_in_the_rule_or_in_its_trace(name):
-    rule, (net, steps) = VARIANTS[name], problem()
+    rule = VARIANTS[name]
+    net, steps = problem(noise=noise_for(rule))
     assert not any(eqx.is_array(leaf) for leaf in jax.tree.leaves(rule))
     state = jax.eval_shape(rule.init, net, jax.random.key(0))
     trace = jax.make_jaxpr(rule.update)(net, steps[0], state, jax.random.key(1))
@@ -102,7 +105,7 @@ def test_no_array_hides_in_the_rule_or_in_its_trace(name):
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_the_second_step_is_not_compiled_again(name):
-    (net, steps), (update, traces) = problem(), compiled(name)
+    (net, steps), (update, traces) = problem(noise=noise_for(RULES[name]())), compiled(name)
     state = RULES[name]().init(net, jax.random.key(0))
     for t, step in enumerate(steps):
         _, state = update(net, step, state, jax.random.key(t))
@@ -112,7 +115,7 @@ def test_the_second_step_is_not_compiled_again(name):
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_vectorised_seeds_equal_seeds_one_by_one(name):
     rule, seeds, length = RULES[name](), 3, 11
-    nets = [small_net(seed=seed) for seed in range(seeds)]
+    nets = [small_net(seed=seed, noise=noise_for(rule)) for seed in range(seeds)]
     steps = [steps_of(net, *stream(net, length, seed=seed)) for seed, net in enumerate(nets)]
     keys = jax.random.split(jax.random.key(5), (length, seeds))
     alone = [rule.init(net, jax.random.key(seed)) for seed, net in enumerate(nets)]

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 from each import EACH_RULE, PAPERS
+from oracles import noise_for
 
 from recredit import RULES, TASKS, audit
 from recredit.audit.account.symbolic import order
@@ -33,9 +34,11 @@ FILE = Path(__file__).parent / "data" / "counts.json"
 N = 32
 KINDS = ("flops", "bytes accessed")
 EXPONENT = dict.fromkeys(PAPERS, 2) | {"kf_rtrl": 3, "r_kf": 3, "ok_rtrl": 3, "rtrl": 4, "rtrl_block": 3.9}
+EXPONENT |= {"node_perturbation": 1.9, "miconi": 1.9}
 """Of n in the operations of a step as counted; terms of lower order make it smaller between 32 and 64 units. Of other rules the
 audit's, with the network's own n^2."""
 TEMPORARIES = dict.fromkeys(RULES, 2) | {"f_bptt": 7, "p_bptt": 7, "ok_rtrl": 2.5}
+TEMPORARIES |= {"weight_perturbation": 2.2, "random_walk": 2.2}
 """The most bytes of temporaries over bytes of the learner. The windows have all their Jacobians at hand at once."""
 LARGEST = dict.fromkeys(RULES, 1) | {"ok_rtrl": 5 / 4}
 """The largest array, even within a fusion, over the larger of W and the largest of the state; r + 1 terms lie side by side."""
@@ -45,7 +48,7 @@ SHAPE = re.compile(r"\b(?:pred|bf16|[suf]\d+)\[([\d,]+)\]")
 def counts(rule, n):
     """Of one compiled step: XLA's counts, bytes of temporaries and of the learner, numbers in the largest array and allowed."""
     with jax.enable_x64(False), jax.default_device(jax.devices("cpu")[0]):
-        trainer = Trainer((rule,), TASKS["add"](), Network(n=n), optax.sgd(1e-4))
+        trainer = Trainer((rule,), TASKS["add"](), Network(n=n, noise=noise_for(rule)), optax.sgd(1e-4))
         learner = eqx.filter_eval_shape(trainer.start, 0)
         sample = [jax.ShapeDtypeStruct((size,), jnp.float32) for size in (trainer.task.n_in, trainer.task.n_out)]
         step = jax.jit(lambda *now: trainer.step(*now)[:2], donate_argnums=0)  # in place, as in a run

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from each import EACH_RULE
+from oracles import noise_for
 
 from recredit.blocks.buffers import put
 from recredit.jaxprs import programs_of
@@ -31,7 +32,7 @@ ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_a_segment_is_its_steps_one_by_one(name, monkeypatch):
     monkeypatch.setattr(one_step, "DRAWN", 4)
-    made = Trainer((RULES[name](),), ADD, SMALL, SGD)
+    made = Trainer((RULES[name](),), ADD, Network(n=5, noise=noise_for(RULES[name]())), SGD)
     segment, step, learner, loss = eqx.filter_jit(made.segment), eqx.filter_jit(made.step), made.start(3), 0.0
     inputs, targets = made.chunk(learner.stream, jnp.array(0), 12)[1][:2]
     for t in range(12):

@@ -10,6 +10,7 @@ import optax
 import pytest
 import xarray as xr
 from each import EACH_RULE
+from oracles import noise_for
 
 from recredit.blocks.feedback import RandomFeedback
 from recredit.jaxprs import programs_of
@@ -24,11 +25,13 @@ from recredit.runs.store import read_cells
 from recredit.runs.work import work
 from recredit.tasks import AbstractTask, Add, Mimic, Recorded, Sample
 from recredit.training import lanes
+from recredit.training.learner import noise
 from recredit.training.loop import train
 from recredit.training.step import Learner, Trainer, rule_key, weights
 
 TASK, NETWORK, FROZEN, ADAM = Add(1, 2, 1), Network(n=4), optax.sgd(0.0), optax.adam(0.05)
 STEP = eqx.filter_jit(Trainer.step)
+NETWORKS = {name: Network(n=4, noise=noise_for(make())) for name, make in RULES.items()}
 ROUNDING = dict.fromkeys(RULES, 1e-12) | {"ok_rtrl": 1e-8}  # the last bits of small singular values, whose roots it takes
 STEPS = 20  # past a whole block of rtrl_block, and two windows of e_bptt
 TASKS = {"add": TASK, "sampled": Add(1, 2, 2, "sampled"), "mimic": Mimic(3, 2, n_target=5)}
@@ -65,11 +68,12 @@ def parts(arrays):
 @eqx.filter_jit
 def advance(rules, net, r_prev, state, t, key, x, target):
     """One stream's next rates, its loss, the gradients of W_out and b_out, and each rule's gradient and next state."""
-    r_hat, v, r = net.step(r_prev, x)
+    xi = noise(net, key, t - 1)
+    r_hat, v, r = net.step(r_prev, x, xi)
     z = net.W_out @ r + net.b_out
     error = (jax.nn.softmax(z) if net.head == "softmax" else z) - target
     loss = -target @ jax.nn.log_softmax(z) if net.head == "softmax" else 0.5 * error @ error
-    step = Step(r_prev, r_hat, v, r, error, target, loss=loss)
+    step = Step(r_prev, r_hat, v, r, error, target, loss=loss, xi=xi, weight=jnp.ones(()))
     told = [rule.update(net, step, state[i], rule_key(key, i, t)) for i, rule in enumerate(rules)]
     return r, loss, {"W_out": error[:, None] * r, "b_out": error}, [G for G, _ in told], [new for _, new in told]
 
@@ -122,7 +126,7 @@ def test_one_stream_is_the_run_without_streams_to_the_last_bit(task):
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
-    trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM)
+    trainer = Trainer((RULES[name](),), TASK, NETWORKS[name], ADAM)
     rule, learner = trainer.rules[0], trainer.start(3)
     assert learner.s.shape == (4,)
     assert learner.key.shape == learner.stream.shape == ()
@@ -133,9 +137,10 @@ def test_one_stream_has_no_axis_and_no_program_of_its_own(name):
 
     def plain(learner, x, target):
         net = learner.net
-        r_hat, v, r = net.step(learner.s, x)
+        xi = noise(net, learner.key, 0)
+        r_hat, v, r = net.step(learner.s, x, xi)
         loss, error = net.loss_and_error(net.readout(r), target)
-        step = Step(learner.s, r_hat, v, r, error, target, loss=loss)
+        step = Step(learner.s, r_hat, v, r, error, target, loss=loss, xi=xi, weight=jnp.ones(()))
         G, state = rule.update(net, step, learner.states[0], rule_key(learner.key, 0, 1))
         gradient = {"W": G, "W_out": jnp.outer(error, r), "b_out": error}
         after, memory = trainer.optimizer.step(0, gradient, learner.optimizer, weights(net), loss)
@@ -182,7 +187,7 @@ def test_streams_begin_with_the_same_learning_states_so_that_random_feedback_is_
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_stream(name):
-    three, one = (Trainer((RULES[name](),), TASK, NETWORK, FROZEN, streams) for streams in (3, 1))
+    three, one = (Trainer((RULES[name](),), TASK, NETWORKS[name], FROZEN, streams) for streams in (3, 1))
     learner = three.start(1)
     played = data(three, learner)
     after, (loss, G) = stepped(three, learner, *played)
@@ -197,7 +202,7 @@ def test_at_frozen_weights_the_gradient_is_the_mean_of_those_of_runs_with_one_st
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_learning_streams_are_a_loop_over_them_by_hand(name):
-    trainer = Trainer((RULES[name](), UORO()), TASKS["mimic"], NETWORK, ADAM, 3)
+    trainer = Trainer((RULES[name](), UORO()), TASKS["mimic"], NETWORKS[name], ADAM, 3)
     learner = trainer.start(2)
     played = data(trainer, learner)
     after, (loss, *grads) = stepped(trainer, learner, *played)
@@ -211,7 +216,7 @@ def test_learning_streams_are_a_loop_over_them_by_hand(name):
 
 @pytest.mark.parametrize("name", EACH_RULE)
 def test_streams_with_the_same_data_rates_and_noise_are_one_stream(name):
-    three, one = (Trainer((RULES[name](),), TASK, NETWORK, optax.sgd(0.1), streams) for streams in (3, 1))
+    three, one = (Trainer((RULES[name](),), TASK, NETWORKS[name], optax.sgd(0.1), streams) for streams in (3, 1))
     alone, learner = one.start(4), three.start(4)
     twins = eqx.tree_at(lambda s: (s.s, s.key), learner, (jnp.stack([alone.s] * 3), jnp.stack([alone.key] * 3)))
     x, target = data(one, alone)
@@ -265,7 +270,7 @@ def clocks(states):
 def test_a_clock_is_one_for_all_streams_and_its_branches_stay_branches(name):
     loops = {}
     for streams in (1, 3):
-        trainer = Trainer((RULES[name](),), TASK, NETWORK, ADAM, streams)
+        trainer = Trainer((RULES[name](),), TASK, NETWORKS[name], ADAM, streams)
         learners, _ = eqx.filter_eval_shape(lanes.start, trainer, jnp.arange(2), 1)
         program, (after, _), _ = eqx.filter_make_jaxpr(lanes.segment)(trainer, learners, jnp.array(0), 5)
         for each in (learners, after):

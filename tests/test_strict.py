@@ -15,6 +15,7 @@ from recredit.training.loop import train
 from recredit.training.step import Trainer
 
 ALL = tuple(make() for make in RULES.values())
+NETWORK = Network(n=4, noise=0.1)  # that some rules learn from
 TASKS = {"add": Add(labels="sampled"), "mimic": Mimic(3, 2)}
 STRICT = {
     "types": lambda: jax.numpy_dtype_promotion("strict"),
@@ -30,7 +31,7 @@ GENERATORS = {
 
 def programs(rules, task):
     """Of two seeds: their start and twenty steps, as the compiler is given them."""
-    trainer = Trainer(rules, task, Network(n=4), optax.adam(0.1))
+    trainer = Trainer(rules, task, NETWORK, optax.adam(0.1))
     seeds = jnp.arange(2)
     learners = eqx.filter_eval_shape(lanes.start, trainer, seeds, 20)[0]
     start = jax.make_jaxpr(lambda seeds: lanes.start(trainer, seeds, 20))(seeds)
@@ -49,7 +50,7 @@ def test_every_rule_and_task_has_the_same_program_in_jaxs_strict_modes(rules, ta
 
 def every_rule(task):
     observers = {name: make() for name, make in RULES.items()}
-    return train(UORO(), task, network=Network(n=4), optimizer=optax.sgd(0.1), seeds=2, steps=20, bin=20, observers=observers)
+    return train(UORO(), task, network=NETWORK, optimizer=optax.sgd(0.1), seeds=2, steps=20, bin=20, observers=observers)
 
 
 @pytest.mark.slow

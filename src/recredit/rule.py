@@ -42,6 +42,8 @@ class Step(eqx.Module):
     """The loss L of the step, times its weight."""
     xi: Float[Array, " P"] | None = None
     """The noise that the voltages v hold; None: the network has none."""
+    weight: Float[Array, ""] | None = None
+    """The weight of the step, which is in loss and error: 0 where nothing is scored, 1 where the task has no weights."""
 
     @classmethod
     def of(
@@ -55,13 +57,15 @@ class Step(eqx.Module):
         """One step of a network from the state `s_prev` on; `xi`: the noise of its voltages (`RNN.noise_of`)."""
         r_hat, v, s = net.step(s_prev, x, xi)
         loss, error = net.loss_and_error(net.readout(s), target)
+        one = jnp.ones_like(loss)
         if net.units.rates_are_state:
-            return cls(s_prev, r_hat, v, s, error, target, loss=loss, xi=xi)
-        return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s, loss, xi)
+            return cls(s_prev, r_hat, v, s, error, target, loss=loss, xi=xi, weight=one)
+        return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s, loss, xi, one)
 
     def weighted(self, weight: Float[Array, ""]) -> "Step":
-        """The same step with error and loss times the step's weight."""
-        return replace(self, error=weight * self.error, loss=None if self.loss is None else weight * self.loss)
+        """The same step with this weight, and error and loss times it."""
+        loss = None if self.loss is None else weight * self.loss
+        return replace(self, error=weight * self.error, loss=loss, weight=weight)
 
     @property
     def state_prev(self) -> Float[Array, " N"]:

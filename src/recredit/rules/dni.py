@@ -45,6 +45,8 @@ class DNIState(eqx.Module):
     jacobian: Any
     feedback: Any
     state_last: Float[Array, " N"]
+    trace: Any = None
+    """What earlier steps have left of A's eligibility, if it has one."""
 
 
 class DNI(AbstractRule):
@@ -79,13 +81,27 @@ class DNI(AbstractRule):
         u = state.A_frozen @ r_tilde  # (1)
         sent = net.phi(u) if self.squash else u
         label = state.c_bar_prev + self.jacobian.backward(net, at, jacobian, sent)  # (2)
-        A = state.A - self.rate * jnp.outer(state.A @ r_tilde_prev - label, r_tilde_prev)  # (3)
+        eligibility = self.eligibility(net, state, r_tilde_prev)
+        A = self.corrected(state.A, state.A @ r_tilde_prev - label, eligibility)  # (3)
         clock = state.clock.tick()
         A_frozen = jnp.where(clock.steps % self.refresh == 0, A, state.A_frozen)  # (4)
         G = jnp.outer(row_times(A @ r_tilde, net.gain(at)), step.r_hat)  # (5)
         c_bar = self.feedback(net, step, state.feedback)
         feedback = self.feedback.learn(net, step, state.feedback, key)
-        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state)
+        trace = self.carried(net, at, jacobian, eligibility)
+        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state, trace)
+
+    def eligibility(self, net: RNN, state: DNIState, r_tilde_prev: Float[Array, " k"]) -> Any:
+        """What A's entries are changed by, for an error of 1 in the credit of the last step's state."""
+        return r_tilde_prev
+
+    def corrected(self, A: Float[Array, "N k"], error: Float[Array, " N"], eligibility: Any) -> Float[Array, "N k"]:
+        """A after an error in the credit of the last step's state."""
+        return A - self.rate * jnp.outer(error, eligibility)
+
+    def carried(self, net: RNN, at: Any, jacobian: Any, eligibility: Any) -> Any:
+        """What of the eligibility is left for the next step's."""
+        return None
 
     def check_network(self, net: RNN) -> None:
         units = net.units
@@ -97,6 +113,6 @@ class DNI(AbstractRule):
     def restart(self, net: RNN, state: DNIState) -> tuple[Float[Array, "P m"], DNIState]:
         """A learns that no credit comes after a trial's last step: the label there is c_bar alone."""
         r_tilde = jnp.concatenate([state.state_last, state.target_prev, jnp.ones(1, net.W.dtype)])
-        A = state.A - self.rate * jnp.outer(state.A @ r_tilde - state.c_bar_prev, r_tilde)  # (3)
-        c_bar, target = jnp.zeros_like(state.c_bar_prev), jnp.zeros_like(state.target_prev)
-        return jnp.zeros_like(net.W), replace(state, A=A, c_bar_prev=c_bar, target_prev=target)
+        A = self.corrected(state.A, state.A @ r_tilde - state.c_bar_prev, self.eligibility(net, state, r_tilde))  # (3)
+        zero = {name: jnp.zeros_like(getattr(state, name)) for name in ("c_bar_prev", "target_prev")}
+        return jnp.zeros_like(net.W), replace(state, A=A, trace=jax.tree.map(jnp.zeros_like, state.trace), **zero)

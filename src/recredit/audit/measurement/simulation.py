@@ -83,7 +83,7 @@ class Simulation:
             r_hat, v, phi = net.step(r, x, xi)
             r_new = r + alpha * (phi - r)
             loss, error = net.loss_and_error(net.readout(r_new), y)
-            seen = net, Step(r, r_hat, v, r_new, error, y, loss=loss, xi=xi)
+            seen = net, Step(r, r_hat, v, r_new, error, y, loss=loss, xi=xi, weight=jnp.ones_like(loss))
             new, shown, most = self._step([*jax.tree.leaves(seen), *state, key], numbers[1], f, most)
             return r_new, new, most, _flat(shown)
 

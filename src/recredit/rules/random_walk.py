@@ -1,0 +1,40 @@
+"""Random walk, the control: a random direction with the norm of RFLO's gradient at this step.
+
+    Xi^t  ~ N(0, 1) of each synapse that exists, independent                                                    (1)
+    G^t    = |G_RFLO^t| Xi^t / |Xi^t|                                                                           (2)
+
+State: RFLO's. Cost: nm memory, 4nm time. As far a way as a rule's that learns, with nothing learned: what is better than this
+owes it to the direction of its gradient.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.network import RNN
+from recredit.rule import AbstractRule, Step
+from recredit.rules.rflo import RFLO
+
+
+class RandomWalk(AbstractRule):
+    """A random direction, and RFLO's norm: the control."""
+
+    feedback: AbstractFeedback = ExactFeedback()
+    """How the read-out's error reaches the units of RFLO; through W_out, the exact credit."""
+
+    def init(self, net: RNN, key: PRNGKeyArray) -> Any:
+        return RFLO(self.feedback).init(net, key)
+
+    def update(self, net: RNN, step: Step, state: Any, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], Any]:
+        k_rflo, k_walk = jax.random.split(key)
+        G, state = RFLO(self.feedback).update(net, step, state, k_rflo)
+        Xi = jax.random.normal(k_walk, net.W.shape, net.W.dtype)  # (1)
+        if net.mask is not None:
+            G, Xi = jnp.where(net.mask, G, 0), jnp.where(net.mask, Xi, 0)
+        return jnp.linalg.norm(G) / jnp.linalg.norm(Xi) * Xi, state  # (2)
+
+    def restart(self, net: RNN, state: Any) -> tuple[Float[Array, "P m"], Any]:
+        return RFLO(self.feedback).restart(net, state)

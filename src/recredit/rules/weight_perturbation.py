@@ -1,0 +1,66 @@
+"""Weight perturbation: how the loss of a copy of the network, whose weights are perturbed, differs from the network's.
+
+    Xi^t   in {-1, +1}^(n x m), independent signs of the synapses that exist                                    (1)
+    r~^t   = f_{W + sigma Xi^t}(r~^{t-1}, x^t)    (the perturbed copy), with the loss L~^t                      (2)
+    E^t    = decay E^{t-1} + Xi^t                                                                               (3)
+    G_ij^t = (L~^t - L^t) E_ij^t / sigma                                                                        (4)
+
+State: E (n, m) and r~ (n,), of any units (P, m) and s~ (N,). Cost: nm + n memory, about 4nm time with the second forward pass.
+Past-facing: E[G^t] is to O(sigma^2) sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, W^{t'} the weights as step t' used them:
+dL^t / dW without a decay, which is for trials. The variance grows with the number of synapses and with 1 / (1 - decay). Both
+losses are times the step's weight, and the copy has the network's own noise. It starts where the network does; where the
+network is chaotic it leaves it, and the differences are not small.
+
+@inproceedings{cauwenberghs1992fast, title={A fast stochastic error-descent algorithm for supervised learning and
+  optimization}, author={Cauwenberghs, Gert}, booktitle={NIPS}, pages={244--251}, year={1992}}
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from recredit.errors import check_range
+from recredit.network import RNN
+from recredit.rule import AbstractRule, Clock, Step
+
+
+class WeightPerturbationState(eqx.Module):
+    """The trace of the weights' perturbations, and the state of the perturbed copy."""
+
+    E: Float[Array, "P m"]
+    s_tilde: Float[Array, " N"]
+    clock: Clock
+
+
+class WeightPerturbation(AbstractRule):
+    """A trace of each synapse's random perturbations, times what they do to the loss of a copy of the network."""
+
+    decay: float = eqx.field(default=0.9, converter=partial(check_range, "the trace's decay", least=0, most=1))
+    """What the trace keeps of itself at each step; 1, nothing is lost, is for trials alone."""
+    sigma: float = eqx.field(default=0.01, converter=partial(check_range, "WeightPerturbation's sigma", above=0))
+    """Size of the perturbation of each of the copy's weights."""
+
+    def init(self, net: RNN, key: PRNGKeyArray) -> WeightPerturbationState:
+        return WeightPerturbationState(jnp.zeros_like(net.W), jnp.zeros(net.n_state, net.W.dtype), Clock.at_zero())
+
+    def update(
+        self, net: RNN, step: Step, state: WeightPerturbationState, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "P m"], WeightPerturbationState]:
+        assert step.loss is not None
+        assert step.weight is not None
+        Xi = jax.random.rademacher(key, net.W.shape, net.W.dtype)  # (1)
+        Xi = Xi if net.mask is None else jnp.where(net.mask, Xi, 0)
+        copy = net.with_weights(net.W + self.sigma * Xi, net.W_out, net.b_out)
+        s_tilde = jnp.where(state.clock.steps == 0, step.state_prev, state.s_tilde)
+        s_tilde = copy.step(s_tilde, step.r_hat[net.n : -1], step.xi)[2]  # (2)
+        L_tilde = net.loss_and_error(net.readout(s_tilde), step.target)[0]
+        E = self.decay * state.E + Xi  # (3)
+        G = (step.weight * L_tilde - step.loss) / self.sigma * E  # (4)
+        return G, WeightPerturbationState(E, s_tilde, state.clock.tick())
+
+    def restart(self, net: RNN, state: WeightPerturbationState) -> tuple[Float[Array, "P m"], WeightPerturbationState]:
+        return jnp.zeros_like(net.W), replace(state, E=jnp.zeros_like(state.E), s_tilde=net.rest())
