@@ -69,4 +69,5 @@ REDUCTIONS: tuple[Reduction, ...] = (
     Reduction(_rule("e_bptt", window=1), IMMEDIATE, "window of 1"),
     Reduction(_rule("pp_prop", decay=0.0), IMMEDIATE, "decay = 0"),
     Reduction(_rule("dni_b", jacobian="exact"), _rule("dni"), "linear, exact J", LINEAR),
+    Reduction(_rule("dni_lambda", lam=0.0), _rule("dni"), "λ = 0"),
 )
