@@ -102,6 +102,18 @@ def test_as_many_terms_as_steps_are_exact_for_every_draw(n):
         assert (abs(G - expected_G[-1]).max() < 1e-10) == is_exact
 
 
+@pytest.mark.parametrize("net", [{}, {"activation": "relu"}], ids=str)
+def test_in_single_precision_it_is_rtrl_for_as_many_steps_as_it_has_terms_and_finite_after(net):
+    net = small_net(n=4, **net)
+    net = eqx.tree_at(lambda net: net.W, net, net.W.at[2:, -1].set(-100.0))  # of relu units, these two are dead
+    net, data = jax.tree.map(lambda a: a.astype("float32"), (net, stream(net, 12)))
+    steps = steps_of(net, *data)
+    (found, states), (exact, _) = (run_rule(rule, net, steps) for rule in (OKRTRL(), RTRL()))
+    np.testing.assert_allclose(found[:4], exact[:4], rtol=0, atol=1e-6)
+    assert found.dtype == states[-1].B.dtype == "float32"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((found, states)))
+
+
 def noise(rule, net, steps, draws):
     """The squared error of the gradient at the last step, over RTRL's squared norm: mean over draws, and standard error."""
     expected = run_rule(RTRL(), net, steps)[0][-1]
