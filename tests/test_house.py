@@ -171,6 +171,14 @@ def test_the_page_of_the_fair_figure_says_what_its_files_say(capsys):
     assert not found["judged"]["diverged"]
 
 
+def test_the_page_of_alignment_says_what_its_files_say(capsys):
+    folder = ROOT / "reproduce" / "alignment"
+    runpy.run_path(str(folder / "tables.py"))
+    rows, page = capsys.readouterr().out.splitlines(), (folder / "README.md").read_text()
+    assert len(rows) == 2 + 9 + 6 + 9 + 5 + 10 + 1
+    assert [row for row in rows if row not in page] == []
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "reproduce" / "networks").glob("*.toml")), ids=lambda file: file.stem)
 def test_the_page_of_other_networks_says_what_their_files_say(file):
     sweep, data = read_sweep(file), read_dataset(file.with_suffix("") / "sweep.nc")

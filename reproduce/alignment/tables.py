@@ -42,6 +42,12 @@ def over_seeds(values: xr.DataArray) -> str:
     return f"{values.mean().item():.2f} ± {half:.2g}"
 
 
+lag = read_dataset(FOLDER / "lag.nc")
+for observer in lag.observer.values.tolist():  # F-BPTT's cosine with RTRL's gradient
+    of = lag.sel(observer=observer)
+    whole = (of.cosine * of.compared).sum("step") / of.compared.sum("step")
+    row(observer, *(over_seeds(whole.sel(setting=run)) for run in RUNS))
+
 runs = {name: read_dataset(FOLDER / name / "run.nc") for name in RUNS}
 for rule in [*NAMES][1:]:  # the cosine with RTRL's gradient, all of W
     row(NAMES[rule], *(interval(runs[run].mean_cosine.sel(gradient=rule, beside="rtrl", part="W")) for run in RUNS))

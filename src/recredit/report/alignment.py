@@ -34,7 +34,7 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
     most = float(np.exp(np.abs(np.log(ratios[ratios > 0])).max(initial=np.log(2))))
     rows: list[tuple[str, str, Any, Any]] = [
         ("mean_cosine", "cosine", "RdBu_r", Normalize(-1, 1)),
-        ("norm_ratio", "norm of the row's over the column's", "PuOr_r", LogNorm(1 / most, most)),
+        ("norm_ratio", "norm: row over column", "PuOr_r", LogNorm(1 / most, most)),
     ]
     for panels, (name, what, colours, norm) in zip(figure.subplots(2, len(parts), squeeze=False), rows, strict=True):
         for axes, part in zip(panels, parts, strict=True):
