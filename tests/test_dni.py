@@ -10,7 +10,7 @@ import pytest
 from oracles import future_gradients, run_rule, small_net, steps_of, stream
 
 from recredit.blocks.feedback import RandomFeedback
-from recredit.blocks.jacobian import ExactJacobian, LearnedJacobian
+from recredit.blocks.jacobian import LearnedJacobian
 from recredit.network import LeakyRNN
 from recredit.rule import Step
 from recredit.rules import DNI, DNIb
@@ -136,13 +136,6 @@ def test_equations_written_again_in_numpy(b, refresh):
             frozen = A.copy()
         c_bar, y_prev = np.array(s.error) @ W_FB, y
     close(states[-1].A, A, 1e-13)
-
-
-def test_dni_b_with_the_exact_jacobian_on_a_linear_network_is_dni():
-    net = small_net(activation="identity")
-    steps = steps_of(net, *stream(net, 12))
-    dni_b = run_rule(DNIb(jacobian=ExactJacobian()), net, steps)[0]
-    assert (dni_b == run_rule(DNI(), net, steps)[0]).all()
 
 
 def test_dni_b_without_a_jacobian_regresses_the_immediate_credit():

@@ -12,7 +12,7 @@ from oracles import future_gradients, past_gradients, run_rule, small_net, steps
 
 from recredit.blocks.jacobian import ThroughWeights
 from recredit.network import Network
-from recredit.rules import EBPTT, FBPTT, PBPTT, RFLO, RTRL, RULES, RTRLBlock
+from recredit.rules import EBPTT, FBPTT, PBPTT, RTRL, RULES, RTRLBlock
 from recredit.tasks import Add
 from recredit.training.loop import train
 
@@ -78,13 +78,6 @@ def test_p_bptt_with_a_shorter_window_drops_the_older_steps():
         first = max(0, t - window + 1)
         r, inputs, targets = steps[first].r_prev, data[1][first : t + 1], data[2][first : t + 1]
         close(grads[t], past_gradients(net, r, inputs, targets)[-1])
-
-
-def test_windows_of_one_step_at_alpha_1_are_rflo():
-    net, _, steps = problem(alpha=1.0)
-    expected = run_rule(RFLO(), net, steps)[0]
-    for rule in (PBPTT(window=1), FBPTT(window=1), EBPTT(window=1)):
-        close(run_rule(rule, net, steps)[0], expected)
 
 
 @pytest.mark.parametrize("settings", NETS, ids=str)

@@ -116,3 +116,40 @@ def test_the_page_tells_what_is_so(name):
         expected, said = (rows(text, heading)[1][name] for text in (now, page))
         drop = re.compile(r"-?0\.\d+")  # a cosine's last digits, where JAX's versions draw otherwise
         assert [drop.sub("", cell) for cell in expected] == [drop.sub("", cell) for cell in said]
+
+
+OWN = '''
+from recredit.rules import RFLO, RTRL
+
+
+class Mine(RFLO):
+    """RFLO under another name."""
+
+
+class Other(RTRL):
+    """Half of RTRL."""
+
+    def update(self, net, step, state, key):
+        G, state = super().update(net, step, state, key)
+        return G / 2, state
+'''
+
+
+@pytest.mark.slow
+def test_an_own_rule_takes_its_place(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("recredit.cli.family.RULES", {name: RULES[name] for name in ("rtrl", "rflo")})
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    with ThreadPoolExecutor(1) as pool:
+        run_family(pool, ["own.py:Mine", "own.py:Other"], Path("out"))
+    page, picture = Path("out/rules.md").read_text(), Path("out/rules.svg").read_text()
+    _, facts = rows(page, "What they keep, depend on and cost")
+    assert [*facts] == ["rtrl", "rflo", "Mine", "Other"]
+    assert facts["Mine"] == facts["rflo"]
+    assert facts["Other"][1:4] == [PAST, "–", "biased, cosine 1.00"]
+    _, arrows = rows(page, "What becomes of which")
+    assert arrows["Mine"] == ["`rflo`", "in a run", "any", "at each step"]
+    assert "Other" not in arrows
+    assert [name for name in ("rtrl", "rflo", "Mine", "Other") if f"<!-- {name} -->" not in picture] == []
+    assert "in a run → rflo" in picture
+    assert capfd.readouterr().out.startswith("Wrote out/rules.md, out/rules.svg and out/rules.png.")

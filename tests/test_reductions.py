@@ -1,6 +1,7 @@
 """Every arrow of the family tree: a general rule, with the settings of the arrow, gives the gradient of the special one."""
 
 import itertools
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ def made(table):
     return make(RULES, complete("rule", RULES, table))
 
 
+@cache
 def problem(network, T=STEPS, n=3, n_in=2, n_out=2):
     """A network with biases, its first state, inputs and labels."""
     keys = jax.random.split(jax.random.key(1), 6)

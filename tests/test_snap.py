@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from test_paths import masked_rtrl, told
-from test_units import KINDS, close, learned, played, problem
+from test_units import KINDS, close, played, problem
 
 from recredit.network import RNN, Network
 from recredit.rules import RTRL, SnAp, SnAp1
@@ -56,11 +56,6 @@ def test_units_that_reach_fewer_than_others_have_places_left_over(synapses, tmp_
         state = SnAp(order=order).init(net, jax.random.key(0))
         assert state.units is None if synapses["connections"] == "diagonal" else (state.units == net.n).any()
         close(told(SnAp(order=order), net, steps), masked_rtrl(net, steps, paths(net, order - 1)))
-
-
-@pytest.mark.parametrize("kind", ["leaky", *(pytest.param(name, marks=pytest.mark.slow) for name in KINDS if name != "leaky")])
-def test_with_all_synapses_the_second_order_is_rtrl(kind):
-    close(learned(SnAp(), kind)[0], learned(RTRL(), kind)[0])
 
 
 def test_where_the_fan_out_is_not_known_all_units_may_be_reached():

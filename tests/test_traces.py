@@ -53,15 +53,6 @@ def test_rflo_is_rtrl_with_the_leak_for_a_jacobian(problem):
     assert abs(run_rule(RFLO(), net, steps)[0] - run_rule(RTRL(), net, steps)[0]).max() > 1e-3
 
 
-def test_rflo_and_kernl_are_rtrl_without_recurrence():
-    net = small_net()
-    net = eqx.tree_at(lambda net: net.W, net, net.W.at[:, : net.n].set(0))
-    steps = steps_of(net, *stream(net, 10))
-    expected = run_rule(RTRL(), net, steps)[0]
-    close(run_rule(RFLO(), net, steps)[0], expected)
-    close(run_rule(KeRNL(rate=0.0, inverse_timescale=net.alpha), net, steps)[0], expected)
-
-
 def test_rflos_learning_of_a_linear_network_has_the_rank_of_the_readout():
     net = small_net(n=8, n_in=1, n_out=2, activation="identity", head="linear")
     steps = steps_of(net, *stream(net, 100))

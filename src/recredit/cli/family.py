@@ -9,7 +9,7 @@ from recredit.kinds import RULE
 from recredit.registry import find
 from recredit.rules import RULES
 from recredit.runs.files import check_writable, write_whole
-from recredit.studies.family import family
+from recredit.studies.family import family, measured_arrows
 from recredit.studies.reductions import REDUCTIONS
 
 PAGE, PICTURES = "rules.md", ("rules.svg", "rules.png")
@@ -32,6 +32,7 @@ def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
     from recredit.report.family_figure import draw_family
     from recredit.report.family_page import family_page
 
-    write_whole(files[0], family_page(found, REDUCTIONS).encode())
-    draw_family(found, REDUCTIONS, [*own], files[1:])
+    arrows = [*REDUCTIONS, *measured_arrows(found)]
+    write_whole(files[0], family_page(found, arrows).encode())
+    draw_family(found, arrows, [*own], files[1:])
     console.out(f"Wrote {files[0]}, {files[1]} and {files[2]}.")

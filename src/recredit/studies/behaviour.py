@@ -109,6 +109,29 @@ def bias(rule: AbstractRule, is_random: bool) -> Bias:
     return Bias("unbiased" if seen < RESOLVED**2 * size else "not resolved", cosine, draws)
 
 
+def gradients(rule: AbstractRule) -> Float[np.ndarray, "T P m"]:
+    """What a rule tells at each step of one run, the same for all rules. Raises ValueError as `dependence` does."""
+    with jax.enable_x64(True):
+        net, steps, _, _ = _problem(rule.needs_noise, LEAST)
+        rule.check_network(net)
+        return np.asarray(_gradients(rule, net, steps))
+
+
+@partial(jax.jit, static_argnums=0)
+def _gradients(rule: AbstractRule, net: RNN, steps: Step) -> Float[Array, "T P m"]:
+    return _scanned(rule, net, jax.tree.map(lambda a: a[0], steps), random_key(4), jax.random.split(random_key(5), LEAST))
+
+
+def _scanned(rule: AbstractRule, net: RNN, steps: Step, k_init: Any, keys: Any) -> Float[Array, "T P m"]:
+    """Each step's gradient."""
+
+    def body(state, now):
+        G, state = rule.update(net, now[0], state, now[1])
+        return state, G
+
+    return jax.lax.scan(body, rule.init(net, k_init), (steps, keys))[1]
+
+
 def _batch(rule: AbstractRule, T: int, draws: int, first: int) -> Any:
     """`_compared` for so many draws, from the `first` on; they share the steps unless the network is noisy."""
     net, steps, future, past = _problem(rule.needs_noise, T, draws if rule.needs_noise else 1, first)
@@ -187,12 +210,8 @@ def _compared(rule: AbstractRule, net: RNN, steps: Step, future: Any, past: Any,
     known = T - rule.delay  # steps for which a gradient is told
 
     def one(steps, future, past, key):
-        def body(state, now):
-            G, state = rule.update(net, now[0], state, now[1])
-            return state, G
-
         k_init, k_update = jax.random.split(key)
-        G = jax.lax.scan(body, rule.init(net, k_init), (steps, jax.random.split(k_update, T)))[1]
+        G = _scanned(rule, net, steps, k_init, jax.random.split(k_update, T))
         exact, told = future[:known].sum(0), G.sum(0)
         by_step = [abs(G - (future if past is None else past)).max(), abs(G[rule.delay :] - future[:known]).max()]
         return exact, told, told - exact, ((told - exact) ** 2).sum(), jnp.stack(by_step)

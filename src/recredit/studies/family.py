@@ -8,12 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import numpy as np
+
 from recredit.audit import audit
 from recredit.audit.verdicts import Audit
 from recredit.registry import make
+from recredit.rule import AbstractRule
+from recredit.rules import RULES
 from recredit.studies.audits import chosen
-from recredit.studies.behaviour import Bias, Dependence, bias, dependence
+from recredit.studies.behaviour import EXACT, Bias, Dependence, bias, dependence, gradients
 from recredit.studies.fits import unfit_by_units
+from recredit.studies.reductions import Reduction
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Member:
     """Whether it learns from the network's noise."""
     units: dict[str, str | None]
     """Of each kind of units, why it is not for it; None: it is."""
+
+    same: tuple[str, ...] = ()
+    """Of a rule of the user's own, the rules that tell the same at each step of a run."""
 
     @property
     def randomness(self) -> str:
@@ -61,4 +69,16 @@ def member(spec: str) -> Member:
     rule, what = make(registry, table), (inspect.getdoc(registry[name]) or "").split("\n")[0]
     audited, depends = audit(rule, name=name), dependence(rule)
     near = bias(rule, depends.draws or rule.needs_noise)
-    return Member(name, what, audited, depends, near, rule.needs_noise, unfit_by_units(rule))
+    others = {other: make_it() for other, make_it in RULES.items()} if name not in RULES else {}
+    same = tuple(other for other, its in others.items() if its.needs_noise == rule.needs_noise and _are_same(rule, its))
+    return Member(name, what, audited, depends, near, rule.needs_noise, unfit_by_units(rule), same)
+
+
+def _are_same(rule: AbstractRule, other: AbstractRule) -> bool:
+    told, expected = gradients(rule), gradients(other)
+    return bool(np.linalg.norm(told - expected) <= EXACT * np.linalg.norm(expected))
+
+
+def measured_arrows(members: Sequence[Member]) -> tuple[Reduction, ...]:
+    """An arrow from each rule of the user's own to those that tell the same."""
+    return tuple(Reduction({"name": each.name}, {"name": other}, "in a run") for each in members for other in each.same)
