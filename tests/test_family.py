@@ -33,6 +33,8 @@ KNOWN = {
     "kernl": (PAST, True, "biased"),
     "dni": (FUTURE, False, "biased"),
     "dni_b": (FUTURE, False, "biased"),
+    "dni_lambda": (FUTURE, False, "biased"),
+    "random_walk": (PAST, True, "biased"),
 } | dict.fromkeys(("rflo", "e_prop", "snap1", "hops", "mdgl", "modprop", "cascade", "pp_prop"), (PAST, False, "biased"))
 QUICK = ("immediate", "rtrl", "f_bptt", "uoro", "dni")
 

@@ -1,6 +1,7 @@
 """Every arrow of the family tree: a general rule, with the settings of the arrow, gives the gradient of the special one."""
 
 import itertools
+import math
 from functools import cache
 
 import jax
@@ -12,8 +13,12 @@ from test_units import KINDS, in_mask, played, restarted, run
 from recredit.network import Network
 from recredit.network.alif import ALIF
 from recredit.registry import complete, make
+from recredit.rule import Step
 from recredit.rules import RULES
-from recredit.studies.reductions import REDUCTIONS, STEPS
+from recredit.studies.reductions import AS_A_WHOLE, REDUCTIONS, STEPS
+
+
+LONG = pytest.mark.slow
 
 
 def made(table):
@@ -37,17 +42,21 @@ def gradients(rule, net, steps, kind):
     return in_mask(net, G.sum(0) + restarted(rule, net, state)[0] if kind == "in sum" else G)
 
 
+def tables(shape, T):
+    """Every run of T tables of signs."""
+    count = math.prod(shape)
+    signs = jnp.array([*itertools.product([-1.0, 1.0], repeat=count)]).reshape(-1, *shape)
+    return signs, jnp.array([*itertools.product(range(len(signs)), repeat=T)], jnp.uint32)
+
+
 def mean_over_draws(rule, net, steps, monkeypatch):
-    """The mean of the last step's gradient over all draws of signs, from a state of zeros on, and the draws' least spread."""
+    """The mean of the last step's gradient over all draws of signs, from a state of zeros on, and their spread."""
     drawn = []
     state = jax.tree.map(jnp.zeros_like, rule.init(net, jax.random.key(2)))
     monkeypatch.setattr(jax.random, "rademacher", lambda key, shape, dtype: drawn.append(shape) or jnp.ones(shape, dtype))
     jax.eval_shape(rule.update, net, jax.tree.map(lambda a: a[0], steps), state, jax.random.key(0))
-    ((count,),) = drawn
-    signs = jnp.array([*itertools.product([-1.0, 1.0], repeat=count)])
+    signs, draws = tables(drawn[0], len(steps.error))
     monkeypatch.setattr(jax.random, "rademacher", lambda key, shape, dtype: signs[jax.random.key_data(key)[-1]])
-    T = len(steps.error)
-    draws = jnp.array([*itertools.product(range(len(signs)), repeat=T)], jnp.uint32)
 
     def last(rows):
         def body(state, now):
@@ -60,7 +69,22 @@ def mean_over_draws(rule, net, steps, monkeypatch):
     return G.mean(0), G.std(0).max()
 
 
-EXACT = [each for each in REDUCTIONS if each.kind != "on average"]
+def mean_over_noise(rule, net, s, x, y):
+    """The mean of the last step's gradient over all signs of the network's noise."""
+    signs, draws = tables((len(net.W),), len(x))
+
+    def last(rows):
+        def body(carry, now):
+            step = Step.of(net, carry[0], *now)
+            G, state = rule.update(net, step, carry[1], jax.random.key(0))
+            return (step.state, state), G
+
+        return jax.lax.scan(body, (s, rule.init(net, jax.random.key(2))), (x, y, net.noise * signs[rows]))[1][-1]
+
+    return jax.jit(jax.vmap(last))(draws).mean(0)
+
+
+EXACT = [each for each in REDUCTIONS if not each.kind.startswith("on average")]
 ANY = [each for each in EXACT if {*each.network} <= {"connections", "self_synapses"}]
 
 
@@ -76,12 +100,14 @@ def check(reduction, network):
     np.testing.assert_allclose(found, reduction.factor * expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("reduction", EXACT, ids=str)
+@pytest.mark.parametrize(
+    "reduction", [pytest.param(each, marks=LONG if each.words == AS_A_WHOLE else []) for each in EXACT], ids=str
+)
 def test_it_is_the_other_rule(reduction):
     check(reduction, Network(3, **reduction.network))
 
 
-@pytest.mark.slow
+@LONG
 @pytest.mark.parametrize("units", [name for name in KINDS if name != "leaky"])
 @pytest.mark.parametrize("reduction", ANY, ids=str)
 def test_on_other_units_too(reduction, units):
@@ -97,6 +123,7 @@ def test_on_other_units_too(reduction, units):
     check(reduction, network)
 
 
+@LONG
 @pytest.mark.parametrize("reduction", [each for each in REDUCTIONS if each.kind == "on average"], ids=str)
 def test_the_mean_over_all_draws_is_the_other_rule(reduction, monkeypatch):
     net, s, x, y = problem(Network(2, **reduction.network), T=3, n=2, n_in=1)
@@ -105,6 +132,23 @@ def test_the_mean_over_all_draws_is_the_other_rule(reduction, monkeypatch):
     mean, spread = mean_over_draws(made(reduction.general), net, steps, monkeypatch)
     assert spread > 1e-3
     np.testing.assert_allclose(mean, expected, rtol=1e-10, atol=1e-12)
+
+
+@LONG
+@pytest.mark.parametrize("reduction", [each for each in REDUCTIONS if each.noise], ids=str)
+def test_the_mean_differs_by_the_square_of_the_noise(reduction, monkeypatch):
+    errors = []
+    for noise in (0.04, 0.02):
+        of_network = reduction.noise == "network.noise"
+        rule = made({**reduction.general, **({} if of_network else {reduction.noise: noise})})
+        net, s, x, y = problem(Network(2, noise=noise * of_network), T=2, n=2, n_in=1)
+        quiet = played(net, s, x, y)
+        expected = gradients(made(reduction.special), net, quiet, "at each step")[-1]
+        told = mean_over_noise(rule, net, s, x, y) if of_network else mean_over_draws(rule, net, quiet, monkeypatch)[0]
+        errors.append(abs(told - expected).max())
+    assert abs(expected).max() > 1e-2
+    assert errors[1] < 1e-3
+    assert errors[0] / errors[1] == pytest.approx(4, abs=0.3)
 
 
 def test_the_rules_and_settings_of_every_arrow_are_different_and_known():

@@ -23,9 +23,11 @@ class Reduction:
     """When it does, in a few words."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the networks on which it does; none: all that both rules are for."""
-    kind: Literal["at each step", "in sum", "on average"] = "at each step"
-    """What of the gradient is equal: each step's; the sum over a trial, with what is told at its end; or each step's mean over
-    all draws, from a learning state of zeros on."""
+    kind: Literal["at each step", "in sum", "on average", "on average, of little noise"] = "at each step"
+    """What of the gradient is equal: each step's; the sum over a trial, with what is told at its end; each step's mean over all
+    draws, from a learning state of zeros on; or this mean but for what falls as the square of `noise`."""
+    noise: str = ""
+    """The setting that has to be small, of the rule, or as "network.noise"."""
     factor: float = 1.0
     """The general rule's gradient over the special one's."""
 
@@ -37,6 +39,7 @@ def _rule(name: str, **settings: Any) -> dict[str, Any]:
     return {"name": name, **settings}
 
 
+LITTLE: Any = "on average, of little noise"
 RTRL, RFLO, IMMEDIATE = _rule("rtrl"), _rule("rflo"), _rule("immediate")
 AS_A_WHOLE = "window of all steps"
 NO_SYNAPSES, ALPHA_1, LINEAR = {"connections": "none"}, {"alpha": 1.0}, {"activation": "identity"}
@@ -55,6 +58,8 @@ REDUCTIONS: tuple[Reduction, ...] = (
     Reduction(_rule("r_kf"), RTRL, "mean over draws", kind="on average"),
     Reduction(_rule("ok_rtrl", rank=1), RTRL, "mean over draws", kind="on average"),
     Reduction(_rule("ok_rtrl", rank=STEPS), RTRL, "rank: all steps"),
+    Reduction(_rule("node_perturbation", decay=1.0, baseline_rate=0.0), RTRL, "mean, no decay", {}, LITTLE, "network.noise"),
+    Reduction(_rule("weight_perturbation", decay=1.0), RTRL, "mean, no decay", {}, LITTLE, "sigma"),
     Reduction(RTRL, RFLO, "no recurrent synapses", NO_SYNAPSES),
     Reduction(_rule("hops", hops=0), RFLO, "hops = 0"),
     Reduction(_rule("snap1"), RFLO, "no self-synapses", {"self_synapses": False}),
