@@ -1,13 +1,17 @@
 """What the family tells of rules is what their equations say; its page and figure are made of it."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jax
 import pytest
 
 from recredit import RULES
 from recredit.audit.account.symbolic import order
+from recredit.cli.family import run_family
 from recredit.network import UNITS
+from recredit.report.family_page import family_page
 from recredit.rules import RTRL
 from recredit.studies.behaviour import bias, dependence
 from recredit.studies.family import member
@@ -71,8 +75,6 @@ class Noisy(HalfRTRL):
     """The same, times a number whose mean is 1."""
 
     def update(self, net, step, state, key):
-        import jax
-
         G, state = super().update(net, step, state, key)
         return (1 + 2 * jax.random.normal(key)) * G, state
 
@@ -96,6 +98,7 @@ def rows(page, heading):
     return table[0], {row[0].strip("`"): row[1:] for row in table[2:]}
 
 
+@pytest.mark.slow
 def test_the_page_tells_which_rules_are_for_which_units():
     head, told = rows(PAGE.read_text(), "The networks that they are for")
     assert head == ["rule", *UNITS]
@@ -111,8 +114,6 @@ def test_the_page_tells_what_is_so(name):
     if name not in rows(page, "The networks that they are for")[1]:
         pytest.skip("the page is older than the rule: make docs")
     found = member(name)
-    from recredit.report.family_page import family_page
-
     now = family_page([found], REDUCTIONS)
     for heading in ("What they keep, depend on and cost", "What they ask of a neural circuit"):
         expected, said = (rows(text, heading)[1][name] for text in (now, page))

@@ -17,7 +17,6 @@ from recredit.rule import Step
 from recredit.rules import RULES
 from recredit.studies.reductions import AS_A_WHOLE, REDUCTIONS, STEPS
 
-
 LONG = pytest.mark.slow
 
 

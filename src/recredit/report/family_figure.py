@@ -52,7 +52,7 @@ def draw_family(members: Sequence[Member], reductions: Sequence[Reduction], own:
     known = {each.name for each in members}
     arrows = [each for each in reductions if {each.general["name"], each.special["name"]} <= known]
     targets = dict.fromkeys(each.special["name"] for each in arrows)
-    colours = dict(zip(targets, itertools.cycle([*COLOURS[2:6], COLOURS[6]])))
+    colours = dict(zip(targets, itertools.cycle(COLOURS[2:])))
     boxes = {each.name: _box(each, arrows, colours) for each in members}
     rows = _placed(boxes, arrows)
     height = _measured(boxes, rows)
@@ -86,7 +86,7 @@ def _words(arrow: Reduction) -> str:
 
 def _box(member: Member, arrows: Sequence[Reduction], colours: dict[str, str]) -> Box:
     kept, time = (POWERS[order(text)] for text in (member.audit.memory, member.audit.multiplications))
-    lines = [(f"{kept} kept, {time} a step" if kept != "1" else f"nothing kept, {time} a step", "0.35")]
+    lines = [(f"{kept} kept, {time} a step" if kept != "1" else f"0 kept, {time} a step", "0.35")]
     if tag := TAGS.get(member.depends.facing):
         lines += [(line, "0.35") for line in textwrap.wrap(tag, LETTERS)]
     for arrow in arrows:
@@ -179,8 +179,9 @@ def _draw_box(axes, box: Box, framed: bool) -> None:
     verdicts = [cell.verdict for cell in member.audit.cells.values()]
     for verdict, mark, colour in (("judgement", "?", "#8a5a00"), ("fail", "✗", "#b3261e"), ("pass", "✓", "#17703a")):
         if count := verdicts.count(verdict):
-            axes.text(x, y, f"{count}{mark}", fontsize=8.5, color=colour, ha="right", va="center", zorder=4)
-            x -= 0.11 * len(f"{count}{mark}") + 0.05
+            line = y + 1.15 * LINE
+            axes.text(x, line, f"{count}{mark}", fontsize=8.5, color=colour, ha="right", va="center", zorder=4)
+            x -= 0.08 * len(f"{count}{mark}") + 0.06
     for k, (words, colour) in enumerate(box.lines):
         axes.text(box.left + 0.02, y + LINE * (k + 1.15), words, fontsize=8.5, color=colour, va="center", zorder=4)
 
@@ -208,9 +209,9 @@ def _draw_arrow(axes, tail: Box, head: Box, arrow: Reduction, colours: dict[str,
 
 
 def _draw_legend(axes, height: float) -> None:
-    named = {"exact": "exact", "unbiased": "unbiased over draws", "biased": "biased"}
+    named = {"exact": "exact", "unbiased": "unbiased over draws", "not resolved": "bias not resolved", "biased": "biased"}
     handles = [Patch(fc=FILLS[key], ec="0.25", label=label) for key, label in named.items()]
     handles.append(Patch(fc="white", ec="0.25", ls=(0, (3, 1.6)), label="dashed: has randomness"))
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.035, 0.25 / height), ncols=4, fontsize=8.5, frameon=False)
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.035, 0.25 / height), ncols=5, fontsize=8.5, frameon=False)
     told = "n², n³: how what is kept grows      ✓ ✗ ?: criteria of the audit that it passes, fails, leaves to judgement"
     axes.text(LEFT, height - 0.18, told, fontsize=8.5, color="0.25", va="center")

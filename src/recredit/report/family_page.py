@@ -120,8 +120,8 @@ def bias_text(bias: Bias, depends: Dependence) -> str:
     """How the gradient lies to the exact one."""
     if depends.facing == "none":
         return "0"
-    cosine = "not told from 0" if bias.cosine is None else f"{bias.cosine:.2f}"
-    return f"{bias.verdict}, cosine {cosine}" if bias.verdict in ("biased", "not resolved") else bias.verdict
+    near = "its mean is 0 within the noise" if bias.cosine is None else f"cosine {bias.cosine:.2f}"
+    return f"{bias.verdict}, {near}" if bias.verdict in ("biased", "not resolved") else bias.verdict
 
 
 def _arrow(each: Reduction) -> list[str]:
