@@ -61,6 +61,7 @@ def test_rflos_learning_of_a_linear_network_has_the_rank_of_the_readout():
     assert rank(RTRL()) == 8
 
 
+@pytest.mark.slow
 def test_kernl_that_does_not_learn_is_rflo(problem):
     net, steps = problem
     with jax.disable_jit():  # to the last bit, which fused operations would blur
