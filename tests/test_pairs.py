@@ -181,6 +181,13 @@ class Noisy(Late):
         return owed, state | still
 
 
+class Dice(RFLO):
+    """Nothing but randomness."""
+
+    def update(self, net, step, state, key):
+        return jax.random.normal(key, net.W.shape, net.W.dtype), state
+
+
 SETTINGS = {
     "one": {},
     "streams": {"streams": 2},
@@ -190,11 +197,13 @@ SETTINGS = {
 
 @pytest.mark.parametrize("what", [pytest.param(what, marks=() if what == "trials" else pytest.mark.slow) for what in SETTINGS])
 def test_draws_of_late_and_summed_rules_with_clocks_are_theirs_in_streams_and_trials(what):
-    rules = {"rflo": RFLO(), "at once": Noisy(), "late": Noisy(late=1), "summed": Noisy(every=4)}
+    rules = {"rflo": RFLO(), "at once": Noisy(), "late": Noisy(late=1), "summed": Noisy(every=4), "dice": Dice()}
     _, *grads = gradients(rules, **SETTINGS[what])
-    for own, draws in zip(grads[:3], grads[3:], strict=True):
+    for own, draws in zip(grads[:3], grads[4:7], strict=True):
         assert np.abs(own).max() > 0
         np.testing.assert_allclose(draws, np.broadcast_to(own[:, None], draws.shape), rtol=0, atol=1e-14)
+    own, draws = grads[3], grads[7]
+    assert len(np.unique(np.append(own[:, None], draws, axis=1))) == own.size + draws.size
 
 
 @pytest.mark.slow
