@@ -62,7 +62,7 @@ def test_ways_through_one_synapse_are_mdgl_whose_credit_is_of_later_steps_too(ki
 @pytest.mark.parametrize("signs", [None, SIGNS])
 def test_types_send_the_mean_weights_between_them(signs):
     net, steps = leaky(0.4, signs=signs)
-    kinds = np.array([0, 0, 0, 1, 1, 1]) if signs is None else np.array([0, 0, 0, 1, 3, 3])
+    kinds = np.array([0, 0, 0, 1, 1, 1]) if signs is None else np.array([0, 0, 1, 1, 2, 3])
     W_rec, mean = np.asarray(net.W_rec), np.zeros((6, 6))
     for i in range(6):
         for j in range(6):

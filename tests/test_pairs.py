@@ -10,7 +10,7 @@ from test_alignment import Late, aligned, summed_until
 
 from recredit import alignment
 from recredit.network import Network
-from recredit.rules import EBPTT, FBPTT, KFRTRL, RFLO, RTRL, UORO, FixedW, KeRNL
+from recredit.rules import EBPTT, FBPTT, KFRTRL, RFLO, RTRL, UORO, FixedW, KeRNL, NodePerturbation
 from recredit.tasks import Add, Parity
 from recredit.training import sizes
 from recredit.training.loop import train
@@ -154,6 +154,12 @@ def test_which_rules_have_randomness_is_read_off_their_programs():
     trainer = Trainer((*rules.values(),), TASK, NETWORK, optax.sgd(0.1), pairs="all", draws=2)
     assert [rule.is_random for rule in trainer.rules[:4]] == [False, True, False, True]
     assert trainer.comparing.expected == (0, 4, 2, 5)
+
+
+def test_over_the_networks_noise_no_draws_tell_what_a_rule_expects():
+    rules, noisy = (NodePerturbation(), RTRL(), UORO()), Network(n=4, noise=0.1)
+    comparing = Trainer(rules, TASK, noisy, optax.sgd(0.1), pairs="all", draws=2).comparing
+    assert comparing.expected == (None, 1, 3)
 
 
 @pytest.mark.slow

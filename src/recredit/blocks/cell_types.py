@@ -18,14 +18,16 @@ class CellTypes(eqx.Module):
 
     @classmethod
     def of(cls, net: RNN, types: int) -> "CellTypes":
-        """`types` equal groups of a network's units, in their order; of excitatory and inhibitory units apart under Dale's law.
+        """`types` equal groups of a network's units, in their order; under Dale's law so many of its excitatory units, and so
+        many of its inhibitory ones.
 
         The means are those of the weights that the network has now.
         """
         n, count = net.n, types
         kind = jnp.arange(n) * types // n
         if net.signs is not None:
-            kind, count = kind + types * (net.signs[:n] < 0), 2 * types
+            same = net.signs[:n, None] == net.signs[:n]  # units of the same sign
+            kind, count = jnp.tril(same, -1).sum(1) * types // same.sum(1) + types * (net.signs[:n] < 0), 2 * types
         members = (kind == jnp.arange(count)[:, None]).astype(net.W.dtype)
         size = jnp.maximum(members.sum(1), 1)
         mean = members @ net.W_rec.reshape(-1, n, n) @ members.T / jnp.outer(size, size)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # which take a second to import, and a list of results needs 
     from recredit.runs.settings import Run
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy")
-ROOMS = ("jaxprs.py", "contract.py", "rule.py", "network", "blocks", "rules", "tasks", "training")
+ROOMS = ("jaxprs.py", "contract.py", "rule.py", "optimizers.py", "network", "blocks", "rules", "tasks", "training")
 """Where recredit's own numbers are decided."""
 
 

@@ -123,7 +123,9 @@ class Comparing:
         """Of rules of which the first drives, and after them the draws of those with randomness, or none."""
         alone = [rule for rule in rules if not rule.copies]
         draws = iter(range(len(alone), len(rules)))
-        expected = (next(draws, None) if rule.is_random else place for place, rule in enumerate(alone))
+        expected = (
+            None if rule.needs_noise else next(draws, None) if rule.is_random else place for place, rule in enumerate(alone)
+        )
         return cls(tuple((rule.delay, rule.period) for rule in alone), every, tuple(expected))
 
     @property

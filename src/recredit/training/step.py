@@ -88,7 +88,7 @@ class Trainer(eqx.Module):
             (_, sample) = check_chunk(task, net, 1, self.streams)[-1][1]
             trials = sample.start is not None and not across_trials
             traced = tuple(TracedRule(*each, net, trials) for each in named)
-        self.rules = traced + tuple(Draws(rule, draws) for rule in traced if draws and rule.is_random)
+        self.rules = traced + tuple(Draws(rule, draws) for rule in traced if draws and rule.is_random and not rule.needs_noise)
         self.every_pair = pairs == "all"
         measured = {"weight": sample.weight is not None, "correct": task.classes}
         self.measures = tuple(name for name, is_measured in measured.items() if is_measured)

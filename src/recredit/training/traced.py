@@ -30,6 +30,8 @@ class TracedRule(eqx.Module):
     """None: for an unbroken stream."""
     is_random: bool = eqx.field(static=True)
     """Whether it draws random numbers at its steps."""
+    needs_noise: bool = eqx.field(static=True)
+    """Whether it learns from the network's noise, over which no draws of its own tell what it expects."""
     copies: int = eqx.field(static=True, default=0)
     """It is no copies (`Draws`)."""
 
@@ -38,7 +40,7 @@ class TracedRule(eqx.Module):
 
         Raises ValueError for a rule that breaks the contract, or cannot be vectorised over seeds and streams.
         """
-        self.name, self.delay, self.period = name, delay, period
+        self.name, self.delay, self.period, self.needs_noise = name, delay, period, rule.needs_noise
         traced = trace_rule(rule, name, net)
         lifted = _is_data if any(isinstance(leaf, float) for leaf in jax.tree.leaves(rule)) else None
         self.init = TracedFunction(traced.init, traced.state, lifted)
@@ -83,6 +85,10 @@ class Draws(eqx.Module):
     @property
     def is_random(self) -> bool:
         return True
+
+    @property
+    def needs_noise(self) -> bool:
+        return self.rule.needs_noise
 
     @property
     def delay(self) -> int:
