@@ -53,22 +53,27 @@ def every_rule() -> None:
             row(label, *(cell(sweep, candidates, rule=label, task=task, optimizer=optimizer) for task in TASKS), short)
 
 
-def free_credit() -> None:
-    """The immediate derivative beside RTRL, by optimiser and precision."""
-    for bits in (32, 64):
-        sweep = read_dataset(FOLDER / f"free_credit_{bits}" / "sweep.nc")
-        for optimizer in ("sgd", "rmsprop", "adam"):
-            for task in TASKS:
-                final = {
-                    rule: at(sweep, rule=rule, task=task, optimizer=optimizer).final_loss.values[0]
-                    for rule in ("fixed_w", "rtrl", "immediate")
-                }
-                told = equivalence(final["immediate"], final["rtrl"], final["fixed_w"])
-                losses = [f"{np.nanmean(each):.3g}" for each in final.values()]
-                part, low, high = (f"{100 * each:.1f}" for each in told["of the gap"] or (np.nan,) * 3)
-                row(f"float{bits}", optimizer, task, *losses, f"{part} % ({low} to {high})", told["verdict"])
+def free_credit(bits: int) -> None:
+    """The immediate derivative beside RTRL, by optimiser, with numbers of so many bits."""
+    folder = FOLDER / f"free_credit_{bits}"
+    sweep, candidates = read_dataset(folder / "sweep.nc"), read_dataset(folder / "selection.nc")
+    for optimizer in ("sgd", "rmsprop", "adam"):
+        for task in TASKS:
+            cells, final = [], []
+            for rule in ("fixed_w", "rtrl", "immediate"):
+                labels = {"rule": rule, "task": task, "optimizer": optimizer}
+                cells.append(cell(sweep, candidates, **labels))
+                final.append(at(sweep, **labels).final_loss.values[0])
+            fixed, exact, immediate = final
+            told = equivalence(immediate, exact, fixed)
+            part = (
+                "–"
+                if told["of the gap"] is None
+                else "{:.1f} % ({:.1f} to {:.1f})".format(*np.multiply(100, told["of the gap"]))
+            )
+            row(optimizer, task, *cells, part, told["verdict"])
 
 
 if __name__ == "__main__":
-    every_rule()
-    free_credit()
+    for bits in (32, 64):
+        free_credit(bits)

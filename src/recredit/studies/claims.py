@@ -77,11 +77,11 @@ def equivalence(one: np.ndarray, other: np.ndarray, worst: np.ndarray, margin: f
 
     "equivalent": the 95 % interval of the mean difference lies within the margin on either side; "better" or "worse": it lies
     beyond 0, and not within; else "inconclusive". By `compare`, over seeds in which neither diverged; with the gap, and the
-    difference and its interval as parts of it. Where the worst is not worse, nothing can be told: "inconclusive".
+    difference and its interval as parts of it. "no gap": the worst is not worse than the other, and so no measure of anything.
     """
     told = compare(one - other)
     told["gap"] = gap = float(np.nanmean(worst) - np.nanmean(other))
-    verdict, parts = "inconclusive", None
+    verdict, parts = "inconclusive" if gap > 0 else "no gap", None
     if told["interval"] is not None and gap > 0:
         parts = [each / gap for each in (told["difference"], *told["interval"])]
         _, low, high = parts
