@@ -26,11 +26,11 @@ class CellTypes(eqx.Module):
         n, count = net.n, types
         kind = jnp.arange(n) * types // n
         if net.signs is not None:
-            same = net.signs[:n, None] == net.signs[:n]  # units of the same sign
+            same = net.signs[:n, None] == net.signs[None, :n]  # units of the same sign
             kind, count = jnp.tril(same, -1).sum(1) * types // same.sum(1) + types * (net.signs[:n] < 0), 2 * types
-        members = (kind == jnp.arange(count)[:, None]).astype(net.W.dtype)
+        members = (kind[None] == jnp.arange(count)[:, None]).astype(net.W.dtype)
         size = jnp.maximum(members.sum(1), 1)
-        mean = members @ net.W_rec.reshape(-1, n, n) @ members.T / jnp.outer(size, size)
+        mean = members @ net.W_rec.reshape(-1, n, n) @ members.T / jnp.outer(size, size)[None]
         return cls(members, mean @ members)
 
     def between(self) -> Float[Array, "G C C"]:

@@ -223,7 +223,7 @@ class RNN(eqx.Module):
 
     def times_out_slope(self, s: Float[Array, " N"], c: Float[Array, " k"]) -> Float[Array, " N"]:
         """c d out / ds: credit for what the read-out gets turned into credit for the state."""
-        return row_times(c, self.out_slope(s))
+        return c if self.units.rates_are_state else row_times(c, self.out_slope(s))
 
     def out_slope(self, s: Float[Array, " N"]) -> Float[Array, "*K_S n"] | float:
         """d out / ds, what a change of the state does to what the read-out gets."""

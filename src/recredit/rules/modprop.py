@@ -66,7 +66,7 @@ class ModProp(AbstractRule):
         else:
             onto, between, credit = state.types.onto[0], state.between, state.types.members @ c_bar
         B = (1 - alpha) * state.B + jnp.outer(net.gain(at), step.r_hat)  # (1)
-        through = onto[:, :, None] * state.B + jnp.tensordot(between, state.N, axes=1)
+        through = onto[:, :, None] * state.B[None] + jnp.tensordot(between, state.N, axes=1)
         N = (1 - alpha) * state.N + alpha * self.mu * through  # (2)
         G = c_bar[:, None] * B + jnp.tensordot(credit, N, axes=1)  # (3)
         return G, ModPropState(B, N, state.types, state.between, feedback)
