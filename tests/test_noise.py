@@ -11,7 +11,7 @@ import recredit
 from recredit.network import Network
 from recredit.network.gru import GRU
 from recredit.rule import AbstractRule
-from recredit.rules import RFLO, UORO, FixedW
+from recredit.rules import RFLO, UORO, FixedW, KeRNL, WeightPerturbation
 from recredit.tasks import Add
 from recredit.training.step import Trainer
 
@@ -70,6 +70,14 @@ def test_the_voltages_and_all_that_follows_have_the_noise():
     assert abs(step.state - recredit.Step.of(net, s, x, jnp.ones(3) / 3).state).max() > 1e-3
     np.testing.assert_allclose(step.loss, net.loss_and_error(net.readout(step.state), jnp.ones(3) / 3)[0])
     assert Network(n=4).create(2, 3, "softmax", jax.random.key(0)).noise_of(jax.random.key(3)) is None
+
+
+@pytest.mark.parametrize(("rule", "copy"), [(KeRNL(sigma=1e-9), "r_tilde"), (WeightPerturbation(sigma=1e-9), "s_tilde")])
+def test_a_perturbed_copy_has_the_networks_noise(rule, copy):
+    net = Network(n=4, noise=0.5).create(2, 3, "softmax", jax.random.key(0))
+    step = recredit.Step.of(net, net.first(jax.random.key(1)), jnp.ones(2), jnp.ones(3) / 3, net.noise_of(jax.random.key(2)))
+    state = rule.update(net, step, rule.init(net, jax.random.key(3)), jax.random.key(4))[1]
+    np.testing.assert_allclose(getattr(state, copy), step.state, atol=1e-7)
 
 
 def test_a_rule_that_needs_noise_says_so():

@@ -12,7 +12,7 @@ r_tilde (n,). Cost: n^2 + nm + 4n memory, about 3n^2 + 3nm time with the second 
 after the step and traced at once, so that A = I is the fixed point for J = kappa I; the published program's order moves it to
 kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
 
-The copy starts where the network does. Where the network is chaotic it leaves it, and A learns from differences that are not
+The copy has the network's own noise and starts where the network does. Where the network is chaotic it leaves it, and A learns from differences that are not
 small; so the published program could start anew at every `reset`-th step, which the paper's runs did not use:
 
     r_tilde <- r^{t-1};  Omega, Gamma, B <- 0   before (2)                                                      (7)
@@ -87,7 +87,7 @@ class KeRNL(AbstractRule):
             B, Omega, Gamma = (jnp.where(anew, 0, trace) for trace in (B, Omega, Gamma))  # (7)
         A, kappa, eta = state.A, jnp.maximum(0, 1 - state.a), self.rate / self.sigma**2  # (1)
         zeta = self.sigma * jax.random.normal(key, (net.n,), net.W.dtype)
-        r_tilde = net.step(r_tilde, step.r_hat[net.n : -1])[2] + zeta  # (2)
+        r_tilde = net.step(r_tilde, step.r_hat[net.n : -1], step.xi)[2] + zeta  # (2)
         Gamma, Omega = kappa * Gamma - Omega, kappa * Omega + zeta  # (3)
         B = kappa[:, None] * B + jnp.outer(net.gain(step.at(net)), step.r_hat)  # (4)
         e = A @ Omega - (r_tilde - step.state)
