@@ -157,9 +157,13 @@ def test_which_rules_have_randomness_is_read_off_their_programs():
 
 
 def test_over_the_networks_noise_no_draws_tell_what_a_rule_expects():
-    rules, noisy = (NodePerturbation(), RTRL(), UORO()), Network(n=4, noise=0.1)
-    comparing = Trainer(rules, TASK, noisy, optax.sgd(0.1), pairs="all", draws=2).comparing
-    assert comparing.expected == (None, 1, 3)
+    rules = {"node_perturbation": NodePerturbation(), "rtrl": RTRL(), "uoro": UORO()}
+    data = run(rules, network=Network(n=4, noise=0.1), draws=2)
+    summary = alignment(data).sel(estimate="mean", part="W")
+    bias, variance = summary.relative_squared_bias.sel(beside="rtrl"), summary.relative_variance.sel(beside="rtrl")
+    assert [np.isfinite(each.sel(gradient=[*rules])).values.tolist() for each in (bias, variance)] == [[False, True, True]] * 2
+    assert not data.gradients.sel(gradient="node_perturbation").any()
+    assert (data.compared.sel(gradient="node_perturbation", beside="rtrl", part="W") == STEPS).all()
 
 
 @pytest.mark.slow

@@ -129,3 +129,10 @@ def test_e_prop_is_exact_for_a_leaky_read_out_of_units_without_synapses_between_
     found = in_mask(net, told(EProp(0.7), net, steps))
     close(found, exact)
     assert abs(in_mask(net, told(EProp(), net, steps)) - exact).max() > 1e-3
+
+
+def test_a_program_that_would_be_endless_is_refused():
+    for make in (lambda count: Hops(hops=count), lambda count: Cascade(stages=count)):
+        make(1000)
+        with pytest.raises(ValueError, match="must be at most 1,000, not 1000000000"):
+            make(10**9)

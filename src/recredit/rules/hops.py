@@ -40,7 +40,7 @@ class HopsState(eqx.Module):
 class Hops(AbstractRule):
     """The influence along paths of at most `hops` recurrent synapses."""
 
-    hops: int = eqx.field(default=1, converter=partial(check_count, "Hops' number of hops", least=0))
+    hops: int = eqx.field(default=1, converter=partial(check_count, "Hops' number of hops", least=0, most=1000))
     """The most recurrent synapses on a path, each of which takes a step: 0 is RFLO."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""

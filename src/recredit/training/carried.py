@@ -207,11 +207,7 @@ def every_pair(sums: Arrays, not_finite_at: np.ndarray, comparing: Comparing) ->
         "square": whole(*(ratio(sums[name], sums["differences"]) for name in ("first_square", "second_square"))),
         **counts,
     }
-    known = np.array([place is not None for place in comparing.expected])[:, None, None]
-    own = {
-        "variance": np.where(known, ratio(sums["variance"], sums["gradients"]), np.nan),
-        "gradients": sums["gradients"].astype(int),
-    }
+    own = {"variance": ratio(sums["variance"], sums["gradients"]), "gradients": sums["gradients"].astype(int)}
     told: Variables = {name: (("seed", "gradient", "beside", "part", "step"), array) for name, array in pairs.items()}
     told |= {name: (("seed", "gradient", "part", "step"), array) for name, array in own.items()}
     return told | {"not_finite_at": (("seed", "gradient", "beside", "part"), whole(not_finite_at))}

@@ -209,7 +209,7 @@ class Comparing:
         of_mean = [*variance]  # of that mean over draws
         for rule, place in enumerate(self.expected):
             if place is None:
-                of_mean[rule] = jnp.full(len(PARTS), jnp.nan)
+                variance[rule] = of_mean[rule] = jnp.full(len(PARTS), jnp.nan)
             elif place != rule:
                 X = grads[place]
                 mean[rule] = X.mean(0)
