@@ -12,8 +12,9 @@ r_tilde (n,). Cost: n^2 + nm + 4n memory, about 3n^2 + 3nm time with the second 
 after the step and traced at once, so that A = I is the fixed point for J = kappa I; the published program's order moves it to
 kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
 
-The copy has the network's own noise and starts where the network does. Where the network is chaotic it leaves it, and A learns from differences that are not
-small; so the published program could start anew at every `reset`-th step, which the paper's runs did not use:
+The copy has the network's own noise and starts where the network does. Where the network is chaotic it leaves it, and A learns
+from differences that are not small; so the published program could start anew at every `reset`-th step, which the paper's runs
+did not use:
 
     r_tilde <- r^{t-1};  Omega, Gamma, B <- 0   before (2)                                                      (7)
 
