@@ -81,7 +81,8 @@ class KolenPollackFeedback(AbstractFeedback):
 
     Two synapses that see the same product and decay alike end up alike: W_FB - W_out shrinks by 1 - rate decay at each step,
     as long as W_out learns by SGD of the same rate and weight decay, {"name": "sgd", "learning_rate": rate, "weight_decay":
-    decay}, from one stream. Source: Kolen and Pollack 1994; Akrout et al. 2019.
+    decay}, from one stream; W_out's weights from a unit that has been silent so far do not decay (`loop.train`). Source: Kolen
+    and Pollack 1994; Akrout et al. 2019.
     """
 
     rate: float = eqx.field(default=1e-4, converter=partial(check_range, "Kolen-Pollack's rate", least=0))
