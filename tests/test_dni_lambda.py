@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_units import KINDS, T, close, played, problem, run
+from test_units import KINDS, T, close, played, problem, run, updated
 
 from recredit.network.unitwise import matrix
+from recredit.rule import Step
 from recredit.rules import DNI, DNILambda
 
 EACH = [pytest.param(name, marks=[] if name == "leaky" else pytest.mark.slow) for name in KINDS]
@@ -100,3 +101,12 @@ def test_a_trial_begins_without_a_trace():
     state = run(rule, net, played(net, s, x, y), rule.init(net, jax.random.key(1)))[1]
     assert abs(state.trace).max() > 0.1
     assert not rule.restart(net, state)[1].trace.any()
+
+
+@pytest.mark.parametrize("rule", [DNI(), DNILambda()])
+def test_before_the_first_trial_nothing_is_learned_of_an_end(rule):
+    net, s, x, y = problem("leaky")
+    state = rule.init(net, jax.random.key(0))
+    np.testing.assert_array_equal(rule.restart(net, state)[1].A, state.A)
+    after = updated(rule, net, Step.of(net, s, x[0], y[0]), state)[1]
+    assert (rule.restart(net, after)[1].A != after.A).any()

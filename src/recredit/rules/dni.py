@@ -114,5 +114,6 @@ class DNI(AbstractRule):
         """A learns that no credit comes after a trial's last step: the label there is c_bar alone."""
         r_tilde = jnp.concatenate([state.state_last, state.target_prev, jnp.ones(1, net.W.dtype)])
         A = self.corrected(state.A, state.A @ r_tilde - state.c_bar_prev, self.eligibility(net, state, r_tilde))  # (3)
+        A = jnp.where(state.clock.steps == 0, state.A, A)  # before the first trial none has ended
         zero = {name: jnp.zeros_like(getattr(state, name)) for name in ("c_bar_prev", "target_prev")}
         return jnp.zeros_like(net.W), replace(state, A=A, trace=jax.tree.map(jnp.zeros_like, state.trace), **zero)
