@@ -42,7 +42,7 @@ class WeightPerturbation(AbstractRule):
     decay: float = eqx.field(default=0.9, converter=partial(check_range, "the trace's decay", least=0, most=1))
     """What the trace keeps of itself at each step; 1, nothing is lost, is for trials alone."""
     sigma: float = eqx.field(default=0.01, converter=partial(check_range, "WeightPerturbation's sigma", above=0))
-    """Size of the perturbation of each of the copy's weights."""
+    """Size of the perturbation of each of the copy's weights; of one below some 1e-5, numbers of 32 bits lose what it does."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> WeightPerturbationState:
         return WeightPerturbationState(jnp.zeros_like(net.W), jnp.zeros(net.n_state, net.W.dtype), Clock.at_zero())
