@@ -74,7 +74,12 @@ def test_a_curve_is_the_mean_of_each_bin_in_its_middle_and_is_not_bent_anywhere(
 def test_a_run_figure_says_what_was_run_and_how_it_is_drawn(drawn):
     figure = drawn(losses(rules=("rflo", "uoro")))
     said = words(figure)
-    for what in ("t1=3, t2=5", "Mean ± s.e.m. of 3 seeds, in bins of 1,000 steps, not smoothed", "n=7", "alpha=0.3", "adam"):
+    for what in (
+        "t1=3, t2=5",
+        "Mean ± s.e.m. of 3 seeds, in bins of 1,000 steps, not smoothed",
+        "; network (n=7, alpha=0.3",
+        "adam",
+    ):
         assert what in said
     for what in ("W_in=0", "schedule=piecewise_constant_schedule (boundaries_and_scales=(100=0.5))"):
         assert what in said

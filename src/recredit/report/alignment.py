@@ -56,7 +56,7 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
     figure.suptitle(f"{settings_text(run.task)}, {driver} drives", x=0.01, ha="left", fontsize=11)
     rules = {driver: run.rule, **run.observers}
     settings = [label + settings_text(rule).removeprefix(rule["name"]) for label, rule in rules.items()]
-    settings += [f"network {settings_text(run.network)}", f"optimizer {settings_text(run.optimizer)}"]
+    settings += [settings_text(run.network), f"optimizer {settings_text(run.optimizer)}"]
     what = f"Mean over {run.steps:,} steps and {counted(summary.seeds.item(), 'seed')}. {'; '.join(settings)}."
     figure.supxlabel(textwrap.fill(what, wide), x=0.01, ha="left", fontsize=8, color="0.3")
     for path in paths:
@@ -65,7 +65,7 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
 
 def short(value: float) -> str:
     """A number in few characters: .98, -.1, 12, 3e4."""
-    text = f"{value:.2f}" if abs(value) < 9.995 else f"{value:.0f}" if abs(value) < 999.5 else f"{value:.0e}"
+    text = f"{value:z.2f}" if abs(value) < 9.995 else f"{value:.0f}" if abs(value) < 999.5 else f"{value:.0e}"
     return text.replace("e+0", "e").replace("0.", ".").replace("1.00", "1")
 
 
@@ -77,7 +77,7 @@ def cosines_table(summary: xr.Dataset) -> Table:
         column.no_wrap = True
     for label in labels:
         row = values.sel(gradient=label, estimate="mean").values
-        table.add_row(Text(label), *(f"{value:.2f}" if np.isfinite(value) else "–" for value in row))
+        table.add_row(Text(label), *(f"{value:z.2f}" if np.isfinite(value) else "–" for value in row))
     for column in table.columns[1:]:
         column.justify = "right"
     half = (values.sel(estimate="high") - values.sel(estimate="mean")).max().item()

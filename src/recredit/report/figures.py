@@ -170,7 +170,7 @@ def _caption(data: xr.Dataset, runs: Mapping[str, Run]) -> str:
     run = next(iter(runs.values()))
     rules = [name + settings_text(run.rule).removeprefix(run.rule["name"]) for name, run in runs.items()]
     streams = [f"{run.streams} streams"] if run.streams > 1 else []
-    settings = [*rules, f"network {settings_text(run.network)}", *streams, f"optimizer {settings_text(run.optimizer)}"]
+    settings = [*rules, settings_text(run.network), *streams, f"optimizer {settings_text(run.optimizer)}"]
     return f"{', '.join(what_is_drawn(data)).capitalize()}. {'; '.join(settings)}."
 
 
