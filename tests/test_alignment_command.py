@@ -132,7 +132,8 @@ def test_it_writes_a_run_a_map_and_tables_and_a_second_call_computes_nothing(cap
 
 
 def test_numbers_in_the_map_are_short_and_what_is_missing_is_told():
-    assert [short(value) for value in (0.984, -0.1, -0.001, 1, 12.3, 3e4)] == [".98", "-.10", ".00", "1", "12", "3e4"]
+    values = (0.984, -0.1, -0.001, 1, 12.3, 0.996, 30_000)
+    assert [short(value) for value in values] == [".98", "-.10", ".00", "1", "12", "1", "3e4"]
     shape = ("gradient", "beside", "seed", "step")
     compared = np.array([[10, 0, 0], [0, 8, 0], [0, 0, 0]])[..., None, None]
     lost = np.array([[0, 0, 0], [0, 2, 0], [0, 0, 0]])[..., None, None]
