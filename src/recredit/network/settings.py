@@ -102,7 +102,7 @@ class Network(eqx.Module):
         if self.connections == "diagonal" and not self.self_synapses:
             raise ValueError('the connections "diagonal" are synapses of units with themselves: leave self_synapses true.')
         if self.kind.are_recurrent and self.connections != "none":
-            if not synapses.is_own(self.connections):
+            if self.density < 1:
                 synapses.sent(self._possible(0), self.density)
             return
         whose = 'the connections "none" leave' if self.kind.are_recurrent else f"{type(self.kind).__name__} units have"
@@ -151,8 +151,8 @@ class Network(eqx.Module):
         units, n, K = self.kind, self.n, self.kind.outputs
         k_rec, k_in, k_out = jax.random.split(key, 3)
         k_mask, k_bias = (jax.random.fold_in(key, i) for i in (3, 4))
-        possible = self._possible(n_in)
-        mask = synapses.drawn(possible, self.density, k_mask) if self.is_masked else None
+        possible = self._possible(n_in) if self.is_masked else None
+        mask = None if possible is None else synapses.drawn(possible, self.density, k_mask)
         signs = None if self.excitatory is None else synapses.dale(self.excitatory, n, n_in)
         drawn = []
         for g in range(len(units.voltages)):
@@ -170,7 +170,8 @@ class Network(eqx.Module):
         W = W if mask is None else jnp.where(mask, W, 0)
         b_out = jnp.zeros(n_out)
         kept = None if signs is None else jnp.asarray(signs, W.dtype)
-        fan_out = synapses.fan_out(possible, self.density) if units.are_recurrent else 0
+        fan_out = None if possible is None else synapses.fan_out(possible, self.density)
+        fan_out = fan_out if units.are_recurrent else 0
         if isinstance(units, Leaky):
             return LeakyRNN(W, W_out, b_out, units.alpha, units.activation, head, mask, kept, self.noise, fan_out)
         return RNN(W, W_out, b_out, units, head, mask, kept, self.noise, fan_out)

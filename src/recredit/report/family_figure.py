@@ -1,6 +1,5 @@
 """The family tree of learning rules as a picture: boxes by what is kept and by facing, arrows to what rules become."""
 
-import io
 import itertools
 import textwrap
 from collections.abc import Sequence
@@ -11,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
 from recredit.audit.account.symbolic import order
-from recredit.report.figures import COLOURS
-from recredit.runs.files import write_whole
+from recredit.report.figures import COLOURS, save
 from recredit.studies.family import Member
 from recredit.studies.reductions import Reduction
 
@@ -75,9 +73,7 @@ def draw_family(members: Sequence[Member], reductions: Sequence[Reduction], own:
         _draw_arrow(axes, boxes[arrow.general["name"]], boxes[arrow.special["name"]], arrow, colours)
     _draw_legend(axes, height)
     for file in files:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=file.suffix[1:], dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
-        write_whole(file, buffer.getvalue())
+        save(figure, file)
 
 
 def _words(arrow: Reduction) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
@@ -126,9 +126,10 @@ def draw_fig1(data: xr.Dataset, folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, in the format that its name ends in."""
+    """Write a figure, in the format that its name ends in; an SVG of the same figure is the same file."""
     content = io.BytesIO()
-    figure.savefig(content, format=path.suffix[1:], dpi=200)
+    with rc_context({"svg.hashsalt": "recredit"}):  # of the names of its parts, which are drawn at random otherwise
+        figure.savefig(content, format=path.suffix[1:], dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
     write_whole(path, content.getvalue())
 
 
