@@ -179,6 +179,14 @@ def test_the_page_of_alignment_says_what_its_files_say(capsys):
     assert [row for row in rows if row not in page] == []
 
 
+def test_the_page_on_free_credit_says_what_its_files_say(capsys):
+    folder = ROOT / "reproduce" / "rules"
+    runpy.run_path(str(folder / "tables.py"), run_name="__main__")
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 12
+    assert [row for row in rows if row not in (folder / "README.md").read_text()] == []
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "reproduce" / "networks").glob("*.toml")), ids=lambda file: file.stem)
 def test_the_page_of_other_networks_says_what_their_files_say(file):
     sweep, data = read_sweep(file), read_dataset(file.with_suffix("") / "sweep.nc")

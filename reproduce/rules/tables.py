@@ -5,17 +5,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from recredit import audit
-from recredit.registry import resolve_rule
 from recredit.runs.files import read_dataset
-from recredit.runs.sweep import read_sweep
 from recredit.studies.claims import equivalence
 
 FOLDER = Path(__file__).parent
 RATE = "optimizer.learning_rate"
 TASKS = ("add", "mimic", "flip_flop", "match_to_sample")
-LEAST = 0.01
-"""A loss below it is told as such: on the flip-flop whole orders of magnitude are nothing to a reader."""
 
 
 def at(data: xr.Dataset, **labels: str) -> xr.Dataset:
@@ -37,20 +32,6 @@ def cell(sweep: xr.Dataset, candidates: xr.Dataset, **labels: str) -> str:
     if not len(finite):
         return f"all diverged ({rate:g}{end})"
     return f"{finite.mean():.3g} ± {finite.std(ddof=1) / len(finite) ** 0.5:.1g} ({rate:g}{end}{lost})"
-
-
-def every_rule() -> None:
-    """A table for each optimiser: the rules, their losses on each task, and what the audit does not pass."""
-    sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
-    points = {point.coordinates["rule"]: resolve_rule(point.run.rule) for point in read_sweep(FOLDER / "rules.toml").points}
-    verdicts = {label: audit(rule) for label, rule in points.items()}
-    for optimizer in ("sgd", "rmsprop"):
-        for label, found in verdicts.items():
-            told = {
-                kind: [each for each, cell in found.cells.items() if cell.verdict == kind] for kind in ("fail", "judgement")
-            }
-            short = ", ".join([*told["fail"], *(f"{each}?" for each in told["judgement"])]) or "passes all"
-            row(label, *(cell(sweep, candidates, rule=label, task=task, optimizer=optimizer) for task in TASKS), short)
 
 
 def free_credit(bits: int) -> None:
@@ -75,5 +56,4 @@ def free_credit(bits: int) -> None:
 
 
 if __name__ == "__main__":
-    for bits in (32, 64):
-        free_credit(bits)
+    free_credit(32)
