@@ -154,9 +154,11 @@ class Network(eqx.Module):
         possible = self._possible(n_in) if self.is_masked else None
         mask = None if possible is None else synapses.drawn(possible, self.density, k_mask)
         signs = None if self.excitatory is None else synapses.dale(self.excitatory, n, n_in)
+        # All in one call: vectorised, jaxlib's decompositions of several calls may wait for one another's threads for ever.
+        own_keys = jnp.stack([_own(k_rec, g) for g in range(len(units.voltages))])
+        recurrent = jax.vmap(lambda key: synapses.recurrent(self.W_rec, self.gain, n, key))(own_keys)
         drawn = []
-        for g in range(len(units.voltages)):
-            W_rec = synapses.recurrent(self.W_rec, self.gain, n, _own(k_rec, g))
+        for g, W_rec in enumerate(recurrent):
             if signs is not None and not synapses.is_own(self.W_rec):
                 W_rec = synapses.balanced(W_rec, signs[:n])
             if mask is not None and self.W_rec in DRAWN:

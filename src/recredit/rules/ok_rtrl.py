@@ -85,8 +85,10 @@ def reduced(
     A: Float[Array, "a q"], B: Float[Array, "b q"], nu: Float[Array, " q"]
 ) -> tuple[Float[Array, "a r"], Float[Array, "b r"]]:
     """Factors of one column fewer, r = q - 1, whose product has the mean A B^T over all signs, and the least variance."""
-    (Q_A, R_A), (Q_B, R_B) = jnp.linalg.qr(A), jnp.linalg.qr(B)
-    U, sigma, Vt = jnp.linalg.svd(R_A @ R_B.T, full_matrices=False)  # (2)
+    Q_A, R_A = jnp.linalg.qr(A)
+    # Vectorised, jaxlib's decompositions wait for one another's threads, two at once for ever: so each awaits the one before.
+    Q_B, R_B = jnp.linalg.qr(B + 0 * Q_A[0, 0])
+    U, sigma, Vt = jnp.linalg.svd(R_A @ R_B.T + 0 * Q_B[0, 0], full_matrices=False)  # (2)
     X = mixed(jnp.pad(sigma, (0, len(nu) - len(sigma))), nu)[: len(sigma)]
     return Q_A @ (U @ X), Q_B @ (Vt.T @ X)  # (3)
 
