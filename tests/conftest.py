@@ -16,8 +16,10 @@ if jax.__version_info__ < (0, 12):  # later versions have no other emitters
     QUICK += " --xla_cpu_use_fusion_emitters=false"
 
 flags = os.environ.setdefault("XLA_FLAGS", QUICK)
+os.environ["NPROC"] = "1"  # threads of XLA's, as workers have it (`recredit.runs.environment`)
 jax.config.update("jax_enable_x64", True)
 jax.devices()  # XLA starts, and reads its flags this once
+del os.environ["NPROC"]
 if flags == QUICK:
     del os.environ["XLA_FLAGS"]
 

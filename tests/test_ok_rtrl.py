@@ -1,6 +1,9 @@
 """OK-RTRL is unbiased, exact while its rank lasts, and less noisy than KF-RTRL, its mean over as many draws included."""
 
 import itertools
+import os
+import subprocess
+import sys
 from functools import cache
 
 import equinox as eqx
@@ -138,3 +141,14 @@ def test_it_has_less_noise_than_kf_rtrl_of_the_same_memory(rank):
     sizes = [sum(a.size for a in jax.tree.leaves(rule.init(net, jax.random.key(0)))) for rule in rules]
     assert sizes[0] == sizes[1]
     assert ok + 3 * ok_error < kf - 3 * kf_error  # 1.87 and 2.87, 0.304 and 1.385, 0.0083 and 0.717
+
+
+@pytest.mark.slow
+def test_vectorised_decompositions_end_with_several_threads_of_xla():
+    """jaxlib's wait for one another's threads: with two at once on as few cores, this has waited for ever."""
+    script = (
+        "from recredit import RULES\nfrom recredit.studies.behaviour import bias\nprint(bias(RULES['ok_rtrl'](), True).verdict)"
+    )
+    plain = {key: value for key, value in os.environ.items() if key not in ("NPROC", "XLA_FLAGS")}
+    ended = subprocess.run([sys.executable, "-c", script], env=plain, capture_output=True, text=True, timeout=300, check=True)
+    assert ended.stdout == "unbiased\n"

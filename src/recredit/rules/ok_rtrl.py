@@ -15,7 +15,8 @@ first m values as they are and mixes the others, nu in {-1, +1}^{r+1} independen
 
 The influence M_kij ~ sum_l A_jl B_kil. State: A (m, r), B (n, n, r). Cost: r (m + n^2) memory, r n^3 + r^2 n^2 time. Of any
 units, B (N, P, r), and ds'/dv stands for alpha diag(D). Unbiased for weights that stand still, and of all sums of r terms that
-are, the one of least variance at each step; exact for the first r steps.
+are, the one of least variance at each step; exact for the first r steps. A program of your own in which several such rules
+learn at once needs the environment variable NPROC=1 before JAX starts, as recredit's workers have it: `update` says why.
 
 @article{benzing2019optimal, title={Optimal {Kronecker}-Sum Approximation of Real Time Recurrent Learning},
   author={Benzing, Frederik and Gauy, Marcelo Matheus and Mujika, Asier and Martinsson, Anders and Steger, Angelika},

@@ -20,4 +20,5 @@ def environment() -> dict[str, str]:
     if "jax" in sys.modules:
         told["JAX_ENABLE_X64"] = str(int(precision() == "float64"))
     flags = f"{SINGLE_THREAD} {FAST} {os.environ.get('XLA_FLAGS', '')}".strip()
-    return told | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
+    # One thread of XLA's: of more, jaxlib's vectorised decompositions (OK-RTRL's) may wait for one another for ever.
+    return told | {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "NPROC": "1"}
