@@ -99,8 +99,8 @@ def test_a_trial_begins_without_a_trace():
     net, s, x, y = problem("leaky")
     rule = DNILambda()
     state = run(rule, net, played(net, s, x, y), rule.init(net, jax.random.key(1)))[1]
-    assert abs(state.trace).max() > 0.1
-    assert not rule.restart(net, state)[1].trace.any()
+    assert abs(state.E).max() > 0.1
+    assert not rule.restart(net, state)[1].E.any()
 
 
 @pytest.mark.parametrize("rule", [DNI(), DNILambda()])

@@ -171,7 +171,7 @@ def folder(tmp_path, monkeypatch):
         "cli.audit.repair",
         "cli.family.family",
     ):
-        monkeypatch.setattr(f"recredit.cli.{place}", accept)
+        monkeypatch.setattr(f"recredit.{place}", accept)
     for place in ("main", "comparing"):
         monkeypatch.setattr(f"recredit.cli.{place}.local_executor", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(fig1, "runs", functools.cache(fig1.runs))  # twelve runs to check, the same ones again and again

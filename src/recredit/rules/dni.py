@@ -45,7 +45,7 @@ class DNIState(eqx.Module):
     jacobian: Any
     feedback: Any
     state_last: Float[Array, " N"]
-    trace: Any = None
+    E: Any = None
     """What earlier steps have left of A's eligibility, if it has one."""
 
 
@@ -88,8 +88,8 @@ class DNI(AbstractRule):
         G = jnp.outer(row_times(A @ r_tilde, net.gain(at)), step.r_hat)  # (5)
         c_bar = self.feedback(net, step, state.feedback)
         feedback = self.feedback.learn(net, step, state.feedback, key)
-        trace = self.carried(net, at, jacobian, eligibility)
-        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state, trace)
+        E = self.carried(net, at, jacobian, eligibility)
+        return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state, E)
 
     def eligibility(self, net: RNN, state: DNIState, r_tilde_prev: Float[Array, " k"]) -> Any:
         """What A's entries are changed by, for an error of 1 in the credit of the last step's state."""
@@ -116,4 +116,4 @@ class DNI(AbstractRule):
         A = self.corrected(state.A, state.A @ r_tilde - state.c_bar_prev, self.eligibility(net, state, r_tilde))  # (3)
         A = jnp.where(state.clock.steps == 0, state.A, A)  # before the first trial none has ended
         zero = {name: jnp.zeros_like(getattr(state, name)) for name in ("c_bar_prev", "target_prev")}
-        return jnp.zeros_like(net.W), replace(state, A=A, trace=jax.tree.map(jnp.zeros_like, state.trace), **zero)
+        return jnp.zeros_like(net.W), replace(state, A=A, E=jax.tree.map(jnp.zeros_like, state.E), **zero)

@@ -46,7 +46,7 @@ class DNILambda(DNI):
         S = N // net.n
         own = (net.n, k) if net.units.is_simple else (S, S, net.n, k)
         return eqx.tree_at(
-            lambda state: state.trace,
+            lambda state: state.E,
             state,
             jnp.zeros((N, N, k) if self.trace == "exact" else own, state.A.dtype),
             is_leaf=lambda leaf: leaf is None,
@@ -59,7 +59,7 @@ class DNILambda(DNI):
             eye = (
                 jnp.ones(net.n, eye.dtype) if net.units.is_simple else jnp.eye(S, dtype=eye.dtype)[:, :, None] * jnp.ones(net.n)
             )
-        return self.lam * state.trace + eye[..., None] * r_tilde_prev[(None,) * eye.ndim]  # (2)
+        return self.lam * state.E + eye[..., None] * r_tilde_prev[(None,) * eye.ndim]  # (2)
 
     def corrected(self, A: Float[Array, "N k"], error: Float[Array, " N"], eligibility: Any) -> Float[Array, "N k"]:
         change = jnp.tensordot(error, eligibility, axes=1) if self.trace == "exact" else row_times_trace(error, eligibility)

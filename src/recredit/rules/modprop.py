@@ -36,7 +36,7 @@ class ModPropState(eqx.Module):
     B: Float[Array, "n m"]
     N: Float[Array, "C n m"]
     types: CellTypes | None
-    between: Float[Array, "C C"] | None
+    w: Float[Array, "C C"] | None
     feedback: Any
 
 
@@ -54,22 +54,22 @@ class ModProp(AbstractRule):
     def init(self, net: RNN, key: PRNGKeyArray) -> ModPropState:
         B, types = jnp.zeros_like(net.W), None if self.types is None else CellTypes.of(net, self.types)
         N = jnp.zeros((net.n if types is None else len(types.members), *B.shape), B.dtype)
-        between = None if types is None else types.between()[0]
-        return ModPropState(B, N, types, between, self.feedback.init(net, key))
+        w = None if types is None else types.between()[0]
+        return ModPropState(B, N, types, w, self.feedback.init(net, key))
 
     def update(self, net: RNN, step: Step, state: ModPropState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], ModPropState]:
         c_bar = self.feedback(net, step, state.feedback)
         feedback = self.feedback.learn(net, step, state.feedback, key)
         at, alpha = step.at(net), cast(LeakyRNN, net).alpha
-        if state.types is None or state.between is None:
-            onto, between, credit = net.W_rec, net.W_rec, c_bar
+        if state.types is None or state.w is None:
+            first, w, credit = net.W_rec, net.W_rec, c_bar
         else:
-            onto, between, credit = state.types.onto[0], state.between, state.types.members @ c_bar
+            first, w, credit = state.types.onto[0], state.w, state.types.members @ c_bar
         B = (1 - alpha) * state.B + jnp.outer(net.gain(at), step.r_hat)  # (1)
-        through = onto[:, :, None] * state.B[None] + jnp.tensordot(between, state.N, axes=1)
+        through = first[:, :, None] * state.B[None] + jnp.tensordot(w, state.N, axes=1)
         N = (1 - alpha) * state.N + alpha * self.mu * through  # (2)
         G = c_bar[:, None] * B + jnp.tensordot(credit, N, axes=1)  # (3)
-        return G, ModPropState(B, N, state.types, state.between, feedback)
+        return G, ModPropState(B, N, state.types, state.w, feedback)
 
     def check_network(self, net: RNN) -> None:
         if not isinstance(net, LeakyRNN):
