@@ -74,7 +74,7 @@ class BroadcastFeedback(AbstractFeedback):
         return jnp.broadcast_to(state, net.W_out.shape)
 
 
-class KolenPollackFeedback(AbstractFeedback):
+class KolenPollackFeedback(RandomFeedback):
     """W_FB, random at first, makes the updates that the delta rule makes of W_out, and both decay: it becomes W_out.
 
         W_FB <- W_FB - rate (error^T out + decay W_FB)
@@ -90,17 +90,11 @@ class KolenPollackFeedback(AbstractFeedback):
     decay: float = eqx.field(default=0.1, converter=partial(check_range, "Kolen-Pollack's decay", least=0))
     """Weight decay, that of W_out, multiplied by the rate."""
 
-    def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "n_out k"]:
-        return _random(net, key)
-
-    def weights(self, net: RNN, state: Float[Array, "n_out k"]) -> Float[Array, "n_out k"]:
-        return state
-
     def learn(self, net: RNN, step: Step, state: Float[Array, "n_out k"], key: PRNGKeyArray) -> Float[Array, "n_out k"]:
         return state - self.rate * (jnp.outer(step.error, net.out(step.state)) + self.decay * state)
 
 
-class WeightMirrorFeedback(AbstractFeedback):
+class WeightMirrorFeedback(RandomFeedback):
     """W_FB, random at first, learns what W_out makes of noise sent through it: it becomes W_out.
 
         noise ~ N(0, I);  W_FB <- W_FB + rate ((W_out noise) noise^T - W_FB)
@@ -111,12 +105,6 @@ class WeightMirrorFeedback(AbstractFeedback):
 
     rate: float = eqx.field(default=1e-3, converter=partial(check_range, "the weight mirror's rate", least=0, most=1))
     """Learning rate and decay, the part of W_FB that is renewed at each step."""
-
-    def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "n_out k"]:
-        return _random(net, key)
-
-    def weights(self, net: RNN, state: Float[Array, "n_out k"]) -> Float[Array, "n_out k"]:
-        return state
 
     def learn(self, net: RNN, step: Step, state: Float[Array, "n_out k"], key: PRNGKeyArray) -> Float[Array, "n_out k"]:
         noise = jax.random.normal(jax.random.fold_in(key, MIRROR), state.shape[1:], state.dtype)
