@@ -12,8 +12,10 @@ from commands import refused
 from recredit import load
 from recredit.cli.main import main
 from recredit.network import Network
+from recredit.registry import complete
 from recredit.report.alignment import remarks, short
-from recredit.studies.alignment import PAPER, alignment, alignment_request
+from recredit.rules import RULES
+from recredit.studies.alignment import PAPER, alignment, alignment_request, exact_label
 from recredit.training.loop import train
 
 
@@ -103,6 +105,16 @@ def test_observers_are_no_part_of_it():
     Path("it.toml").write_text('observers = ["rflo"]')
     with pytest.raises(ValueError, match=r'a run has no part "observers"; its parts: .*driver, draws'):
         alignment_request(Path("it.toml"), {"task": "add"}, [])
+
+
+def test_bias_is_told_beside_an_exact_rule_alone():
+    def exact(**rules):
+        return exact_label({label: complete("rule", RULES, table) for label, table in rules.items()})
+
+    random, learned = {"name": "rtrl", "feedback": "random"}, {"name": "rtrl", "jacobian": "learned"}
+    assert exact(rflo={"name": "rflo"}, random=random, learned=learned) is None
+    assert exact(random=random, block={"name": "rtrl_block", "block": 8}, rtrl={"name": "rtrl"}) == "block"
+    assert exact(learned=learned, through={"name": "rtrl", "jacobian": "through_weights"}) == "through"
 
 
 @pytest.mark.slow

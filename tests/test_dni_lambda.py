@@ -103,6 +103,16 @@ def test_a_trial_begins_without_a_trace():
     assert not rule.restart(net, state)[1].E.any()
 
 
+def test_its_state_keeps_the_type_of_the_weights():
+    net, s, x, y = problem("alif")
+    net = jax.tree.map(lambda a: a.astype("float32") if a.dtype == "float64" else a, net)
+    rule = DNILambda(trace="local")
+    before = rule.init(net, jax.random.key(0))
+    G, after = rule.update(net, Step.of(net, *(a.astype("float32") for a in (s, x[0], y[0]))), before, jax.random.key(0))
+    assert [a.dtype for a in jax.tree.leaves(after)] == [a.dtype for a in jax.tree.leaves(before)]
+    assert G.dtype == net.W.dtype == "float32"
+
+
 @pytest.mark.parametrize("rule", [DNI(), DNILambda()])
 def test_before_the_first_trial_nothing_is_learned_of_an_end(rule):
     net, s, x, y = problem("leaky")

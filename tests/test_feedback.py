@@ -74,7 +74,7 @@ def test_a_weight_mirrors_mean_is_the_read_outs_weights():
 
 
 def test_a_mirrors_noise_is_not_the_rules():
-    """UORO draws signs from the key of the step, and the mirror its noise: each is what it is without the other."""
+    """The mirror's noise is not what the step's key gives, of which a rule draws."""
     net, s, x, y = problem("gru")
     step = jax.tree.map(lambda a: a[0], played(net, s, x, y))
     key = jax.random.key(5)
@@ -100,7 +100,7 @@ def test_all_feedback_is_the_error_through_weights_of_the_read_outs_shape(kind):
     assert jnp.ptp(weights, axis=1).max() == 0 < abs(weights).min()
 
 
-@pytest.mark.parametrize("name", ["random", "broadcast", "kolen_pollack"])
+@pytest.mark.parametrize("name", ["random", "broadcast", "kolen_pollack", "weight_mirror"])
 def test_the_audit_sees_no_weight_transport(name):
     for feedback, transported in ((name, False), ("exact", True)):
         found = recredit.audit(recredit.registry.resolve_rule({"name": "rflo", "feedback": feedback}), measure=False)

@@ -237,6 +237,8 @@ def test_means_are_over_all_that_was_compared_then_over_seeds_with_students_inte
     norm = (data.norm.fillna(0) * data.compared).sum("step")
     ratio = norm.sel(gradient="e_bptt", beside="rflo", part="W") / norm.sel(gradient="rflo", beside="e_bptt", part="W")
     np.testing.assert_allclose(other, ratio.mean(), rtol=1e-10)
+    with pytest.raises(TypeError, match="alignment's data must be a"):
+        alignment("run.nc")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match='has no pairs of rules; train with pairs="all"'):
         alignment(run({"rtrl": RTRL(), "rflo": RFLO()}, pairs="driver", draws=0))
 

@@ -168,6 +168,21 @@ class Credit(ThreeFactor):
         return net.times_out_slope(step.state, step.error @ net.W_out)
 
 
+def test_weights_of_a_step_multiply():
+    net, s, (x, y, _) = problem("leaky", 2, 1)
+    step = Step.of(net, s, x[0], y[0])
+    twice, once = step.weighted(jnp.array(0.5)).weighted(jnp.array(0.5)), step.weighted(jnp.array(0.25))
+    assert (once.weight, once.loss) == (0.25, 0.25 * step.loss)
+    assert eqx.tree_equal(twice, once)
+
+
+def test_node_perturbation_says_that_a_step_has_no_noise():
+    net, s, (x, y, _) = problem("leaky", 2, 1)
+    rule, key = NodePerturbation(), jax.random.key(0)
+    with pytest.raises(ValueError, match="the step has no noise to learn from"):
+        rule.update(net, Step.of(net, s, x[0], y[0]), rule.init(net, key), key)
+
+
 @pytest.mark.parametrize("kind", ["leaky", *slow("alif", "lru")])
 def test_three_factors_are_rflos_traces_times_one_number(kind):
     net, s, x, y = test_units.problem(kind)

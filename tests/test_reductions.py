@@ -83,17 +83,29 @@ def mean_over_noise(rule, net, s, x, y):
     return jax.jit(jax.vmap(last))(draws).mean(0)
 
 
+@cache
+def steps_of(network):
+    """A network, and a run of it."""
+    net, s, x, y = problem(network)
+    return net, played(net, s, x, y)
+
+
+@cache
+def expected_of(rule, network, kind):
+    """What a rule's gradients are; several others reduce to it."""
+    return gradients(rule, *steps_of(network), kind)
+
+
 EXACT = [each for each in REDUCTIONS if not each.kind.startswith("on average")]
 ANY = [each for each in EXACT if {*each.network} <= {"connections", "self_synapses"}]
 
 
 def check(reduction, network):
     special, general = made(reduction.special), made(reduction.general)
-    net, s, x, y = problem(network)
+    net, steps = steps_of(network)
     for rule in (special, general):
         rule.check_network(net)
-    steps = played(net, s, x, y)
-    expected = gradients(special, net, steps, reduction.kind)
+    expected = expected_of(special, network, reduction.kind)
     assert abs(expected).max() > 1e-3
     found = gradients(general, net, steps, reduction.kind)
     np.testing.assert_allclose(found, reduction.factor * expected, rtol=1e-10, atol=1e-10)
@@ -154,4 +166,4 @@ def test_the_rules_and_settings_of_every_arrow_are_different_and_known():
     pairs = [(str(each), each.kind) for each in REDUCTIONS]
     assert len({*pairs}) == len(pairs)
     for each in REDUCTIONS:
-        assert each.general["name"] != each.special["name"]
+        assert made(each.general) != made(each.special)

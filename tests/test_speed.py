@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from each import EACH_RULE
+from each import TRAINED
 from oracles import noise_for
 
 from recredit.blocks.buffers import put
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.equations
 ADD, SMALL, SGD = Add(1, 2, 1), Network(n=5), optax.sgd(0.05)
 
 
-@pytest.mark.parametrize("name", EACH_RULE)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_segment_is_its_steps_one_by_one(name, monkeypatch):
     monkeypatch.setattr(one_step, "DRAWN", 4)
     made = Trainer((RULES[name](),), ADD, Network(n=5, noise=noise_for(RULES[name]())), SGD)

@@ -1,11 +1,14 @@
 """JAX's settings: its strict modes refuse nothing here, and none of them changes a seed's numbers."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import Literal
 
 from recredit.network import Network
 from recredit.rules import RULES, UORO
@@ -29,6 +32,21 @@ GENERATORS = {
 }
 
 
+def written(jaxpr):
+    """A program's operations, inner programs written out wherever they run: which are printed once hangs on JAX's caches."""
+    numbers = {}
+    told = [[numbers.setdefault(variable, len(numbers)) for variable in (*jaxpr.constvars, *jaxpr.invars)]]
+    for operation in jaxpr.eqns:
+        given = [str(v) if isinstance(v, Literal) else numbers[v] for v in operation.invars]
+        made = [(numbers.setdefault(v, len(numbers)), str(v.aval)) for v in operation.outvars]
+        settings = {}
+        for name, value in operation.params.items():
+            programs = [getattr(each, "jaxpr", each) for each in jax.tree.leaves(value) if hasattr(each, "eqns")]
+            settings[name] = [written(each) for each in programs] or re.sub("0x[0-9a-f]+", "", str(value))
+        told.append((operation.primitive.name, given, made, settings))
+    return told
+
+
 def programs(rules, task):
     """Of two seeds: their start and twenty steps, as the compiler is given them."""
     trainer = Trainer(rules, task, NETWORK, optax.adam(0.1))
@@ -36,7 +54,7 @@ def programs(rules, task):
     learners = eqx.filter_eval_shape(lanes.start, trainer, seeds, 20)[0]
     start = jax.make_jaxpr(lambda seeds: lanes.start(trainer, seeds, 20))(seeds)
     segment = jax.make_jaxpr(lambda learners, first: lanes.segment(trainer, learners, first, 20))(learners, jnp.array(0))
-    return str(start), str(segment)
+    return written(start.jaxpr), written(segment.jaxpr)
 
 
 @pytest.mark.slow

@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from recredit import audit
+from recredit.registry import resolve_rule
 from recredit.runs.files import read_dataset
+from recredit.runs.sweep import read_sweep
 from recredit.studies.claims import equivalence
 
 FOLDER = Path(__file__).parent
@@ -32,6 +35,22 @@ def cell(sweep: xr.Dataset, candidates: xr.Dataset, **labels: str) -> str:
     if not len(finite):
         return f"all diverged ({rate:g}{end})"
     return f"{finite.mean():.3g} ± {finite.std(ddof=1) / len(finite) ** 0.5:.1g} ({rate:g}{end}{lost})"
+
+
+def every_rule() -> None:
+    """For each optimiser and rule, its losses on the tasks, and what it fails of the audit's criteria (?: to be judged)."""
+    sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
+    rules = {point.coordinates["rule"]: resolve_rule(point.run.rule) for point in read_sweep(FOLDER / "rules.toml").points}
+    not_passed = {}
+    for label, rule in rules.items():
+        marks = {"fail": "", "judgement": "?"}
+        cells = audit(rule).cells.items()
+        found = [criterion + marks[cell.verdict] for criterion, cell in cells if cell.verdict in marks]
+        not_passed[label] = ", ".join(found) or "none"
+    for optimizer in ("sgd", "rmsprop"):
+        for label in rules:
+            cells = [cell(sweep, candidates, rule=label, task=task, optimizer=optimizer) for task in TASKS]
+            row(optimizer, label, *cells, not_passed[label])
 
 
 def free_credit(bits: int) -> None:

@@ -63,9 +63,9 @@ class Step(eqx.Module):
         return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s, loss, xi, one)
 
     def weighted(self, weight: Float[Array, ""]) -> "Step":
-        """The same step with this weight, and error and loss times it."""
-        loss = None if self.loss is None else weight * self.loss
-        return replace(self, error=weight * self.error, loss=loss, weight=weight)
+        """The same step with error, loss and weight times this weight."""
+        loss, own = (None if each is None else weight * each for each in (self.loss, self.weight))
+        return replace(self, error=weight * self.error, loss=loss, weight=own)
 
     @property
     def state_prev(self) -> Float[Array, " N"]:

@@ -20,7 +20,7 @@ from recredit.audit.program.audited import Audited
 from recredit.audit.program.graph import TooLargeError
 from recredit.audit.program.pure import check_pure
 from recredit.audit.program.trace import traced
-from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation
+from recredit.audit.verdicts import CRITERIA, NOT_COUNTED, Audit, Cell, Evidence, Operation
 from recredit.contract import check_rule, in_a_sentence, returns
 from recredit.network import Network
 from recredit.rule import AbstractRule
@@ -86,7 +86,7 @@ def _bounded(rule: AbstractRule, name: str, audited: Audited, sentence: str) -> 
     file, line = returns(rule, "update")
     cells = {c: Cell(c, "judgement", sentence, (Evidence("update", file or "?", line, sentence),)) for c in CRITERIA}
     update = Operation("program", "update", file or "?", line, weighs=tuple(CRITERIA))
-    return Audit(name, file or "?", cells, (update,), (), (), "not counted", "not counted", network=str(audited))
+    return Audit(name, file or "?", cells, (update,), (), (), NOT_COUNTED, NOT_COUNTED, network=str(audited))
 
 
 def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:

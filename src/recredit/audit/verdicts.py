@@ -6,6 +6,9 @@ from typing import Literal
 Verdict = Literal["pass", "fail", "judgement", "n/a"]
 THE_PAPERS = "the paper's leaky tanh units"
 
+NOT_COUNTED = "not counted"
+"""What stands for the costs of a rule whose program is too long to be followed."""
+
 # The criteria, in the order of the tables: what each one asks. memory to vi: Marschall et al. 2019; vii: ours.
 CRITERIA: dict[str, str] = {
     "memory": "Is the learning state at most one matrix's worth, O(n²)?",

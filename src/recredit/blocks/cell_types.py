@@ -4,7 +4,6 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from recredit.errors import check_count
 from recredit.network import RNN
 
 
@@ -19,7 +18,7 @@ class CellTypes(eqx.Module):
     @classmethod
     def of(cls, net: RNN, types: int) -> "CellTypes":
         """`types` equal groups of a network's units, in their order; under Dale's law so many of its excitatory units, and so
-        many of its inhibitory ones.
+        many of its inhibitory ones, or as many as there are of these: further types have no members.
 
         The means are those of the weights that the network has now.
         """
@@ -43,12 +42,7 @@ class CellTypes(eqx.Module):
         return jnp.einsum("gc,gcn->n", by_type, self.onto)
 
 
-def check_types(what: str, types: int | None) -> int | None:
-    """The number of cell types. Raises ValueError unless it is a whole number of at least 1, or None."""
-    return None if types is None else check_count(what, types)
-
-
-def check_fit(types: int | None, net: RNN) -> None:
-    """Raise ValueError for more cell types than units."""
+def check_fit(rule: str, types: int | None, net: RNN) -> None:
+    """Raise ValueError for more cell types of a rule than units."""
     if types is not None and types > net.n:
-        raise ValueError(f"{types} cell types need as many units at least, and the network has {net.n}.")
+        raise ValueError(f"{rule}'s {types} cell types need as many units at least, and the network has {net.n}.")

@@ -65,7 +65,10 @@ class RandomFeedback(AbstractFeedback):
 
 
 class BroadcastFeedback(AbstractFeedback):
-    """The same signal to all units: W_FB has a weight ~ N(0, 1/n_out) for each output, fixed, and no more."""
+    """The same signal to all units: W_FB has one fixed weight ~ N(0, 1/n_out) for each output.
+
+    The diffuse modulator of three-factor rules; source: Fremaux and Gerstner 2016.
+    """
 
     def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "n_out 1"]:
         return _random(net, key)[:, :1]

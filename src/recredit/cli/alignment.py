@@ -11,14 +11,14 @@ from recredit.runs.files import write_dataset
 from recredit.runs.final_loss import DIVERGED_MEANS
 from recredit.runs.local import LocalExecutor
 from recredit.runs.store import read_recorded
-from recredit.studies.alignment import EXACT, alignment, alignment_request
+from recredit.studies.alignment import alignment, alignment_request, exact_label
 from recredit.studies.comparison import combined
 
 WRITTEN = ("run.nc", "alignment.png", "alignment.svg")
 
 
 def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
-    """Compute what is missing of the run that is asked for (`alignment_request`), then write and show how its gradients lie."""
+    """Compute what is missing of the run that is asked for (`alignment_request`), then show how well its gradients align."""
     asked, left_out = alignment_request(config, options, settings)
     for reason in left_out:
         console.print(reason, style="dim")
@@ -40,8 +40,7 @@ def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping
         draw_alignment(summary, driver, run, [folder / name for name in WRITTEN[1:]])
     lost = asked.seeds - summary.seeds.item()
     show(console, cosines_table(summary))
-    names = {driver: run.rule["name"]} | {label: table["name"] for label, table in run.observers.items()}
-    exact = next((label for label in labels if names[label] in EXACT), None)
+    exact = exact_label({driver: run.rule, **run.observers})
     show(console, beside_table(summary, exact or driver, exact is not None))
     for remark in remarks(whole):
         console.print(remark, markup=False)

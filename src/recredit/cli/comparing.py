@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from recredit.cli.parameters import Count, FilePath, Many
-from recredit.cli.process import check_xla_flags
+from recredit.cli.process import check_xla_flags, end_quietly
 from recredit.runs.local import local_executor
 
 
@@ -73,7 +73,7 @@ def alignment(
 
 
 def family(*rules: str, out: FilePath | None = None) -> None:
-    """Write a page and a figure of the family of learning rules: what each is, and what becomes of which.
+    """Write a page and a figure of the family of learning rules: what each is, and which reduces to which.
 
     For example: recredit family path/to/file.py:MyRule
 
@@ -91,4 +91,5 @@ def family(*rules: str, out: FilePath | None = None) -> None:
     with local_executor("recredit.studies.family") as pool:
         from recredit.cli.family import run_family  # while they start
 
+        end_quietly()  # nothing is kept of it
         run_family(pool, rules, out)

@@ -18,20 +18,26 @@ PAGE, PICTURES = "rules.md", ("rules.svg", "rules.png")
 def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
     """Write the page and the figure of all rules that have a name, and of these `rules` besides, to the folder `out`."""
     folder = out or Path("results") / "family"
-    named = {find(RULE, spec)[0]: spec for spec in rules}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to the folder {folder}: {error.strerror}.") from None
-    files = [folder / name for name in (PAGE, *PICTURES)]
-    for file in files:
-        check_writable(file)
-    own = {name: spec for name, spec in named.items() if name not in RULES}
+    own = {}
+    for spec in rules:
+        name, kind = find(RULE, spec)
+        if kind is RULES.get(name):
+            continue
+        other = "one of recredit's" if name in RULES else own.get(name, spec)
+        if other != spec:
+            raise ValueError(f"two rules are called {name}, {other} and {spec}: give yours another name.")
+        own[name] = spec
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    for name in (PAGE, *PICTURES):
+        check_writable(there / name)
     with plain_console(stderr=True).status("") as status:
-        found = family([*RULES, *own.values()], pool, lambda name: status.update(f"Looking at {name}"))
+        found = family([*own.values(), *RULES], pool, lambda name: status.update(f"Looking at {name}"))
+    found = found[len(own) :] + found[: len(own)]
     from recredit.report.family_figure import draw_family
     from recredit.report.family_page import family_page
 
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / name for name in (PAGE, *PICTURES)]
     arrows = [*REDUCTIONS, *measured_arrows(found)]
     write_whole(files[0], family_page(found, arrows).encode())
     draw_family(found, arrows, [*own], files[1:])

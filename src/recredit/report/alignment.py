@@ -1,4 +1,4 @@
-"""How the gradients of rules lie to each other, as a heat map and as tables."""
+"""How well the gradients of rules align, as a heat map and as tables."""
 
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from recredit import __version__
 from recredit.audit.paper import Comparison, compare
-from recredit.audit.verdicts import CRITERIA, Audit
+from recredit.audit.verdicts import CRITERIA, NOT_COUNTED, Audit
 from recredit.report.fitting import fitted
 from recredit.studies.repair import Repair
 
@@ -111,11 +111,12 @@ def _findings(audit: Audit, width: int) -> list[Text]:
 def facts(audit: Audit) -> dict[str, str]:
     """What the rule keeps, costs and reads."""
     state = ", ".join(f"{leaf.name} ({', '.join(leaf.shape)})" for leaf in audit.state)
+    unknown = "not told" if audit.memory == NOT_COUNTED else None
     return {
-        "Learning state": state or "none",
+        "Learning state": state or unknown or "none",
         "Numbers kept": audit.memory,
         "Multiplications per step": audit.multiplications,
-        "Reads": ", ".join(audit.reads) or "nothing",
+        "Reads": ", ".join(audit.reads) or unknown or "nothing",
         "File": shown_file(audit.file),
     }
 

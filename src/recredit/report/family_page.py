@@ -15,10 +15,10 @@ INTRODUCTION = """# The family of learning rules
 Written by `recredit family` from the rules' own programs; `make docs` writes it anew. A rule of your own takes its place among
 them with `recredit family path/to/file.py:MyRule`.
 
-![The rules by what they keep and by facing, and what becomes of which](rules.svg)
+![The rules by what they keep and by facing, and which reduces to which](rules.svg)
 
-Further down is kept less. An arrow leads from a rule to the one that it becomes, when the words of its colour hold; each is a
-test, in `tests/test_reductions.py`.
+Rules further down keep less. An arrow leads from a general rule to a special one, which it equals under the condition written
+in the arrow's colour; each arrow is a test, in `tests/test_reductions.py`.
 """
 
 FACTS = f"""
@@ -33,9 +33,10 @@ signals are changed at one step after another, and what moves the gradient by {1
 counts: a running mean, or what learns slowly, does not.
 
 Gradient: its sum over a run beside that of autodiff, with weights that stand still (n = {SIZES[0]}, alpha = 0.5, 64 bits).
-*Exact*: at each step. *Unbiased*: its mean over draws is, where a bias of {100 * RESOLVED:.0f} % would have been seen; *not
-resolved*, where it would not. *Biased*: with the cosine of the sum, or of its mean over draws, with the exact one. It is about
-this one small network with random weights; where credit is learned (DNI), it has only just begun to be.
+*Exact*: at each step; *exact in sum*: over the run alone. *Unbiased*: its mean over draws is, where a bias of
+{100 * RESOLVED:.0f} % would have been seen; *not resolved*, where it would not. *Biased*: with the cosine of the sum, or of its
+mean over draws, with the exact one. It is about this one small network with random weights; where credit is learned (DNI), it
+has only just begun to be.
 """
 
 VERDICTS = """
@@ -53,10 +54,10 @@ The rules as they come, by units ([networks](networks.md)). A rule that learns f
 """
 
 ARROWS = f"""
-## What becomes of which
+## Which rule reduces to which
 
-With weights that stand still, each a test over a run of {STEPS} steps; *in sum* is with what is told at its end, *on average*
-over all possible draws.
+With weights that stand still, each a test over a run of {STEPS} steps, or of 2 or 3 of two units where it averages over all
+possible draws; *in sum* includes what is returned at the end of a trial.
 """
 
 

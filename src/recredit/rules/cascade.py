@@ -4,9 +4,9 @@
     e_k^t = (1 - a) e_k^{t-1} + a e_{k-1}^t,        k = 2, ..., stages                                          (2)
     G_ij^t = c_bar_i^t e_stages,ij^t                                                                            (3)
 
-What a synapse does at one step weighs most some (stages - 1)(1 - a) / a steps later, where one exponential (one stage: a RFLO,
-at a = alpha) weighs most at once. State: e (stages, n, m). Cost: stages nm memory and time. Biased. Of any units, e (stages, S,
-G, n, m) and ds'/dv for alpha D.
+What a synapse does at one step weighs most some (stages - 1)(1 - a) / a steps later, where one exponential (one stage: at
+a = alpha, alpha times RFLO's trace) weighs most at once. State: e (stages, n, m). Cost: stages nm memory and time. Biased. Of
+any units, e (stages, S, G, n, m) and ds'/dv for alpha D.
 
 @inproceedings{ralambomihanta2026learning, title={Learning from the past with cascading eligibility traces},
   author={Ralambomihanta, Tokiniaina Raharison and Anokhin, Ivan and Pogodin, Roman and Kahou, Samira Ebrahimi and Cornford,

@@ -107,7 +107,8 @@ class DNI(AbstractRule):
         units = net.units
         if self.squash and not hasattr(units, "activation"):
             raise ValueError(
-                f"DNI with squash sends phi of the credit, and {type(units).__name__} units have no activation function phi."
+                f"{type(self).__name__} with squash sends phi of the credit, and {type(units).__name__} units have no "
+                "activation function phi."
             )
 
     def restart(self, net: RNN, state: DNIState) -> tuple[Float[Array, "P m"], DNIState]:

@@ -56,9 +56,8 @@ class DNILambda(DNI):
         eye = jnp.eye(net.n_state, dtype=r_tilde_prev.dtype)
         if self.trace == "local":
             S = net.n_state // net.n
-            eye = (
-                jnp.ones(net.n, eye.dtype) if net.units.is_simple else jnp.eye(S, dtype=eye.dtype)[:, :, None] * jnp.ones(net.n)
-            )
+            one = jnp.ones(net.n, eye.dtype)
+            eye = one if net.units.is_simple else jnp.eye(S, dtype=eye.dtype)[:, :, None] * one
         return self.lam * state.E + eye[..., None] * r_tilde_prev[(None,) * eye.ndim]  # (2)
 
     def corrected(self, A: Float[Array, "N k"], error: Float[Array, " N"], eligibility: Any) -> Float[Array, "N k"]:

@@ -42,7 +42,7 @@ class EProp(AbstractRule):
     """Eligibility traces that a leaky read-out's filter has passed, gated by a learning signal for each unit."""
 
     kappa: float = eqx.field(default=0.0, converter=partial(check_range, "e-prop's kappa", least=0, most=1))
-    """What the read-out keeps of itself from step to step; 0, as it is here unless the task's labels are made otherwise."""
+    """What a leaky read-out keeps of itself from step to step; 0, since the library's read-out does not leak."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 

@@ -1,14 +1,16 @@
 """Hops: RTRL's influence over paths of at most so many steps from unit to unit through W_rec.
 
-    H_0^t = (1 - alpha) H_0^{t-1} + M_bar^t,        M_bar_kij = delta_ki alpha D_i r_hat_j                      (1)
-    H_s^t = (1 - alpha) H_s^{t-1} + alpha D^t W_rec H_{s-1}^{t-1},        s = 1, ..., hops                      (2)
-    G_ij^t = sum_s sum_k c_bar_k^t H_s,kij^t                                                                    (3)
+    B_ij^t = (1 - alpha) B_ij^{t-1} + alpha D_i r_hat_j                                                         (1)
+    H_1,kij^t = (1 - alpha) H_1,kij^{t-1} + alpha D_k W_ki B_ij^{t-1}                                           (2)
+    H_s^t = (1 - alpha) H_s^{t-1} + alpha D^t W_rec H_{s-1}^{t-1},        s = 2, ..., hops                      (3)
+    G_ij^t = c_bar_i^t B_ij^t + sum_s sum_k c_bar_k^t H_s,kij^t                                                 (4)
 
-H_s is the influence along paths of exactly s synapses: RFLO at hops = 0, RTRL from as many hops as there were steps. State:
-H (hops + 1, n, n, m). Cost: (hops + 1) n^2 m memory, hops n^3 m time. Biased: longer paths are dropped. Of any units, L =
-ds'/ds stands for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W_rec.
+B is each unit's own trace, H_s the influence along paths of exactly s synapses: RFLO at hops = 0, RTRL from as many hops as
+there were steps. State: B (n, m), H (hops, n, n, m). Cost: hops n^2 m memory; time hops n^2 m, and n^3 m for each hop after the
+first. Biased: longer paths are dropped. Of any units, L = ds'/ds stands for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes
+before W_rec.
 
-What is dropped is where SnAp, MDGL and ModProp lie between RFLO and RTRL:
+SnAp, MDGL and ModProp lie between RFLO and RTRL, too, by which of these paths they drop or average:
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
   author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\"u}mb{\"u}l, Uygar},
@@ -26,14 +28,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
 from recredit.errors import check_count
 from recredit.network import RNN
-from recredit.network.unitwise import influence, times_column
+from recredit.network.rnn import At
+from recredit.network.unitwise import row_times_trace, times_column, times_signals, times_trace
 from recredit.rule import AbstractRule, Step
 
 
 class HopsState(eqx.Module):
-    """The influence by the number of synapses on the way, and the feedback's arrays."""
+    """Each unit's own trace, the influence on all by the number of synapses on the way, and the feedback's arrays."""
 
-    H: Float[Array, "paths N P m"]
+    B: Float[Array, "*S_G n m"]
+    H: Float[Array, "hops N P m"]
     feedback: Any
 
 
@@ -46,20 +50,29 @@ class Hops(AbstractRule):
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> HopsState:
-        H = jnp.zeros((self.hops + 1, net.n_state, *net.W.shape), net.W.dtype)
-        return HopsState(H, self.feedback.init(net, key))
+        B, H = (jnp.zeros(shape, net.W.dtype) for shape in (net.own_shape, (self.hops, net.n_state, *net.W.shape)))
+        return HopsState(B, H, self.feedback.init(net, key))
 
     def update(self, net: RNN, step: Step, state: HopsState, key: PRNGKeyArray) -> tuple[Float[Array, "P m"], HopsState]:
         c_bar = self.feedback(net, step, state.feedback)
         feedback = self.feedback.learn(net, step, state.feedback, key)
-        at = step.at(net)
+        at, H = step.at(net), state.H
         L, D = net.memory(at), net.gain(at)
-        H = [times_column(L, state.H[0]) + influence(D, step.r_hat)]  # (1)
-        for s in range(self.hops):
-            along = jnp.tensordot(net.W_rec, net.sent(at, state.H[s]), axes=1)
-            H.append(times_column(L, state.H[s + 1]) + times_column(D, along))  # (2)
-        H = jnp.stack(H)
-        return jnp.tensordot(c_bar, H.sum(0), axes=1), HopsState(H, feedback)  # (3)
+        B = times_trace(L, state.B) + times_signals(D, step.r_hat)  # (1)
+        G = row_times_trace(c_bar, B)
+        if self.hops:
+            first = onto_others(net, at, state.B)
+            further = [jnp.tensordot(net.W_rec, net.sent(at, H_s), axes=1) for H_s in H[:-1]]
+            H = jnp.stack([times_column(L, H_s) + times_column(D, a) for H_s, a in zip(H, [first, *further])])  # (2), (3)
+            G = G + jnp.tensordot(c_bar, H.sum(0), axes=1)  # (4)
+        return G, HopsState(B, H, feedback)
 
     def restart(self, net: RNN, state: HopsState) -> tuple[Float[Array, "P m"], HopsState]:
-        return jnp.zeros_like(net.W), replace(state, H=jnp.zeros_like(state.H))
+        return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B), H=jnp.zeros_like(state.H))
+
+
+def onto_others(net: RNN, at: At | Float[Array, " P"], B: Float[Array, "*S_G n m"]) -> Float[Array, "P P m"]:
+    """W_rec R B: what each unit's own trace comes to at the voltages of all units."""
+    own = B.reshape(-1, len(net.units.voltages), *B.shape[-2:]).swapaxes(1, 2)
+    sent = net.sent(at, own.reshape(net.n_state, *own.shape[2:])).swapaxes(0, 1)
+    return (net.W_rec[:, None, :, None] * sent[None]).reshape(-1, *net.W.shape)

@@ -3,8 +3,9 @@
     G_ij^t = c_bar_i^t alpha D_i^t r_hat_j^t                                                                    (1)
 
 The influence M_kij ~ delta_ki alpha D_i^t r_hat_j^t: F-BPTT with a window of one step. State: none. Cost: nm time. Biased: no
-credit crosses a step. Of any units, ds'/dv stands for alpha D. "Temporal credit is free" has it beside RTRL once the optimiser
-divides by the root of a running mean of squared gradients, as RMSprop does: `optimizer=rmsprop`.
+credit crosses a step. Of any units, ds'/dv stands for alpha D. "Temporal credit is free" reports that it matches RTRL once the
+optimiser divides by the root of a running mean of squared gradients, as RMSprop does: `optimizer=rmsprop`. What came of it on
+four tasks: `reproduce/rules`.
 
 @misc{merin2026temporal, title={Temporal credit is free}, author={Merin, Aur Shalev}, eprint={2603.28750},
   archivePrefix={arXiv}, year={2026}}

@@ -1,14 +1,15 @@
-"""MDGL: multidigraph learning, RFLO and the way through one synapse, whose credit diffuses between types of cells.
+"""MDGL: multidigraph learning, RFLO and the paths through one synapse, whose credit diffuses between types of cells.
 
     B^t     = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                           (1)
     a_i^t   = sum_k c_bar_k^t alpha D_k^t W~_ki                                                                 (2)
     G_ij^t  = c_bar_i^t B_ij^t + a_i^t B_ij^{t-1}                                                               (3)
 
-a_i is what modulators tell of the credit of all units that unit i may act on. W~ holds the mean weight between their types,
-fixed at first, so that all that the units of one type send is one number; with `types` = None each unit is a type of its own,
-and W~ is W_rec. State: B (n, m). Cost: nm memory, nm + n^2 time (types: nm). Biased: longer ways are dropped, and of ways
-through one synapse those that take more than two steps. At alpha = 1 and W~ = W_rec it is `hops` = 1. Of any units, L = ds'/ds
-for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W~.
+a_i is what modulators carry of the credit of all units that unit i acts on. W~ holds the mean weight between their C types,
+taken from the initial network and then fixed, so that all that the units of one type send is one number; with `types` = None
+nothing is averaged, and W~ is W_rec as it is now. State: B (n, m), and with types their members (C, n) and mean weights
+(C, n). Cost: nm memory, nm + n^2 time (types: nm). Biased: paths through more synapses are dropped, and of paths through one,
+those that stay in the receiving unit for a step or more. At alpha = 1 and W~ = W_rec it is `hops` = 1. Of any units,
+L = ds'/ds for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W~.
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
   author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\"u}mb{\"u}l, Uygar},
@@ -23,8 +24,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.blocks.cell_types import CellTypes, check_fit, check_types
+from recredit.blocks.cell_types import CellTypes, check_fit
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
+from recredit.errors import check_optional_count
 from recredit.network import RNN
 from recredit.network.unitwise import row_times, row_times_trace, times_signals, times_trace
 from recredit.rule import AbstractRule, Step
@@ -39,11 +41,11 @@ class MDGLState(eqx.Module):
 
 
 class MDGL(AbstractRule):
-    """Eligibility traces, gated by a unit's own credit and by what modulators tell of that of others."""
+    """Eligibility traces, gated by a unit's own credit and by what modulators carry of that of others."""
 
-    types: int | None = eqx.field(default=None, converter=partial(check_types, "MDGL's number of cell types"))
-    """Number of cell types, equal groups of units in their order, under Dale's law so many of either sign; None: each unit is
-    one."""
+    types: int | None = eqx.field(default=None, converter=partial(check_optional_count, "MDGL's number of cell types"))
+    """Number of cell types: equal groups of consecutive units, with the mean weights of the initial network; under Dale's law,
+    so many of each sign, or as many as it has units. None: no averaging, the current W_rec itself."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
@@ -63,7 +65,7 @@ class MDGL(AbstractRule):
         return row_times_trace(c_bar, B) + through, MDGLState(B, state.types, feedback)  # (3)
 
     def check_network(self, net: RNN) -> None:
-        check_fit(self.types, net)
+        check_fit("MDGL", self.types, net)
 
     def restart(self, net: RNN, state: MDGLState) -> tuple[Float[Array, "P m"], MDGLState]:
         return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B))

@@ -1,4 +1,4 @@
-"""Miconi's delayed-reward Hebbian rule: presynaptic rate times what a unit's voltage does beside the expected, cubed.
+"""Miconi's delayed-reward Hebbian rule: presynaptic rate times how far a unit's voltage is from its running mean, cubed.
 
     x^t    = v^t, and of units that leak their voltage, as the published ones do, that voltage: their state     (1)
     e_ij^t = decay e_ij^{t-1} + S(r_hat_j^t (x_i^t - x_bar_i^{t-1})),   S(z) = z^3                              (2)
@@ -6,12 +6,12 @@
     m^t    = L^t - L_bar^{t-1},   L_bar^t = L_bar^{t-1} + baseline_rate m^t                                     (4)
     G_ij^t = m^t e_ij^t                                                                                         (5)
 
-State: e (n, m), or (P, m) of any units, x_bar (n,) and L_bar. Cost: nm + n memory, 4nm time. Node perturbation that is not
-told the noise: a cube makes large deviations count, which noise causes, more than the small ones by which x_bar lags behind.
-Biased: even if x_bar were exact, a step's share in E[G_ij] would be 3 noise^4 r_hat_j^3 dL / dv_i. The reward is -L where a
-step is scored, times its weight. In the paper a trial has one reward, at its end, a trace without decay, and first steps that
-leave no trace; here x_bar starts at what x is at rest, without input. The published program also multiplies G by L_bar, keeps
-one for each kind of trial, and clips the change of a weight.
+State: e (n, m) and x_bar (n,), of any units (P, m) and (P,), and L_bar. Cost: nm + n memory, 4nm time. Node perturbation that
+does not know the noise: a cube makes large deviations count, which noise causes, more than the small ones by which x_bar lags
+behind. Biased: even if x_bar were exact, a step's share in E[G_ij] would be 3 noise^4 r_hat_j^3 dL / dv_i. The reward is -L
+where a step is scored, times its weight; L_bar starts at 0. In the paper a trial has one reward, at its end, a trace without
+decay, and first steps that leave no trace; here x_bar starts at what x is at rest, without input. The published program also
+multiplies G by L_bar, keeps one for each kind of trial, and clips the change of a weight.
 
 @article{miconi2017biologically, title={Biologically plausible learning in recurrent neural networks reproduces neural dynamics
   observed during cognitive tasks}, author={Miconi, Thomas}, journal={eLife}, volume={6}, pages={e20899}, year={2017}}

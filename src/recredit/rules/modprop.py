@@ -1,13 +1,14 @@
-"""ModProp: RFLO and ways through any number of synapses, along which gains and weights are what they are on the average.
+"""ModProp: RFLO and paths through any number of synapses, with average gains and weights.
 
     B^t        = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                        (1)
     N_aij^t    = (1 - alpha) N_aij^{t-1} + alpha mu (w_{a tau(i)} B_ij^{t-1} + sum_b w_ab n_b N_bij^{t-1})      (2)
     G_ij^t     = c_bar_i^t B_ij^t + sum_a (sum_{k of type a} c_bar_k^t) N_aij^t                                 (3)
 
 N_a is a synapse's influence on each unit of type a through other units: mu stands for their gains phi', w_ab for the weights
-from type b onto type a, fixed at first, tau(i) is unit i's type and n_b the number of units of type b. With `types` = None each
-unit is a type of its own, and w is W_rec. State: B (n, m), N (C, n, m). Cost: C nm memory, C^2 nm time for C types. Biased,
-but exact for linear units that are each a type of their own at mu = 1.
+from type b onto type a, taken from the initial network and then fixed, tau(i) is unit i's type and n_b the number of units of
+type b. With `types` = None nothing is averaged: each unit is a type of its own, and w is W_rec as it is now. State: B (n, m),
+N (C, n, m), and the types' members (C, n) and mean weights (C, n) and (C, C). Cost: C nm memory, C^2 nm time for C types.
+Biased, but exact for linear units with `types` = None and mu = 1.
 
 @inproceedings{liu2022biologically, title={Biologically-plausible backpropagation through arbitrary timespans via local
   neuromodulators}, author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and
@@ -22,9 +23,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from recredit.blocks.cell_types import CellTypes, check_fit, check_types
+from recredit.blocks.cell_types import CellTypes, check_fit
 from recredit.blocks.feedback import AbstractFeedback, ExactFeedback
-from recredit.errors import check_range
+from recredit.errors import check_optional_count, check_range
 from recredit.network import RNN
 from recredit.network.leaky_rnn import LeakyRNN
 from recredit.rule import AbstractRule, Step
@@ -41,13 +42,13 @@ class ModPropState(eqx.Module):
 
 
 class ModProp(AbstractRule):
-    """Eligibility traces, and modulators that tell each synapse the credit of all types of cells by slow filters."""
+    """Eligibility traces, and modulators that carry the credit of all types of cells to each synapse, through slow filters."""
 
-    types: int | None = eqx.field(default=2, converter=partial(check_types, "ModProp's number of cell types"))
-    """Number of cell types, equal groups of units in their order, under Dale's law so many of either sign; None: each unit is
-    one."""
+    types: int | None = eqx.field(default=2, converter=partial(check_optional_count, "ModProp's number of cell types"))
+    """Number of cell types: equal groups of consecutive units, with the mean weights of the initial network; under Dale's law,
+    so many of each sign, or as many as it has units. None: no averaging, the current W_rec itself."""
     mu: float = eqx.field(default=0.5, converter=partial(check_range, "ModProp's mu", least=0))
-    """What stands for the gain phi' of the units on the way."""
+    """What stands for the gain phi' of the units on the way: from 0, RFLO, to 1, the slope of tanh at 0."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 
@@ -76,7 +77,7 @@ class ModProp(AbstractRule):
             raise ValueError(
                 f"ModProp is for leaky units, whose mean gain is one number, not {type(net.units).__name__} units."
             )
-        check_fit(self.types, net)
+        check_fit("ModProp", self.types, net)
 
     def restart(self, net: RNN, state: ModPropState) -> tuple[Float[Array, "P m"], ModPropState]:
         return jnp.zeros_like(net.W), replace(state, B=jnp.zeros_like(state.B), N=jnp.zeros_like(state.N))

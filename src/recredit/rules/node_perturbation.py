@@ -12,7 +12,8 @@ noise that the trace still holds, and takes away
 
     sum_{s < t} baseline_rate (1 - baseline_rate)^{t - 1 - s} decay^{t - s} F^s
 
-which is little if baseline_rate is far below 1 - decay. L and L_bar are times the step's weight.
+which is little if baseline_rate is far below 1 - decay. L and L_bar are times the step's weight. L_bar starts at 0, so that for
+some 1 / baseline_rate steps m is about L itself.
 
 @article{williams1992simple, title={Simple statistical gradient-following algorithms for connectionist reinforcement learning},
   author={Williams, Ronald J}, journal={Machine Learning}, volume={8}, pages={229--256}, year={1992}}
@@ -45,9 +46,9 @@ class NodePerturbation(AbstractRule):
     """A trace of each voltage's noise, times how much worse than usual the step went."""
 
     decay: float = eqx.field(default=0.9, converter=DECAY)
-    """What the trace keeps of itself at each step; 1, nothing is lost, is for trials alone."""
+    """What the trace keeps of itself at each step: 0.9, some ten steps; 1, nothing is lost, is for trials alone."""
     baseline_rate: float = eqx.field(default=0.01, converter=BASELINE_RATE)
-    """The part of the running mean of the loss that is renewed at each step."""
+    """The part of the running mean of the loss that is renewed at each step: 0.01, a mean over some hundred."""
 
     @property
     def needs_noise(self) -> bool:
@@ -59,8 +60,9 @@ class NodePerturbation(AbstractRule):
     def update(
         self, net: RNN, step: Step, state: NodePerturbationState, key: PRNGKeyArray
     ) -> tuple[Float[Array, "P m"], NodePerturbationState]:
-        assert step.xi is not None
-        e = self.decay * state.e + jnp.outer(step.xi / net.noise**2, step.r_hat)  # (1)
+        if step.xi is None:
+            raise ValueError("the step has no noise to learn from; make it as Step.of(..., xi=net.noise_of(key)).")
+        e = self.decay * state.e + jnp.outer(step.xi / net.noise / net.noise, step.r_hat)  # (1)
         m, L_bar = above_baseline(step, state.L_bar, self.baseline_rate)  # (2)
         return m * e, NodePerturbationState(e, L_bar)  # (3)
 

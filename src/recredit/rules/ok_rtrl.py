@@ -16,7 +16,7 @@ first m values as they are and mixes the others, nu in {-1, +1}^{r+1} independen
 The influence M_kij ~ sum_l A_jl B_kil. State: A (m, r), B (n, n, r). Cost: r (m + n^2) memory, r n^3 + r^2 n^2 time. Of any
 units, B (N, P, r), and ds'/dv stands for alpha diag(D). Unbiased for weights that stand still, and of all sums of r terms that
 are, the one of least variance at each step; exact for the first r steps. A program of your own in which several such rules
-learn at once needs the environment variable NPROC=1 before JAX starts, as recredit's workers have it: `update` says why.
+learn at once needs the environment variable NPROC=1 before JAX starts, as recredit's workers have it: `reduced` says why.
 
 @article{benzing2019optimal, title={Optimal {Kronecker}-Sum Approximation of Real Time Recurrent Learning},
   author={Benzing, Frederik and Gauy, Marcelo Matheus and Mujika, Asier and Martinsson, Anders and Steger, Angelika},
@@ -87,7 +87,7 @@ def reduced(
 ) -> tuple[Float[Array, "a r"], Float[Array, "b r"]]:
     """Factors of one column fewer, r = q - 1, whose product has the mean A B^T over all signs, and the least variance."""
     Q_A, R_A = jnp.linalg.qr(A)
-    # Vectorised, jaxlib's decompositions wait for one another's threads, two at once for ever: so each awaits the one before.
+    # Under vmap, jaxlib's decompositions share a pool of NPROC threads, and two at once can deadlock: each depends on the last.
     Q_B, R_B = jnp.linalg.qr(B + 0 * Q_A[0, 0])
     U, sigma, Vt = jnp.linalg.svd(R_A @ R_B.T + 0 * Q_B[0, 0], full_matrices=False)  # (2)
     X = mixed(jnp.pad(sigma, (0, len(nu) - len(sigma))), nu)[: len(sigma)]

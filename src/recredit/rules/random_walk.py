@@ -3,8 +3,8 @@
     Xi^t  ~ N(0, 1) of each synapse that exists, independent                                                    (1)
     G^t    = |G_RFLO^t| Xi^t / |Xi^t|                                                                           (2)
 
-State: RFLO's. Cost: nm memory, 4nm time. As far a way as a rule's that learns, with nothing learned: what is better than this
-owes it to the direction of its gradient.
+State: RFLO's. Cost: nm memory, 8nm time. Each step is as long as RFLO's, in a direction that knows nothing: what beats this
+control does so by the direction of its gradient. With several streams, whose directions are independent, their mean is shorter.
 """
 
 from typing import Any

@@ -7,7 +7,7 @@
 A neuromodulator that reaches all units alike stands where RFLO has a credit of each unit's own, c_bar_i: with that for m it is
 RFLO. State: B (n, m) and L_bar. Cost: nm memory, 2nm time. No gradient of anything: it weakens what was active when the loss
 was above its mean. Of any units, m is the credit of each quantity that the read-out gets. L and L_bar are times the step's
-weight.
+weight. L_bar starts at 0, so that for some 1 / baseline_rate steps m is about L, and all that is active weakens.
 
 @article{fremaux2016neuromodulated, title={Neuromodulated spike-timing-dependent plasticity, and theory of three-factor learning
   rules}, author={Fr{\\'e}maux, Nicolas and Gerstner, Wulfram}, journal={Frontiers in Neural Circuits}, volume={9}, pages={85},
@@ -39,7 +39,7 @@ class ThreeFactor(AbstractRule):
     """RFLO's traces, modulated by one number: how much worse than usual the step went."""
 
     baseline_rate: float = eqx.field(default=0.01, converter=partial(check_range, "the baseline's rate", least=0, most=1))
-    """The part of the running mean of the loss that is renewed at each step."""
+    """The part of the running mean of the loss that is renewed at each step: 0.01, a mean over some hundred."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> ThreeFactorState:
         return ThreeFactorState(jnp.zeros(net.own_shape, net.W.dtype), jnp.zeros((), net.W.dtype))

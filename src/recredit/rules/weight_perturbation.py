@@ -5,11 +5,12 @@
     E^t    = decay E^{t-1} + Xi^t                                                                               (3)
     G_ij^t = (L~^t - L^t) E_ij^t / sigma                                                                        (4)
 
-State: E (n, m) and r~ (n,), of any units (P, m) and s~ (N,). Cost: nm + n memory, about 4nm time with the second forward pass.
+State: E (n, m) and r~ (n,), of any units (P, m) and s~ (N,). Cost: nm + n memory, about 6nm time with the second forward pass.
 Past-facing: E[G^t] is to O(sigma^2) sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, W^{t'} the weights as step t' used them:
 dL^t / dW without a decay, which is for trials. The variance grows with the number of synapses and with 1 / (1 - decay). Both
 losses are times the step's weight, and the copy has the network's own noise. It starts where the network does; where the
-network is chaotic it leaves it, and the differences are not small.
+network is chaotic it leaves it, and the differences are not small; nor are they where units spike, whose thresholds the copy
+crosses at other steps: the other rules have a surrogate derivative there, and this one none.
 
 @inproceedings{cauwenberghs1992fast, title={A fast stochastic error-descent algorithm for supervised learning and
   optimization}, author={Cauwenberghs, Gert}, booktitle={NIPS}, pages={244--251}, year={1992}}
@@ -40,7 +41,7 @@ class WeightPerturbation(AbstractRule):
     """A trace of each synapse's random perturbations, times what they do to the loss of a copy of the network."""
 
     decay: float = eqx.field(default=0.9, converter=partial(check_range, "the trace's decay", least=0, most=1))
-    """What the trace keeps of itself at each step; 1, nothing is lost, is for trials alone."""
+    """What the trace keeps of itself at each step: 0.9, some ten steps; 1, nothing is lost, is for trials alone."""
     sigma: float = eqx.field(default=0.01, converter=partial(check_range, "WeightPerturbation's sigma", above=0))
     """Size of the perturbation of each of the copy's weights; of one below some 1e-5, numbers of 32 bits lose what it does."""
 

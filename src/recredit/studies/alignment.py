@@ -1,4 +1,4 @@
-"""How the gradients of rules lie to each other: one drives, the others watch the same steps, every pair is compared."""
+"""How well the gradients of rules align: one drives, the others watch the same steps, every pair is compared."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.special
 
+from recredit.blocks.feedback import ExactFeedback
+from recredit.blocks.jacobian import LearnedJacobian
+from recredit.errors import check_instance
 from recredit.kinds import RULE
-from recredit.registry import find, make
-from recredit.rules import RULES
+from recredit.registry import find, make, resolve_rule
+from recredit.rules import RTRL, RULES, RTRLBlock
 from recredit.runs.final_loss import diverged
 from recredit.runs.request import PARTS, Request, asked, check_labels, seeds_and_out
 from recredit.runs.settings import Run
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
 PAPER = ("f_bptt", "e_bptt", "rtrl", "uoro", "kf_rtrl", "r_kf", "kernl", "rflo", "dni", "dni_b")
 """The paper's rules that have a gradient."""
-EXACT = ("rtrl", "rtrl_block")
-"""Rules whose gradient is exact, step by step: bias and variance of the others are told beside the first of these."""
 BASE: dict[str, Any] = {"rule": list(PAPER), "driver": "rtrl", "draws": 16}
 LEVEL = 0.95  # of the intervals
 RUN = "over the whole run, mean over seeds and its 95 % interval"
@@ -60,13 +61,26 @@ def alignment_request(config: Path | None, options: Mapping[str, Any], settings:
     return Request({driver: run}, seeds, at_once, out), left_out
 
 
+def exact_label(rules: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The first label of a rule whose gradient is exact, step by step, beside which bias and variance of the others are told.
+
+    RTRL is, with the network's own Jacobian and W_out as feedback.
+    """
+    for label, table in rules.items():
+        rule = resolve_rule(table)
+        learned = isinstance(getattr(rule, "jacobian", None), LearnedJacobian)
+        if type(rule) in (RTRL, RTRLBlock) and isinstance(getattr(rule, "feedback", None), ExactFeedback) and not learned:
+            return label
+    return None
+
+
 def _unfit(rule: Mapping[str, Any], network: Any) -> str | None:
     """Why a rule, of a name, is not for a network; None: it is."""
     return unfit(make(RULES, {"name": find(RULE, rule["name"])[0]}), network)
 
 
 def alignment(data: xr.Dataset) -> xr.Dataset:
-    """How the gradients of every two rules lie to each other over a whole run, mean over seeds with 95 % intervals.
+    """How well the gradients of every two rules align over a whole run, mean over seeds with 95 % intervals.
 
     `data`: what `train` returned with pairs="all", or the `run.nc` that `recredit alignment` wrote.
 
@@ -77,12 +91,13 @@ def alignment(data: xr.Dataset) -> xr.Dataset:
     every seed over its whole run, then over seeds: the mean, and Student's t interval, nan of one seed. What was never compared
     is nan. Seeds that diverged are left out; `seeds` counts the others.
 
-    Raises ValueError for a dataset without every pair.
+    Raises TypeError for what is no dataset, ValueError for one without every pair.
     """
-    if "beside" not in data.dims:
-        raise ValueError('the dataset has no pairs of rules; train with pairs="all".')
     import xarray as xr
 
+    check_instance("alignment's data", data, xr.Dataset)
+    if "beside" not in data.dims:
+        raise ValueError('the dataset has no pairs of rules; train with pairs="all".')
     data = data.squeeze("rule") if "rule" in data.dims else data
     data = data.isel(seed=np.flatnonzero(~diverged(data).values))
     turned = {"gradient": "beside", "beside": "gradient"}

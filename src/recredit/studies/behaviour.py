@@ -1,7 +1,7 @@
 """What a rule's gradient depends on, and how near it is to the exact one: measured by running it, on weights that stand still.
 
-One step is changed at a time, and what the told gradient makes of it is looked at. Its own network is small (SIZES), leaky,
-with the paper's alpha of 0.5; numbers have 64 bits. Nothing is declared by a rule, and nothing asks for its name.
+One step is changed at a time, and what that does to the gradient is looked at. Its own network is small (SIZES), leaky, with
+the paper's alpha of 0.5; numbers have 64 bits. Nothing asks for a rule's name.
 """
 
 import math
@@ -83,7 +83,7 @@ def dependence(rule: AbstractRule) -> Dependence:
 
 
 def bias(rule: AbstractRule, is_random: bool) -> Bias:
-    """How a rule's gradients lie to the exact ones; `is_random`: whether their mean over draws is meant.
+    """A rule's gradients beside the exact ones; `is_random`: whether their mean over draws is meant.
 
     Raises ValueError as `dependence` does.
     """

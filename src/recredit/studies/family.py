@@ -1,6 +1,7 @@
 """The family of learning rules: what each one keeps, depends on and costs, how it is judged, and what it is for.
 
-Everything is read off a rule's program (the audit) or measured by running it (`behaviour`); nothing is declared.
+Everything is read off a rule's program (the audit) or measured by running it (`behaviour`). A rule declares only its delay, its
+period and whether it needs noise.
 """
 
 import inspect
