@@ -179,12 +179,30 @@ def test_the_page_of_alignment_says_what_its_files_say(capsys):
     assert [row for row in rows if row not in page] == []
 
 
-def test_the_page_on_free_credit_says_what_its_files_say(capsys):
+@pytest.mark.parametrize(
+    ("table", "arguments", "count"),
+    [pytest.param("every_rule", (), 56, marks=pytest.mark.slow), ("free_credit", (32,), 12), ("free_credit", (64,), 12)],
+)
+def test_the_page_of_rules_on_four_tasks_says_what_its_files_say(table, arguments, count, capsys):
     folder = ROOT / "reproduce" / "rules"
-    runpy.run_path(str(folder / "tables.py"), run_name="__main__")
+    runpy.run_path(str(folder / "tables.py"))[table](*arguments)
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 12
+    assert len(rows) == count
     assert [row for row in rows if row not in (folder / "README.md").read_text()] == []
+
+
+def test_in_64_bits_rates_are_those_chosen_in_32():
+    folder = ROOT / "reproduce" / "rules"
+    of_32, of_64 = (read_dataset(folder / f"free_credit_{bits}" / "sweep.nc") for bits in (32, 64))
+    rates = [
+        {
+            tuple(point[axis].item() for axis in ("rule", "task", "optimizer")): point["optimizer.learning_rate"].item()
+            for point in points
+        }
+        for points in ([data.isel(point=k) for k in range(data.sizes["point"])] for data in (of_32, of_64))
+    ]
+    assert rates[0] == rates[1]
+    assert len(rates[0]) == 36
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "reproduce" / "networks").glob("*.toml")), ids=lambda file: file.stem)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from recredit import audit
 from recredit.registry import resolve_rule
+from recredit.rules import RTRL
 from recredit.runs.files import read_dataset
 from recredit.runs.sweep import read_sweep
 from recredit.studies.claims import equivalence
@@ -41,6 +42,7 @@ def every_rule() -> None:
     """For each optimiser and rule, its losses on the tasks, and what it fails of the audit's criteria (?: to be judged)."""
     sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
     rules = {point.coordinates["rule"]: resolve_rule(point.run.rule) for point in read_sweep(FOLDER / "rules.toml").points}
+    rules["rtrl"] = RTRL()  # what is judged is the plain program, not its fast path
     not_passed = {}
     for label, rule in rules.items():
         marks = {"fail": "", "judgement": "?"}
@@ -55,8 +57,8 @@ def every_rule() -> None:
 
 def free_credit(bits: int) -> None:
     """The immediate derivative beside RTRL, by optimiser, with numbers of so many bits."""
-    folder = FOLDER / f"free_credit_{bits}"
-    sweep, candidates = read_dataset(folder / "sweep.nc"), read_dataset(folder / "selection.nc")
+    sweep = read_dataset(FOLDER / f"free_credit_{bits}" / "sweep.nc")
+    candidates = read_dataset(FOLDER / "free_credit_32" / "selection.nc")
     for optimizer in ("sgd", "rmsprop", "adam"):
         for task in TASKS:
             cells, final = [], []
@@ -66,13 +68,14 @@ def free_credit(bits: int) -> None:
                 final.append(at(sweep, **labels).final_loss.values[0])
             fixed, exact, immediate = final
             told = equivalence(immediate, exact, fixed)
-            part = (
-                "–"
-                if told["of the gap"] is None
-                else "{:.1f} % ({:.1f} to {:.1f})".format(*np.multiply(100, told["of the gap"]))
-            )
-            row(optimizer, task, *cells, part, told["verdict"])
+            part = "–"
+            if told["of the gap"] is not None:
+                mean, low, high = np.multiply(100, told["of the gap"])
+                part = f"{mean:z.1f} % ({low:z.1f} to {high:z.1f})"
+            row(f"{bits}", optimizer, task, *cells, part, told["verdict"])
 
 
 if __name__ == "__main__":
-    free_credit(32)
+    every_rule()
+    for bits in (32, 64):
+        free_credit(bits)
