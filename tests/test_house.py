@@ -192,17 +192,14 @@ def test_the_page_of_rules_on_four_tasks_says_what_its_files_say(table, argument
 
 
 def test_in_64_bits_rates_are_those_chosen_in_32():
-    folder = ROOT / "reproduce" / "rules"
-    of_32, of_64 = (read_dataset(folder / f"free_credit_{bits}" / "sweep.nc") for bits in (32, 64))
-    rates = [
-        {
-            tuple(point[axis].item() for axis in ("rule", "task", "optimizer")): point["optimizer.learning_rate"].item()
-            for point in points
-        }
-        for points in ([data.isel(point=k) for k in range(data.sizes["point"])] for data in (of_32, of_64))
-    ]
-    assert rates[0] == rates[1]
-    assert len(rates[0]) == 36
+    tables = runpy.run_path(str(ROOT / "reproduce" / "rules" / "tables.py"))
+    of = {}
+    for bits in (32, 64):
+        data = tables["read"](f"free_credit_{bits}", "sweep.nc")
+        points = zip(*(data[axis].values.tolist() for axis in ("rule", "task", "optimizer", tables["RATE"])), strict=True)
+        of[bits] = sorted(points)
+    assert of[32] == of[64]
+    assert len(of[32]) == 36
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "reproduce" / "networks").glob("*.toml")), ids=lambda file: file.stem)

@@ -1,5 +1,6 @@
 """Print the rows of the tables in README.md from the files beside this one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ from recredit.studies.claims import equivalence
 FOLDER = Path(__file__).parent
 RATE = "optimizer.learning_rate"
 TASKS = ("add", "mimic", "flip_flop", "match_to_sample")
+
+
+def read(*path: str) -> xr.Dataset:
+    """A file beside this one, with the learning rate of each point."""
+    data = read_dataset(FOLDER.joinpath(*path))
+    if RATE in data.coords:
+        return data
+    rates = [run["optimizer"]["learning_rate"] for run in json.loads(data.attrs["runs"])]
+    return data.assign_coords({RATE: ("point", rates)})
 
 
 def at(data: xr.Dataset, **labels: str) -> xr.Dataset:
@@ -40,7 +50,7 @@ def cell(sweep: xr.Dataset, candidates: xr.Dataset, **labels: str) -> str:
 
 def every_rule() -> None:
     """For each optimiser and rule, its losses on the tasks, and what it fails of the audit's criteria (?: to be judged)."""
-    sweep, candidates = read_dataset(FOLDER / "rules" / "sweep.nc"), read_dataset(FOLDER / "rules" / "selection.nc")
+    sweep, candidates = read("rules", "sweep.nc"), read("rules", "selection.nc")
     rules = {point.coordinates["rule"]: resolve_rule(point.run.rule) for point in read_sweep(FOLDER / "rules.toml").points}
     rules["rtrl"] = RTRL()  # what is judged is the plain program, not its fast path
     not_passed = {}
@@ -57,8 +67,7 @@ def every_rule() -> None:
 
 def free_credit(bits: int) -> None:
     """The immediate derivative beside RTRL, by optimiser, with numbers of so many bits."""
-    sweep = read_dataset(FOLDER / f"free_credit_{bits}" / "sweep.nc")
-    candidates = read_dataset(FOLDER / "free_credit_32" / "selection.nc")
+    sweep, candidates = read(f"free_credit_{bits}", "sweep.nc"), read("free_credit_32", "selection.nc")
     for optimizer in ("sgd", "rmsprop", "adam"):
         for task in TASKS:
             cells, final = [], []
