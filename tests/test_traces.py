@@ -161,7 +161,7 @@ def test_a_reset_keeps_kernls_copy_beside_a_chaotic_network():
     r, inputs, targets = stream(net, 1500)
 
     @eqx.filter_jit
-    def furthest(rule):
+    def apart(rule):
         def body(carry, now):
             (r, state), (x, target, key) = carry, now
             r_hat, v, r_new = net.step(r, x)
@@ -171,7 +171,8 @@ def test_a_reset_keeps_kernls_copy_beside_a_chaotic_network():
 
         keys = jax.random.split(jax.random.key(1), len(inputs))
         start = r, rule.init(net, jax.random.key(0))
-        return jax.lax.scan(body, start, (inputs, targets, keys))[1].max()
+        return jax.lax.scan(body, start, (inputs, targets, keys))[1].mean()
 
-    assert furthest(KeRNL()) > 1
-    assert furthest(KeRNL(reset=20)) < 0.5
+    # On the average, and far apart: chaos makes another run of the last bits, which processors round otherwise.
+    assert apart(KeRNL()) > 1
+    assert apart(KeRNL(reset=20)) < 0.1
