@@ -39,7 +39,7 @@ class Cascade(AbstractRule):
     """Eligibility traces one after the other, of which the last meets the credit."""
 
     stages: int = eqx.field(default=2, converter=partial(check_count, "Cascade's number of stages", most=1000))
-    """How many traces follow one another."""
+    """How many traces follow one another; 2 is the least that lags."""
     rate: float = eqx.field(default=0.5, converter=partial(check_range, "Cascade's rate", above=0, most=1))
     """a, the part of a trace that is replaced at each step."""
     feedback: AbstractFeedback = ExactFeedback()

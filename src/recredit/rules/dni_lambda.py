@@ -36,7 +36,8 @@ class DNILambda(DNI):
     """DNI with an eligibility trace: it learns to predict the credit by lambda-returns."""
 
     lam: float = eqx.field(default=0.9, converter=partial(check_range, "DNILambda's lam", least=0, most=1))
-    """lambda: 0 bootstraps at each step, as DNI; 1 learns from the true credit of the steps that follow."""
+    """lambda: 0 bootstraps at each step, as DNI; 1 learns from the true credit of the steps that follow; 0.9
+    looks some ten of them ahead."""
     trace: Literal["exact", "local"] = "exact"
     """What carries errors to earlier steps: "exact", the Jacobian, as in the paper; "local", the units' own memory alone."""
 

@@ -40,7 +40,7 @@ class PPProp(AbstractRule):
     """A trace for each presynaptic signal and one for each unit, in place of one for each synapse."""
 
     decay: float = eqx.field(default=0.9, converter=partial(check_range, "pp-prop's decay", least=0, most=0.999999))
-    """a, what a trace keeps of itself at each step."""
+    """a, what a trace keeps of itself at each step: 0.9, some ten steps."""
     feedback: AbstractFeedback = ExactFeedback()
     """How the read-out's error reaches the units; through W_out, the exact credit."""
 

@@ -100,7 +100,7 @@ def bias(rule: AbstractRule, is_random: bool) -> Bias:
                 break
     known = _square(told / draws) > seen
     cosine = float(np.vdot(told, exact) / math.sqrt(_square(told) * _square(exact))) if known else None
-    if not is_random and by_step.min() < EXACT:
+    if not is_random and by_step.min() < EXACT * math.sqrt(size):
         return Bias("exact", cosine, 1)
     if not is_random and _square(off) < EXACT**2 * size:
         return Bias("exact in sum", cosine, 1)
