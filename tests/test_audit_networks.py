@@ -13,8 +13,8 @@ from recredit.audit.verdicts import THE_PAPERS
 from recredit.blocks.feedback import RandomFeedback
 from recredit.cli.main import main
 from recredit.network import UNITS, Network
-from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown
+from recredit.report.templates import audit_page
 from recredit.rules import RULES
 from recredit.testing import assert_passes
 
@@ -136,7 +136,7 @@ def test_tables_say_which_network_it_was_and_the_paper_is_silent_on_others():
     assert result.network == "LSTM units (forget_bias 1.0); N = 2n state variables, P = 4n voltages"
     assert "i, i + n, i + 2n" in result.notes[-1]
     assert not compare(result)
-    for write in (as_markdown, as_html, as_latex, as_json):
+    for write in (as_markdown, audit_page, as_latex, as_json):
         assert "LSTM units" in write([result])
     assert json.loads(as_json([result]))["audits"][0]["network"] == result.network
     paper = audit(RULES["fixed_w"](), measure=False)

@@ -14,8 +14,8 @@ from rich.console import Console
 from recredit.audit import paper
 from recredit.audit.paper import compare, read
 from recredit.audit.verdicts import CRITERIA, Audit, Cell, Evidence, Operation, StateLeaf
-from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, table
+from recredit.report.templates import audit_page
 from recredit.rules import RULES
 
 AWKWARD = r"<b>&_[red]r̂ = [r⁻; x; 1]{$%#^~|*"
@@ -158,7 +158,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_escaped_and_needs_no_other_file():
-    page = Page(as_html(AUDITS))
+    page = Page(audit_page(AUDITS))
     assert page.open == []
     assert page.links <= page.anchors
     assert not page.tags & {"b", "script", "link", "img"}

@@ -11,19 +11,25 @@ from recredit.audit.verdicts import Audit
 from recredit.cli.console import plain_console
 from recredit.network import Network
 from recredit.registry import Registry, make, resolve_network
-from recredit.report.audit_page import as_html
 from recredit.report.audit_tables import as_json, as_latex, as_markdown, explain, repair_text, table
 from recredit.rules import RULES
 from recredit.runs.files import check_writable
 from recredit.runs.request import assign, given_once, parse
-from recredit.studies.audits import audits, chosen
+from recredit.studies.audits import Asked, audits, chosen
 from recredit.studies.repair import repair
 from recredit.studies.variants import Format
 from recredit.testing import check_criteria, not_passed
 
+
+def _as_html(audits: Sequence[Audit]) -> str:
+    from recredit.report.templates import audit_page  # here, since the other formats need no templates
+
+    return audit_page(audits)
+
+
 FORMATS: dict[str, Callable[[Sequence[Audit]], str]] = {
     "json": as_json,
-    "html": as_html,
+    "html": _as_html,
     "markdown": as_markdown,
     "latex": as_latex,
 }
@@ -69,7 +75,8 @@ def run_audit(
     written = f" ({', '.join(settings)})" if settings else ""
     with plain_console(stderr=True).status("") as status:
         measure = "ii-continuous" in asked
-        found, refused = audits(specs, given, written, trained, measure, pool, lambda name: status.update(f"Auditing {name}"))
+        rules_asked = [Asked(spec, given, trained, chosen(spec, given)[0] + written) for spec in specs]
+        found, refused = audits(rules_asked, measure, pool, lambda name: status.update(f"Auditing {name}"))
     if not found:
         raise ValueError(refused[0])
     for sentence in refused:

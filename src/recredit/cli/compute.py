@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from recredit.cli.console import console as console
+from recredit.cli.live import LivePage
 from recredit.report.progress import Live
 from recredit.runs.controller import compute, held
 from recredit.runs.failures import explanation
@@ -30,11 +31,14 @@ def compute_runs(
     count: int | None = None,
     then: Iterable[str] = ("recredit.report.figures",),
     keeps_states: bool = False,
+    page: LivePage | None = None,
 ) -> None:
     """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
     title. `count`: the executor's cores; None: this machine's. `then`: modules that are needed afterwards; they are imported
-    while the workers compute. `keeps_states`: whether each learner's whole state at the end is kept."""
+    while the workers compute. `keeps_states`: whether each learner's whole state at the end is kept. `page`: a page that follows."""
     with Live(console) as live, published(folder, title, live.standing):
+        if page:
+            page.follow(title, runs, seeds, live.standing)
         threading.Thread(target=_import, args=(then, live.expected), daemon=True).start()
         compute(folder, runs, seeds, executor, count or len(cores()), live, seeds_at_once, keeps_states)
 

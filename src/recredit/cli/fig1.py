@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console, working_in
+from recredit.cli.live import live_page
 from recredit.errors import check_count, check_optional_count, check_seeds
 from recredit.report.fitting import show
 from recredit.report.tables import claims_table, counted, losses_table
@@ -25,8 +26,9 @@ def run_fig1(
     steps: int | None,
     seeds_at_once: int | None,
     out: Path | None,
+    live: bool = False,
 ) -> None:
-    """Compute what is missing of Fig. 1, then write the figure, the curves and the claims."""
+    """Compute what is missing of Fig. 1, then write the figure, the curves and the claims; `live`: with a page that follows."""
     began = time.monotonic()
     size = fig1.SCALES[scale] | {k: v for k, v in {"seeds": seeds, "steps": steps}.items() if v is not None}
     chosen = check_seeds(size["seeds"])
@@ -34,10 +36,10 @@ def run_fig1(
     check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
     title = f"Fig. 1, {variant} variant: {counted(size['seeds'], 'seed')}, {size['steps']:,} steps"
-    with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder:
+    with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder, live_page(folder, live) as page:
         console.out(f"{title}, in {folder}")
         then = "recredit.report.figures", "recredit.studies.claims"  # matplotlib and SciPy's statistics take a second to import
-        compute_runs(executor, folder, title, cells, chosen, seeds_at_once, then=then)
+        compute_runs(executor, folder, title, cells, chosen, seeds_at_once, then=then, page=page)
         from recredit.report.figures import draw_fig1
         from recredit.studies.claims import judge
 
@@ -46,6 +48,8 @@ def run_fig1(
         write_dataset(folder / "curves.nc", data)
         write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
         draw_fig1(data, folder)
+        if page:
+            page.end(folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))
     *names, last = (str(folder / name) for name in WRITTEN)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recredit.cli.compute import compute_runs, console, working_in
+from recredit.cli.live import LivePage, live_page
 from recredit.report.fitting import show
 from recredit.report.sweep_plan import plan
 from recredit.report.tables import counted
@@ -22,10 +23,10 @@ from recredit.studies.sweeps import label, reported, selection
 WRITTEN = ("sweep.toml", "sweep.nc", "sweep.png", "selection.nc", "selection.png")
 
 
-def run_sweep(file: Path, dry_run: bool, out: Path | None) -> None:
+def run_sweep(file: Path, dry_run: bool, out: Path | None, live: bool = False) -> None:
     """Compute what is missing of a sweep, then write and show what it came to; `dry_run`: only say what it would be.
 
-    `out`: the folder, in place of the one that the file names.
+    `out`: the folder, in place of the one that the file names. `live`: with a page that follows.
     """
     if read_told(file):
         raise ValueError(f"{file} is a folder of results; to look on, recredit watch {file}; to compute, give a sweep's file.")
@@ -40,17 +41,19 @@ def run_sweep(file: Path, dry_run: bool, out: Path | None) -> None:
             console.out(f"It cannot begin on this machine: {error}")
         return
     check_ready(sweep.executor, sweep.out)
-    with working_in(sweep.out, WRITTEN) as folder:
+    with working_in(sweep.out, WRITTEN) as folder, live_page(folder, live) as page:
         write_whole(folder / "sweep.toml", file.read_bytes())
-        _run(sweep, folder)
+        _run(sweep, folder, page)
+        if page:
+            page.end(folder)
 
 
-def _run(sweep: Sweep, folder: Path) -> None:
+def _run(sweep: Sweep, folder: Path, page: LivePage | None) -> None:
     numbers: Sequence[int] = range(len(sweep.points))
     with _executor(sweep.executor, folder) as (executor, count):
         if sweep.select:
             seeds = sweep.select.seeds
-            _compute(f"Choosing along {sweep.select.axis}", sweep, folder, sweep.candidates, seeds, executor, count)
+            _compute(f"Choosing along {sweep.select.axis}", sweep, folder, sweep.candidates, seeds, executor, count, page)
             from recredit.report.sweep_figures import draw_selection
 
             candidates = selection(sweep, folder)
@@ -60,7 +63,7 @@ def _run(sweep: Sweep, folder: Path) -> None:
             draw_selection(sweep, candidates, numbers, folder / "selection.png")
             for note in choice.notes:
                 console.out(note)
-        _compute(sweep.name, sweep, folder, numbers, sweep.seeds, executor, count)
+        _compute(sweep.name, sweep, folder, numbers, sweep.seeds, executor, count, page)
     from recredit.report.sweep_figures import draw_curves
     from recredit.report.sweeps import sweep_table
 
@@ -82,12 +85,13 @@ def _compute(
     seeds: Sequence[int],
     executor: Executor,
     count: int,
+    page: LivePage | None,
 ) -> None:
     title = f"{what}: {counted(len(numbers), 'point')}, {counted(len(seeds), 'seed')} each"
     console.out(f"{title}, in {folder}")
     labels = {sweep.points[number].run.text(): label(sweep, number) for number in reversed(numbers)}
     runs = {labels[text]: run for text, run in sweep.runs(numbers).items()}
-    compute_runs(executor, folder, title, runs, seeds, sweep.seeds_at_once, count)
+    compute_runs(executor, folder, title, runs, seeds, sweep.seeds_at_once, count, page=page)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recredit.cli.compute import compute_runs, console, working_in
+from recredit.cli.live import live_page
 from recredit.report.fitting import show
 from recredit.report.tables import alignment_line, counted, losses_table
 from recredit.runs.files import write_dataset
@@ -22,9 +23,10 @@ def run_train(
     options: Mapping[str, Any],
     settings: Sequence[str],
     origin: str | None = None,
+    live: bool = False,
 ) -> None:
     """Compute what is missing of the runs that are asked for (`recredit.runs.request`), then write and show their losses.
-    `origin`: another run that they begin with (`recredit.runs.origin`)."""
+    `origin`: another run that they begin with (`recredit.runs.origin`). `live`: with a page that follows."""
     if origin is None:
         asked = request(config, options, settings)
         seeds = [*range(asked.seeds)]
@@ -38,14 +40,16 @@ def run_train(
     built = {label: run.build() for label, run in asked.runs.items()}
     runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
     title = f"{', '.join(asked.runs)} on {name}: {counted(asked.seeds, 'seed')}, {any_run.steps:,} steps"
-    with working_in(asked.out, ("run.nc", "loss.png")) as folder:
-        compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True)
+    with working_in(asked.out, ("run.nc", "loss.png")) as folder, live_page(folder, live) as page:
+        compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True, page=page)
         data = combined(folder, asked.runs, seeds)
         coordinates, recorded = read_recorded(folder, asked.runs, seeds)
         write_dataset(folder / "run.nc", data.assign_coords(coordinates), recorded)
         from recredit.report.figures import draw_runs
 
         draw_runs(data, asked.runs, folder / "loss.png")
+        if page:
+            page.end(folder)
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
     accuracy = None
     if "accuracy" in data:

@@ -1,4 +1,4 @@
-"""Audits as text: for a terminal, as JSON, Markdown and LaTeX. The HTML page: audit_page.py."""
+"""Audits as text: for a terminal, as JSON, Markdown and LaTeX. The HTML page: templates.py."""
 
 import json
 import textwrap

@@ -105,3 +105,13 @@ def summary(final: xr.DataArray) -> dict[str, dict[str, dict[str, Any]]]:
         }
         for task in final.task.values
     }
+
+
+def bin_means(loss: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard error in each bin of a loss (seed, bin) over the seeds that have one there, and how many these are;
+    nan for the mean of none, 0 for the error of one."""
+    known = np.isfinite(loss)
+    count = known.sum(0)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a mean of no seed, a spread of one
+        values = np.where(known, loss, np.nan)
+        return np.nanmean(values, 0), np.nan_to_num(np.nanstd(values, 0, ddof=1) / np.sqrt(count)), count

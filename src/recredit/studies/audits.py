@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,36 +30,48 @@ def chosen(spec: str, given: Mapping[str, Any]) -> tuple[str, Registry, dict[str
     return name, registry, complete("rule", registry, {"name": name, **given})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One rule to audit."""
+
+    spec: str
+    """Its name, or its file."""
+    given: Mapping[str, Any]
+    """Its settings, as far as they are given."""
+    network: Mapping[str, Any]
+    """The settings of the network that it is to train, as `resolve_network` has them."""
+    label: str
+    """What it is called in the audit."""
+
+
 def audits(
-    specs: Sequence[str],
-    given: Mapping[str, Any],
-    written: str,
-    network: Mapping[str, Any],
+    asked: Sequence[Asked],
     measure: bool,
     pool: Executor | None,
     told: Callable[[str], None],
+    left_out: type[ValueError] = NotForNetworkError,
 ) -> tuple[list[Audit], list[str]]:
-    """The audits of rules with these settings, `written` as they are added to the rules' names; and of each rule that is not
-    for this network, a sentence that says why.
+    """The audits of rules; and of each rule that is `left_out`, not being for its network, a sentence that says why.
 
-    `network`: its settings, as `resolve_network` has them. `measure`: as `audit` has it. `pool`: where to audit them; None: in
-    this process. `told` is called with the name of each rule that is waited for. Raises ValueError as `chosen` and `audit` do.
+    `measure`: as `audit` has it. `pool`: where to audit them; None: in this process. `told` is called with the label of each
+    rule that is waited for. Raises ValueError as `chosen` and `audit` do, unless that is what is `left_out`.
     """
-    kinds = {spec: chosen(spec, given) for spec in specs}
-    names = {spec: name + written for spec, (name, *_) in kinds.items()}
-    waits = {spec: partial(_audited, spec, given, names[spec], network, measure) for spec in specs}
+    waits = [partial(_audited, each, measure) for each in asked]
     if pool:  # rules of long files first: they take longest, and others fill the cores beside them
-        sizes = {spec: _file_size(registry[name]) for spec, (name, registry, _) in kinds.items()}
-        waits = {spec: pool.submit(waits[spec]).result for spec in sorted(specs, key=lambda spec: -sizes[spec])}
+        kinds = [chosen(each.spec, each.given) for each in asked]
+        sizes = [_file_size(registry[name]) for name, registry, _ in kinds]
+        order = sorted(range(len(asked)), key=lambda k: -sizes[k])
+        futures = {k: pool.submit(waits[k]) for k in order}
+        waits = [futures[k].result for k in range(len(asked))]
     found, refused = [], []
-    for spec, name in names.items():
-        told(name)
+    for each, wait in zip(asked, waits, strict=True):
+        told(each.label)
         try:
-            found.append(waits[spec]())
-        except NotForNetworkError as error:
+            found.append(wait())
+        except left_out as error:
             refused.append(str(error))
         except BrokenExecutor as error:
-            raise ValueError(f"{name} was not audited: {error}") from None
+            raise ValueError(f"{each.label} was not audited: {error}") from None
     return found, refused
 
 
@@ -69,6 +82,6 @@ def _file_size(kind: Any) -> int:
         return 0
 
 
-def _audited(spec: str, given: Mapping[str, Any], name: str, network: Mapping[str, Any], measure: bool) -> Audit:
-    _, registry, table = chosen(spec, given)
-    return audit(make(registry, table), name=name, network=resolve_network(network), measure=measure)
+def _audited(asked: Asked, measure: bool) -> Audit:
+    _, registry, table = chosen(asked.spec, asked.given)
+    return audit(make(registry, table), name=asked.label, network=resolve_network(asked.network), measure=measure)

@@ -74,3 +74,20 @@ def fit(sizes: Sequence[Sizes], values: Sequence[int], degree: int) -> Polynomia
 def dimension(polynomial: Polynomial) -> str:
     """A dimension's name: m for n + n_in + 1."""
     return "m" if polynomial == {(1, 0, 0): 1, (0, 1, 0): 1, (0, 0, 0): 1} else str(polynomial).replace(" ", "")
+
+
+_TERM = re.compile(r"(\d+(?:/\d+)?)?((?:n(?:_in|_out)?[²³⁴]?(?:·(?=n)|$))*)")
+
+
+def value(text: str, sizes: Sizes) -> float | None:
+    """The value of a polynomial's text, as "n²·n_in + 2n − 1", at a network's sizes; None for a text that is no polynomial."""
+    total = 0.0
+    for term in text.replace("− ", "+ −").removeprefix("+ ").split(" + "):
+        found = _TERM.fullmatch(term.removeprefix("−"))
+        if not found or not found[0]:
+            return None
+        size = float(Fraction(found[1] or 1))
+        for name, power in re.findall(r"(n(?:_in|_out)?)([²³⁴]?)", found[2]):
+            size *= float(sizes[NAMES.index(name)]) ** ("¹²³⁴".index(power or "¹") + 1)
+        total += -size if term.startswith("−") else size
+    return total

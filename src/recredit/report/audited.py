@@ -1,0 +1,65 @@
+"""The audits that belong in a report: of each rule that its results are about."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recredit.kinds import RULE, TASK
+from recredit.own_files import load
+from recredit.registry import resolve_task
+from recredit.report.gathered import Gathered, Settings
+from recredit.studies.audits import Asked, chosen
+
+Sizes = tuple[int, int, int]
+
+
+def asked_of(gathered: Gathered) -> tuple[list[Asked], list[str]]:
+    """The rules of a report, each once for each network of other units or synapses, by the names of their lines; and of those
+    whose source is gone or has changed since, a sentence that says so."""
+    found: dict[str, tuple[Asked, set[str]]] = {}
+    refused: list[str] = []
+    for name, rule, run in _rules(gathered):
+        network = {key: value for key, value in run["network"].items() if key not in ("name", "n", "digest")}
+        given = {key: value for key, value in rule.items() if key != "name"}
+        try:
+            spec = _spec(rule["name"], run)
+            chosen(spec, given)
+        except ValueError as error:
+            refused.append(f"{name}: {error}")
+            continue
+        asked, names = found.setdefault(f"{spec} {given} {network}", (Asked(spec, given, network, name), set()))
+        names.add(name)
+    labels = [asked.label if len(names) == 1 else asked.spec.rpartition(":")[2] for asked, names in found.values()]
+    numbered = [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
+    return [
+        Asked(asked.spec, asked.given, asked.network, label) for (asked, _), label in zip(found.values(), numbered, strict=True)
+    ], list(dict.fromkeys(refused))
+
+
+def _rules(gathered: Gathered) -> list[tuple[str, Settings, Settings]]:
+    """The name of each line, or observer, its rule and its run."""
+    curves = [curve for panel in gathered.panels if panel.is_loss for curve in panel.curves]
+    drivers = [(curve.name, curve.run["rule"], curve.run) for curve in curves]
+    observers = [(name, rule, curve.run) for curve in curves for name, rule in curve.run.get("observers", {}).items()]
+    return drivers + observers
+
+
+def _spec(name: str, run: Settings) -> str:
+    """How a rule of a run is named, one of the user's own by its file, which must be what it was."""
+    if name in RULE.registry:
+        return name
+    file, digest = run["files"][name], run["sources"][name]
+    load(f"{file}:{name}", RULE, digest)
+    return f"{file}:{name}"
+
+
+def sizes_of(run: Settings) -> Sizes | None:
+    """(n, n_in, n_out) of a run; None if its task cannot be made here."""
+    table: dict[str, Any] = {key: value for key, value in run["task"].items() if key != "digest"}
+    files: Mapping[str, str] = run.get("files", {})
+    if table["name"] not in TASK.registry and table["name"] in files:
+        table["name"] = f"{files[table['name']]}:{table['name']}"
+    try:
+        task = resolve_task(table)
+        return run["network"]["n"], task.n_in, task.n_out
+    except (ValueError, TypeError, ImportError, OSError):
+        return None
