@@ -116,7 +116,7 @@ def test_the_allowed_choices_and_limits_are_those_that_are_checked(kind, name):
 
 
 def test_building_blocks_have_settings_of_their_own():
-    told = block_settings("rule", RULES["dni"])
+    told = block_settings(RULES["dni"])
     assert [*told] == ["jacobian=learned", "feedback=kolen_pollack", "feedback=weight_mirror"]
     assert [setting.name for setting in told["jacobian=learned"].settings] == ["rate", "init_from", "regressors"]
 
