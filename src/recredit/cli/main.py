@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from recredit.cli.comparing import alignment, family
+from recredit.cli.explaining import networks, optimizers, rules, tasks
 from recredit.cli.looking import on_fresh_data, results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
@@ -232,42 +233,10 @@ app.command(family)
 app.command(on_fresh_data, name="test")
 app.command(watch)
 app.command(results)
-
-
-@app.command
-def rules() -> None:
-    """List the learning rules and their settings."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_rules
-
-    list_rules()
-
-
-@app.command
-def tasks() -> None:
-    """List the tasks, their settings and known loss levels."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_tasks
-
-    list_tasks()
-
-
-@app.command
-def networks() -> None:
-    """List the settings of a network, the kinds of units, and which rules are for which."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_networks
-
-    list_networks()
-
-
-@app.command
-def optimizers() -> None:
-    """List the optimizers, and what may clip their gradients and schedule their learning rate."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_optimizers
-
-    list_optimizers()
+app.command(rules)
+app.command(tasks)
+app.command(networks)
+app.command(optimizers)
 
 
 def main(arguments: Any = None) -> None:
