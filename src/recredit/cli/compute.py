@@ -35,7 +35,8 @@ def compute_runs(
 ) -> None:
     """Compute what is missing of these runs in a folder, and show how it goes; those who watch the folder see it too, under a
     title. `count`: the executor's cores; None: this machine's. `then`: modules that are needed afterwards; they are imported
-    while the workers compute. `keeps_states`: whether each learner's whole state at the end is kept. `page`: a page that follows."""
+    while the workers compute. `keeps_states`: whether each learner's whole state at the end is kept.
+    `page`: a page that follows."""
     with Live(console) as live, published(folder, title, live.standing):
         if page:
             page.follow(title, runs, seeds, live.standing)

@@ -16,6 +16,12 @@ FRESH = 2  # seconds for which a page that was made is served again
 LINGER = 10  # seconds that a page which was being looked at is waited for at the end
 
 
+PREPARING = (
+    b'<!doctype html><html lang="en"><meta http-equiv="refresh" content="1"><link rel="icon" href="data:,">'
+    b"<title>recredit</title>The runs are being prepared."
+)
+
+
 class LivePage:
     """Serves the latest report of what is computed in a folder at `address`."""
 
@@ -25,6 +31,8 @@ class LivePage:
         """Makes the latest page."""
         self.page: tuple[float, bytes] | None = None
         """The page that was made last, and when."""
+        self.word = ""
+        """What is being done after the runs."""
         self.ended: bytes | None = None
         self.asked = 0.0
         """When somebody asked last."""
@@ -45,7 +53,7 @@ class LivePage:
 
         def make() -> str:
             now = standing()
-            words = progress.in_words(now) if now else "The workers are starting."
+            words = self.word or (progress.in_words(now) if now else "The workers are starting.")
             return page.report(so_far.read(), standing=page.Standing(now.whole.part if now else 0.0, words))
 
         with self.lock:
@@ -58,7 +66,7 @@ class LivePage:
             if self.ended:
                 return self.ended
             if not self.make:
-                return b"<!doctype html><meta http-equiv=refresh content=1><title>recredit</title>The runs are being prepared."
+                return PREPARING
             if not self.page or time.monotonic() - self.page[0] > FRESH:
                 content = self.make().encode()
                 self.page = time.monotonic(), content
@@ -69,6 +77,7 @@ class LivePage:
         from recredit.cli.report import write_report
         from recredit.report.gathered import gather
 
+        self.word = "All runs have ended, and their rules are being audited."
         file = self.folder / "report.html"
         with local_executor("recredit.studies.audits") as pool:
             write_report(pool, gather(place), file)
@@ -85,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A page of another site that has this address under a name of its own gets nothing.
         if self.headers.get("Host", "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
             self.send_error(403)
-        elif self.path != "/":
+        elif self.path not in ("/", "/latest"):  # a page asks for the latest by itself, and is loaded anew at the end
             self.send_error(404)
         else:
             content = self.live.latest()
@@ -96,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Cache-Control", "no-store")
                 self.end_headers()
                 self.wfile.write(content)
-                if content is self.live.ended:
+                if content is self.live.ended and self.path == "/":
                     self.live.told.set()
 
     def log_message(self, format: str, *args: object) -> None:

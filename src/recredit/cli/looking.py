@@ -6,6 +6,7 @@ from cyclopts import App, Parameter
 
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags
+from recredit.runs.local import local_executor
 from recredit.studies.variants import ListFormat
 
 
@@ -56,6 +57,37 @@ def on_fresh_data(
     from recredit.cli.test import run_test
 
     run_test(run, task, set, steps)
+
+
+def report(
+    place: FilePath,
+    /,
+    *,
+    out: FilePath | None = None,
+    open_: Annotated[bool, Parameter(name="--open", negative=())] = False,
+) -> None:
+    """Write a report on results: one page with curves, final losses, claims, alignment, the audit, costs and settings.
+
+    For example: recredit report results/fig1-written --open
+
+    The page needs no other file and no network, so it can be sent to someone. The rules are audited for it, which takes a few
+    seconds each.
+
+    Parameters
+    ----------
+    place
+        The output folder of fig1, train, sweep or alignment, or one of the files there: curves.nc, run.nc, sweep.nc. Of a
+        folder whose command has not come to its end, what is finished is reported.
+    out
+        The file to write (default: report.html in the folder).
+    open_
+        Open the report in a browser.
+    """
+    check_xla_flags()
+    with local_executor("recredit.studies.audits") as pool:
+        from recredit.cli.report import run_report  # while they start
+
+        run_report(pool, place, out, open_)
 
 
 results = App(name="results", help="List the results in a folder, or export them.")

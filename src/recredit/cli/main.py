@@ -12,8 +12,8 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from recredit.cli.comparing import alignment, family
 from recredit.cli.explaining import networks, optimizers, rules, tasks
-from recredit.cli.looking import on_fresh_data, results, watch
-from recredit.cli.parameters import Count, FilePath, Many
+from recredit.cli.looking import on_fresh_data, report, results, watch
+from recredit.cli.parameters import Count, FilePath, Live, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM, local_executor
@@ -35,6 +35,7 @@ def fig1(
     steps: Count | None = None,
     seeds_at_once: Count | None = None,
     out: FilePath | None = None,
+    live: Live = False,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
 
@@ -55,12 +56,15 @@ def fig1(
     out
         Output folder (default: results/fig1-VARIANT, results/fig1-VARIANT-quick, or with other seeds or steps than the scale's
         one that is named after them).
+    live
+        Show the report in a browser while it is computed, at an address of this machine that is printed; at the end it is
+        written to the output folder as report.html.
     """
     check_xla_flags()
     with local_executor("recredit.runs.work") as executor:
         from recredit.cli.fig1 import run_fig1  # while the workers start
 
-        run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out)
+        run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out, live)
 
 
 @app.command
@@ -80,6 +84,7 @@ def train(
     seeds_at_once: Count | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     out: str | None = None,
+    live: Live = False,
 ) -> None:
     """Train one rule or several on one task.
 
@@ -133,6 +138,8 @@ def train(
         with another task, rule, optimizer, ... its trained weights are what is begun with.
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
+    live
+        Show the report in a browser meanwhile, as for `recredit fig1`.
     """
     check_xla_flags()
     names = {"rule": rule, "task": task, "observers": observe, "record": record, "out": out, "across_trials": across_trials}
@@ -140,7 +147,7 @@ def train(
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
 
-        run_train(executor, config, names | counts, set, from_)
+        run_train(executor, config, names | counts, set, from_, live)
 
 
 @app.command
@@ -151,6 +158,7 @@ def sweep(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     out: FilePath | None = None,
     watch: FilePath | None = None,
+    live: Live = False,
 ) -> None:
     """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
 
@@ -171,14 +179,16 @@ def sweep(
         Output folder, in place of the file's (default: results/FILE, without its ending).
     watch
         Instead of all that: the folder of a sweep that another command computes, to see how far it is (`recredit watch`).
+    live
+        Show the report in a browser meanwhile, as for `recredit fig1`.
     """
-    if (file is None) == (watch is None) or (watch and (dry_run or out)):
+    if (file is None) == (watch is None) or (watch and (dry_run or out or live)):
         raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")
     check_xla_flags()
     if file:
         from recredit.cli.sweep import run_sweep
 
-        run_sweep(file, dry_run, out)
+        run_sweep(file, dry_run, out, live)
     if watch:
         from recredit.cli.watch import watch_folder
 
@@ -233,6 +243,7 @@ app.command(family)
 app.command(on_fresh_data, name="test")
 app.command(watch)
 app.command(results)
+app.command(report)
 app.command(rules)
 app.command(tasks)
 app.command(networks)

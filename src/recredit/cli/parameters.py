@@ -20,3 +20,4 @@ def _whole(_: Any, tokens: Any) -> int:
 Count = Annotated[int, Parameter(converter=_whole)]
 FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: user_path(tokens[0].value))]
 Many = Parameter(consume_multiple=True, negative=(), show_default=False)
+Live = Annotated[bool, Parameter(negative=(), show_default=False)]

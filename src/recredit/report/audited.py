@@ -1,6 +1,7 @@
 """The audits that belong in a report: of each rule that its results are about."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from recredit.kinds import RULE, TASK
@@ -26,13 +27,11 @@ def asked_of(gathered: Gathered) -> tuple[list[Asked], list[str]]:
         except ValueError as error:
             refused.append(f"{name}: {error}")
             continue
-        asked, names = found.setdefault(f"{spec} {given} {network}", (Asked(spec, given, network, name), set()))
-        names.add(name)
+        found.setdefault(f"{spec} {given} {network}", (Asked(spec, given, network, name), set()))[1].add(name)
     labels = [asked.label if len(names) == 1 else asked.spec.rpartition(":")[2] for asked, names in found.values()]
     numbered = [f"{label} ({k})" if labels.count(label) > 1 else label for k, label in enumerate(labels, 1)]
-    return [
-        Asked(asked.spec, asked.given, asked.network, label) for (asked, _), label in zip(found.values(), numbered, strict=True)
-    ], list(dict.fromkeys(refused))
+    named = [replace(asked, label=label) for (asked, _), label in zip(found.values(), numbered, strict=True)]
+    return named, list(dict.fromkeys(refused))
 
 
 def _rules(gathered: Gathered) -> list[tuple[str, Settings, Settings]]:

@@ -87,7 +87,7 @@ async function refill(place) {
   const kind = place.dataset.chart, view = views.get(place);
   if (!view) return;
   for (const [name, rows] of Object.entries(rowsOf[kind](subjects[kind]()[place.dataset.number]))) view.data(name, rows);
-  await view.runAsync();
+  await view.resize().runAsync();
 }
 
 const places = () => [...document.querySelectorAll("[data-chart]")];
@@ -113,7 +113,7 @@ document.addEventListener("click", (event) => {
 // While the command computes, its page is asked for again and again; what has changed takes its place.
 async function follow() {
   try {
-    const page = new DOMParser().parseFromString(await (await fetch("/", { cache: "no-store" })).text(), "text/html");
+    const page = new DOMParser().parseFromString(await (await fetch("/latest", { cache: "no-store" })).text(), "text/html");
     const latest = JSON.parse(page.getElementById("data").textContent);
     if (!latest.live) return location.reload(); // the run has ended: this is the report
     const alike = places().length === page.querySelectorAll("[data-chart]").length
