@@ -11,10 +11,12 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from recredit.cli.comparing import alignment, family
-from recredit.cli.explaining import networks, optimizers, rules, tasks
+from recredit.cli.explaining import doctor, networks, optimizers, rules, tasks
+from recredit.cli.groups import CATALOGUE, COMPUTE, HERE, JUDGE, LOOK
 from recredit.cli.looking import on_fresh_data, results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
+from recredit.cli.welcome import first_screen
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM, local_executor
 from recredit.studies.variants import Format, Scale, Variant
@@ -26,7 +28,7 @@ app = App(
 )
 
 
-@app.command
+@app.command(group=COMPUTE)
 def fig1(
     *,
     scale: Scale = "paper",
@@ -63,7 +65,7 @@ def fig1(
         run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out)
 
 
-@app.command
+@app.command(group=COMPUTE)
 def train(
     *,
     rule: Annotated[tuple[str, ...], Many] = (),
@@ -143,7 +145,7 @@ def train(
         run_train(executor, config, names | counts, set, from_)
 
 
-@app.command
+@app.command(group=COMPUTE)
 def sweep(
     file: FilePath | None = None,
     /,
@@ -185,7 +187,7 @@ def sweep(
         watch_folder(watch)
 
 
-@app.command
+@app.command(group=JUDGE)
 def audit(
     *rules: str,
     with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),
@@ -228,15 +230,17 @@ def audit(
         run_audit(pool, rules, with_, network, format, explain, repair, as_test, slopes)
 
 
-app.command(alignment)
-app.command(family)
-app.command(on_fresh_data, name="test")
-app.command(watch)
+app.command(alignment, group=COMPUTE)
+app.command(on_fresh_data, name="test", group=COMPUTE)
+app.command(family, group=JUDGE)
+app.command(watch, group=LOOK)
 app.command(results)
-app.command(rules)
-app.command(tasks)
-app.command(networks)
-app.command(optimizers)
+for command in (rules, tasks, networks, optimizers):
+    app.command(command, group=CATALOGUE)
+app.command(doctor, group=HERE)
+app.register_install_completion_command(group=HERE, help="Let bash, zsh or fish complete commands and options.")
+for flag in ("--help", "--version"):
+    app[flag].group = HERE
 
 
 def main(arguments: Any = None) -> None:
@@ -254,7 +258,10 @@ def main(arguments: Any = None) -> None:
             warnings.simplefilter("ignore")  # what a user should know is said in a sentence
         try:
             try:
-                app(arguments, exit_on_error=False, print_error=False)
+                if sys.argv[1:] if arguments is None else arguments:
+                    app(arguments, exit_on_error=False, print_error=False)
+                else:
+                    first_screen(app)
             finally:
                 if out:
                     out.check()
