@@ -101,8 +101,8 @@ def train(
     set
         Settings of rule, task, network and optimizer, PATH=VALUE each: rule.window=20 rule.jacobian=learned
         rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam. With several rules, rule.window=20 sets the window of
-        every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules`,
-        `recredit tasks` and `recredit optimizers` list the settings.
+        every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules NAME`,
+        `recredit tasks NAME` and `recredit optimizers NAME` explain the settings.
     config
         A TOML file with any of: rule, task, network, optimizer, observers, record, steps, bin, streams, seeds,
         seeds_at_once, out. For example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with
