@@ -85,7 +85,7 @@ SAID = [
     ("network", "network", "excitatory", "a number from 0 to 1, or left out", "none"),
     ("jacobian", "learned", "init_from", "W_rec, leaky or zero", "W_rec"),
     ("optimizer", "adam", "b1", "a number of at least 0 and below 1", "0.9"),
-    ("optimizer", "adam", "learning_rate", "a number of at least 0", ""),
+    ("optimizer", "adam", "learning_rate", "a number of at least 0", "0.0001"),
     ("optimizer", "noisy_sgd", "key", "a whole number of at least 0", "0"),
     ("schedule", "cosine_decay_schedule", "decay_steps", "a whole number of at least 1", ""),
     ("schedule", "linear_onecycle_schedule", "pct_start", "a number from 0 to 1", "0.3"),

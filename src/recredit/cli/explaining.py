@@ -1,4 +1,4 @@
-"""The commands that list and explain what has a name: parsing only, as in `recredit.cli.main`."""
+"""The commands that tell what there is, and whether it works here: parsing only, as in `recredit.cli.main`."""
 
 from typing import Annotated
 
@@ -68,3 +68,13 @@ def optimizers(*names: str) -> None:
     from recredit.cli import catalogue
 
     catalogue.explain_each(names, catalogue.explain_optimizer, catalogue.list_optimizers)
+
+
+def doctor() -> None:
+    """Check this installation: versions, devices, cores, cache; then an exact gradient and known losses, in some ten seconds.
+
+    The exit code is 1 if a check fails.
+    """
+    from recredit.cli.doctor import run_doctor
+
+    run_doctor()

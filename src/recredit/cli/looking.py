@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from recredit.cli.groups import LOOK
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags
 from recredit.runs.local import local_executor
@@ -90,7 +91,7 @@ def report(
         run_report(pool, place, out, open_)
 
 
-results = App(name="results", help="List the results in a folder, or export them.")
+results = App(name="results", group=LOOK, help="List the results in a folder, or export them.")
 
 
 @results.default

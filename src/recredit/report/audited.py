@@ -1,13 +1,12 @@
 """The audits that belong in a report: of each rule that its results are about."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from recredit.kinds import RULE, TASK
+from recredit.kinds import RULE
 from recredit.own_files import load
 from recredit.registry import resolve_task
 from recredit.report.gathered import Gathered, Settings
+from recredit.runs.settings import Run
 from recredit.studies.audits import Asked, chosen
 
 Sizes = tuple[int, int, int]
@@ -19,7 +18,7 @@ def asked_of(gathered: Gathered) -> tuple[list[Asked], list[str]]:
     found: dict[str, tuple[Asked, set[str]]] = {}
     refused: list[str] = []
     for name, rule, run in _rules(gathered):
-        network = {key: value for key, value in run["network"].items() if key not in ("name", "n", "digest")}
+        network = {key: value for key, value in _as_given(run)["network"].items() if key not in ("name", "n", "digest")}
         given = {key: value for key, value in rule.items() if key != "name"}
         try:
             spec = _spec(rule["name"], run)
@@ -53,12 +52,16 @@ def _spec(name: str, run: Settings) -> str:
 
 def sizes_of(run: Settings) -> Sizes | None:
     """(n, n_in, n_out) of a run; None if its task cannot be made here."""
-    table: dict[str, Any] = {key: value for key, value in run["task"].items() if key != "digest"}
-    files: Mapping[str, str] = run.get("files", {})
-    if table["name"] not in TASK.registry and table["name"] in files:
-        table["name"] = f"{files[table['name']]}:{table['name']}"
     try:
-        task = resolve_task(table)
+        task = resolve_task(_as_given(run)["task"])
         return run["network"]["n"], task.n_in, task.n_out
     except (ValueError, TypeError, ImportError, OSError):
         return None
+
+
+def _as_given(run: Settings) -> Settings:
+    """A run's settings with classes of the user's own by their files; as they are if an earlier recredit wrote them."""
+    try:
+        return Run(**run).given()
+    except (ValueError, TypeError):
+        return run

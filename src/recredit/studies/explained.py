@@ -10,7 +10,7 @@ from recredit.blocks.feedback import FEEDBACKS
 from recredit.blocks.jacobian import JACOBIANS
 from recredit.errors import check_choice
 from recredit.kinds import RULE, TASK, UNITS, Kind
-from recredit.optimizers import MEANINGS, Numbers, clips, optimizers, schedules
+from recredit.optimizers import LEARNING_RATE, MEANINGS, Numbers, clips, optimizers, schedules
 from recredit.optimizers import limits as optimizer_limits
 from recredit.registry import BLOCKS, NETWORKS, Registry, find, settings_of
 from recredit.studies import docstrings
@@ -127,12 +127,16 @@ def _of_optax(kind: str, name: str, make_it: Callable[..., Any]) -> Explained:
     equations = _readable(paragraphs)
     meanings = MEANINGS | docstrings.google_parameters(sections.get("Args", ""))
     settings = tuple(
-        Setting(key, meanings.get(key, ""), _allowed_of_optax(p), typed(p.annotation, p.default))
+        Setting(key, meanings.get(key, ""), _allowed_of_optax(p), typed(p.annotation, _default_of_optax(p)))
         for key, p in settings_of(make_it).items()
     )
     cited = tuple(filter(None, _readable(sections.get("References", "").split("\n\n")).split("\n\n")))
     file = docstrings.source_file(make_it)
     return Explained(kind, name, docstrings.plain(first), "", equations, settings, cited, file)
+
+
+def _default_of_optax(p: inspect.Parameter) -> Any:
+    return LEARNING_RATE if p.name == "learning_rate" else p.default
 
 
 def _allowed_of_optax(p: inspect.Parameter) -> str:
