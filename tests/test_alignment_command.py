@@ -119,13 +119,13 @@ def test_bias_is_told_beside_an_exact_rule_alone():
 
 @pytest.mark.slow
 def test_it_writes_a_run_a_map_and_tables_and_a_second_call_computes_nothing(capfd):
-    succeeds(command("fixed_w", "rflo", "f_bptt", "uoro", "--draws", "3"))
+    succeeds(command("fixed_w", "rflo", "f_bptt", "uoro", "--draws", "3", "--style", "paper"))
     folder = Path("results/alignment-add-rtrl")
     told, data = capfd.readouterr().out, xr.load_dataset(folder / "run.nc")
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("alignment.png", "alignment.svg", "cells", "lock", "progress.json", "run.nc", "states")
+        *("alignment.pdf", "alignment.png", "alignment.svg", "cells", "lock", "progress.json", "run.nc", "states")
     ]
-    assert all((folder / name).stat().st_size > 20_000 for name in ("alignment.png", "alignment.svg"))
+    assert all((folder / f"alignment.{kind}").stat().st_size > 15_000 for kind in ("png", "svg", "pdf"))
     labels = ["rtrl", "fixed_w", "rflo", "f_bptt", "uoro"]
     assert data.gradient.values.tolist() == data.beside.values.tolist() == labels
     assert all(data[name].attrs["long_name"] for name in data.variables)

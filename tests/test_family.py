@@ -1,5 +1,6 @@
 """What the family tells of rules is what their equations say; its page and figure are made of it."""
 
+import csv
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,6 +143,11 @@ class Other(RTRL):
 
 
 @pytest.mark.slow
+def read_csv(file):
+    with open(file, newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
 def test_an_own_rule_takes_its_place(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("recredit.cli.family.RULES", {name: RULES[name] for name in ("rtrl", "rflo")})
     monkeypatch.chdir(tmp_path)
@@ -156,9 +162,15 @@ def test_an_own_rule_takes_its_place(tmp_path, monkeypatch, capfd):
     _, arrows = rows(page, "Which rule reduces to which")
     assert arrows["Mine"] == ["`rflo`", "in a run", "any", "at each step"]
     assert "Other" not in arrows
-    assert [name for name in ("rtrl", "rflo", "Mine", "Other") if f"<!-- {name} -->" not in picture] == []
-    assert "in a run → rflo" in picture
-    assert capfd.readouterr().out.startswith("Wrote out/rules.md, out/rules.svg and out/rules.png.")
+    assert [name for name in ("rtrl", "rflo", "Mine", "Other") if f">{name}</text>" not in picture] == []
+    assert "in a run → rflo</text>" in picture
+    numbers, reductions = (read_csv(f"out/{name}.csv") for name in ("rules", "reductions"))
+    assert [(row["rule"], row["numbers_kept"]) for row in numbers] == [(name, facts[name][4]) for name in facts]
+    assert {row["i"] for row in numbers} <= {"pass", "fail", "judgement", "n/a"}
+    assert {"general": "Mine", "special": "rflo", "condition": "in a run", "equal": "at each step"} in reductions
+    assert capfd.readouterr().out.startswith(
+        "Wrote out/rules.md, out/rules.svg, out/rules.png, out/rules.csv and out/reductions.csv."
+    )
 
 
 def test_two_own_rules_of_one_name_are_refused(tmp_path, monkeypatch):

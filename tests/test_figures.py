@@ -1,24 +1,31 @@
 """Figures and tables, read back: the curves are the data, bin by bin, and what a reader must know is said in words."""
 
+import csv
 import importlib
 import io
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 from rich.console import Console
 
 from recredit.cli import console
 from recredit.report import figures
 from recredit.report.fitting import show
+from recredit.report.styles import SINGLE
 from recredit.report.tables import claims_table, losses_table
 from recredit.runs.final_loss import averaged, diverged, final_loss, summary
 from recredit.runs.settings import Run
 from recredit.studies.claims import CLAIMS, judge
+from recredit.studies.variants import pictures
 
 SCHEDULE = {"name": "piecewise_constant_schedule", "boundaries_and_scales": {100: 0.5}}
 OPTIMIZER = {"name": "adam", "learning_rate": 0.02, "W_in": 0, "schedule": SCHEDULE}
@@ -46,8 +53,8 @@ def drawn(monkeypatch, tmp_path):
     kept = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
 
-    def draw(data):
-        figures.draw_runs(data, {name: RUNS[name] for name in data.rule.values}, tmp_path / "loss.png")
+    def draw(data, style="screen"):
+        figures.draw_runs(data, {name: RUNS[name] for name in data.rule.values}, [tmp_path / "loss.png"], style)
         return kept[-1]
 
     return draw
@@ -97,13 +104,68 @@ def test_fig1_shows_the_curves_of_its_file_as_they_are(monkeypatch, tmp_path):
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
     file = Path(__file__).parent.parent / "reproduce" / "fig1-written" / "curves.nc"
     curves = xr.load_dataset(file, engine="h5netcdf")
-    figures.draw_fig1(curves, tmp_path)
+    figures.draw_fig1(curves, [tmp_path / "fig1.png"])
     for axes, task in zip(kept[0].axes, ("Add", "Mimic"), strict=True):
         lines = {line.get_label(): line for line in axes.lines}
         for rule in curves.rule.values:
             np.testing.assert_allclose(lines[rule].get_ydata(), curves.loss.sel(task=task, rule=rule).mean("seed"), rtol=1e-13)
             np.testing.assert_array_equal(lines[rule].get_xdata(), curves.step - 5000)
+        shapes = {(lines[rule].get_linestyle(), lines[rule].get_marker()) for rule in curves.rule.values}
+        assert len(shapes) == 6  # told apart without colour
+        axis = axes.spines["left"].get_window_extent().x1
+        assert axes.transData.transform((0, 1))[0] - axis > 5  # no curve begins on the axis
     assert "mean ± s.e.m. of 20 seeds, in bins of 10,000 steps, not smoothed" in words(kept[0])
+
+
+def test_every_line_is_told_apart_without_its_colour():
+    for looks in (figures.LOOKS, figures.CHOSEN):
+        assert len({(str(look["linestyle"]), look["marker"]) for look in looks}) == len(looks)
+    assert len(figures.CHOSEN) == 21
+
+
+def test_a_figure_for_paper_has_a_columns_width_and_type_sizes(drawn):
+    figure = drawn(losses(rules=("rflo", "uoro")), "paper")
+    said = words(figure)
+    assert figure.get_figwidth() == SINGLE
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text() and text.get_visible()}
+    assert sizes == {7, 8}
+    assert max(line.get_linewidth() for line in figure.axes[0].lines) <= 1
+    assert "not smoothed" not in said  # what a caption says
+    assert "cross-entropy (nats)" in said
+
+
+def test_files_for_paper_hold_their_text_as_text_and_say_what_they_show(tmp_path):
+    names = pictures(("loss.png",), "paper")
+    assert names == ("loss.png", "loss.svg", "loss.pdf")
+    data = losses()
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        figures.draw_runs(data, {"rflo": RUNS["rflo"]}, [folder / name for name in names], "paper")
+    svg, pdf = ((tmp_path / "a" / f"loss.{kind}").read_bytes() for kind in ("svg", "pdf"))
+    tree = ElementTree.fromstring(svg)
+    texts = {each.text: each for each in tree.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"network steps", "cross-entropy (nats)", "rflo"} <= texts.keys()
+    assert "sans-serif" in texts["rflo"].attrib["style"]
+    assert tree.attrib["width"] == f"{72 * SINGLE:g}pt"
+    assert b"FontFile2" in pdf  # TrueType
+    assert b"Type3" not in pdf
+    with Image.open(tmp_path / "a" / "loss.png") as png:
+        captions = png.text["Description"], next(tree.iter("{http://purl.org/dc/elements/1.1/}description")).text
+    assert all("Mean ± s.e.m. of 3 seeds, in bins of 1,000 steps, not smoothed." in caption for caption in captions)
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_numbers_of_a_figure_of_slopes_lie_beside_it(tmp_path):
+    curve = {"alpha": [0.25, 0.0625], "max": [0.2, 0.05], "mean": [0.1, 0.025]}
+    audited = SimpleNamespace(rule="a rule", slopes={"B": curve, "inner.A": curve})
+    figures.draw_slopes([audited], tmp_path / "slopes.pdf")
+    with (tmp_path / "slopes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (tmp_path / "slopes.pdf").stat().st_size > 2000
+    assert [row["matrix"] for row in rows] == ["B", "B", "inner.A", "inner.A"]
+    assert [float(row["largest_change"]) for row in rows[:2]] == curve["max"]
+    assert float(rows[0]["slope"]) == pytest.approx(1)
 
 
 def test_observers_have_a_panel_of_their_own(drawn):
@@ -137,7 +199,7 @@ def test_many_rules_and_observers_with_long_names_leave_room_for_the_curves(draw
 def test_one_bin_is_a_marker(drawn):
     data = losses([5000])
     figure = drawn(data)
-    marker = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
+    marker = next(line for line in figure.axes[0].lines if line.get_marker() == figures.CHOSEN[0]["marker"])
     assert (marker.get_xdata().item(), marker.get_ydata().item()) == pytest.approx((2500, data.loss.mean().item()))
     assert "One seed, in bins of 5,000 steps" in words(drawn(losses([5000], seeds=1)))
 

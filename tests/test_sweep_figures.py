@@ -13,6 +13,7 @@ from test_store import MADE, trained
 
 from recredit.report import sweep_figures
 from recredit.report.fitting import show
+from recredit.report.styles import DOUBLE, SINGLE
 from recredit.report.sweep_figures import draw_curves, draw_selection
 from recredit.report.sweeps import sweep_table
 from recredit.runs.files import writable_folder
@@ -85,11 +86,11 @@ def test_each_point_is_drawn_or_marked_at_the_edge(swept, kept, tmp_path):
     losses = np.array(
         [[0.6, 0.62], [0.5, 0.54], [0.66, 9.0]] + [[5e-2, 5e-2], [1e-4, 3e-4], [0.6, np.nan]] + 6 * [[0.55, 0.55]]
     )
-    draw_selection(sweep, decided(sweep, losses), [1, 4, 6, 9], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, losses), [1, 4, 6, 9], [tmp_path / "selection.png"])
     add, mimic = kept[0].axes
     said = words(kept[0])
     blue, green = (to_hex(look["color"]) for look in sweep_figures.CHOSEN[:2])
-    first = next(line for line in add.lines if line.get_marker() == "." and to_hex(line.get_color()) == blue)
+    first = next(line for line in add.lines if line.get_marker() == "D" and to_hex(line.get_color()) == blue)
     np.testing.assert_allclose(first.get_xdata(), RATES)
     np.testing.assert_allclose(first.get_ydata(), [0.61, 0.52, 4.83])
     bars = [np.ptp(bar[:, 1]) for bar in add.collections[0].get_segments()]
@@ -116,20 +117,20 @@ def test_each_point_is_drawn_or_marked_at_the_edge(swept, kept, tmp_path):
 
 def test_a_figure_in_which_all_is_well_speaks_of_no_divergence(swept, kept, tmp_path):
     sweep = swept(BASE)
-    draw_selection(sweep, decided(sweep, [0.5, 0.6]), [0], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, [0.5, 0.6]), [0], [tmp_path / "selection.png"])
     assert "diverged" not in words(kept[0])
     assert "above" not in words(kept[0])
 
 
 def test_a_choice_among_points_that_all_diverged_is_still_shown(swept, kept, tmp_path):
     sweep = swept(BASE.replace('["add", "mimic"]', '"add"').replace('["rflo", "dni"]', '"rflo"'))
-    draw_selection(sweep, decided(sweep, [0.5, np.nan]), [1], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, [0.5, np.nan]), [1], [tmp_path / "selection.png"])
     (panel,) = kept[0].axes
     assert [x for x, _ in marks(panel, "x")] == RATES
     assert [x for x, _ in marks(panel, "o")] == [1e-3]
     assert "nothing learned" in words(kept[0])
     sweep = swept(BASE.replace('["add", "mimic"]', '"mimic"'))
-    draw_selection(sweep, decided(sweep, np.nan), [1, 4], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, np.nan), [1, 4], [tmp_path / "selection.png"])
     assert "All points are marked above." in words(kept[1])
 
 
@@ -154,8 +155,8 @@ def test_any_sweep_has_figures_with_room_for_what_they_show(swept, kept, tmp_pat
     sweep = swept(SWEEPS[what])
     losses = np.linspace(0.5, 0.8, len(sweep.candidates))[:, None]
     chosen = [group[0] for group in sweep.groups]
-    draw_selection(sweep, decided(sweep, losses), chosen, tmp_path / "selection.png")
-    draw_curves(sweep, came_to(sweep, chosen, 0.5), tmp_path / "sweep.png")
+    draw_selection(sweep, decided(sweep, losses), chosen, [tmp_path / "selection.png"])
+    draw_curves(sweep, came_to(sweep, chosen, 0.5), [tmp_path / "sweep.png"])
     for figure in kept:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # as of a layout that finds no room
@@ -170,7 +171,7 @@ def test_any_sweep_has_figures_with_room_for_what_they_show(swept, kept, tmp_pat
 
 def test_words_stand_in_the_order_of_the_file(swept, kept, tmp_path):
     sweep = swept(SWEEPS["words"].replace('"relu", "tanh"', '"tanh", "relu"'))
-    draw_selection(sweep, decided(sweep, 0.5), [1], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, 0.5), [1], [tmp_path / "selection.png"])
     panel = kept[0].axes[0]
     assert [each.get_text() for each in panel.get_xticklabels()] == ["tanh", "relu"]
     assert [x for x, _ in marks(panel, "o")] == [1]
@@ -178,7 +179,9 @@ def test_words_stand_in_the_order_of_the_file(swept, kept, tmp_path):
 
 def test_lines_that_are_too_many_are_counted(swept, kept, tmp_path):
     sweep = swept(SWEEPS["long labels"])
-    draw_selection(sweep, decided(sweep, 0.5), [], tmp_path / "selection.png")
+    draw_selection(sweep, decided(sweep, 0.5), [], [tmp_path / "selection.png"])
+    draw_selection(sweep, decided(sweep, 0.5), [], [tmp_path / "selection.png"], "paper")
+    assert kept[1].get_figwidth() == DOUBLE
     assert "18 of 60 lines are not drawn." in words(kept[0])
 
 
@@ -187,7 +190,9 @@ def test_curves_are_those_of_the_points_that_are_reported(swept, kept, tmp_path)
     loss = 0.6 + 0.1 * np.random.default_rng(0).random((4, 3, 4))
     loss[1, 0] = np.nan
     data = came_to(sweep, [1, 4, 6, 9], loss)
-    draw_curves(sweep, data, tmp_path / "sweep.png")
+    draw_curves(sweep, data, [tmp_path / "sweep.png"])
+    draw_curves(sweep, data, [tmp_path / "sweep.png"], "paper")
+    assert [figure.get_figwidth() for figure in kept] == [7.6, SINGLE]
     add, mimic = kept[0].axes
     for panel, numbers in ((add, [1, 6]), (mimic, [4, 9])):
         for line, number in zip(panel.lines, numbers, strict=False):

@@ -13,11 +13,18 @@ from recredit.runs.local import LocalExecutor
 from recredit.runs.store import read_recorded
 from recredit.studies.alignment import alignment, alignment_request, exact_label
 from recredit.studies.comparison import combined
+from recredit.studies.variants import Style, pictures
 
-WRITTEN = ("run.nc", "alignment.png", "alignment.svg")
+PICTURES = ("alignment.png", "alignment.svg")
 
 
-def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping[str, Any], settings: Sequence[str]) -> None:
+def run_alignment(
+    executor: LocalExecutor,
+    config: Path | None,
+    options: Mapping[str, Any],
+    settings: Sequence[str],
+    style: Style = "screen",
+) -> None:
     """Compute what is missing of the run that is asked for (`alignment_request`), then show how well its gradients align."""
     asked, left_out = alignment_request(config, options, settings)
     for reason in left_out:
@@ -25,7 +32,8 @@ def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping
     ((driver, run),) = asked.runs.items()
     seeds = [*range(asked.seeds)]
     title = f"Alignment on {run.task['name']}, {driver} drives: {counted(asked.seeds, 'seed')}, {run.steps:,} steps"
-    with working_in(asked.out, WRITTEN) as folder:
+    written = ("run.nc", *pictures(PICTURES, style))
+    with working_in(asked.out, written) as folder:
         runs = {f"{run.task['name']}: {driver}": run}
         compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True)
         from recredit.report.alignment import beside_table, cosines_table, draw_alignment, remarks
@@ -37,7 +45,7 @@ def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping
         summary = alignment(whole)
         coordinates, recorded = read_recorded(folder, asked.runs, seeds)
         write_dataset(folder / "run.nc", data.assign_coords(coordinates).merge(summary), recorded)
-        draw_alignment(summary, driver, run, [folder / name for name in WRITTEN[1:]])
+        draw_alignment(summary, driver, run, [folder / name for name in written[1:]], style)
     lost = asked.seeds - summary.seeds.item()
     show(console, cosines_table(summary))
     exact = exact_label({driver: run.rule, **run.observers})
@@ -46,5 +54,5 @@ def run_alignment(executor: LocalExecutor, config: Path | None, options: Mapping
         console.print(remark, markup=False)
     if lost:
         console.print(f"{counted(lost, 'seed')} diverged and left out: {DIVERGED_MEANS}.")
-    *names, last = (str(folder / name) for name in WRITTEN)
+    *names, last = (str(folder / name) for name in written)
     console.out(f"Wrote {', '.join(names)} and {last}.")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from recredit.cli.parameters import Count, FilePath, Many
+from recredit.cli.parameters import Count, FigureStyle, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_quietly
 from recredit.runs.local import local_executor
 
@@ -23,6 +23,7 @@ def alignment(
     across_trials: Annotated[bool | None, Parameter(negative=())] = None,
     seeds_at_once: Count | None = None,
     out: str | None = None,
+    style: FigureStyle = "screen",
 ) -> None:
     """Compare the gradients of rules, every two of them: one rule drives, the others watch the same steps.
 
@@ -69,7 +70,7 @@ def alignment(
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.alignment import run_alignment  # while the workers start
 
-        run_alignment(executor, config, names | counts, set)
+        run_alignment(executor, config, names | counts, set, style)
 
 
 def family(*rules: str, out: FilePath | None = None) -> None:
@@ -85,7 +86,7 @@ def family(*rules: str, out: FilePath | None = None) -> None:
     rules
         Rules of your own as path/to/file.py:MyRule, framed in the figure, beside every rule that has a name.
     out
-        Output folder, for rules.md, rules.svg and rules.png (default: results/family).
+        Output folder, for rules.md, rules.svg, rules.png, rules.csv and reductions.csv (default: results/family).
     """
     check_xla_flags()
     with local_executor("recredit.studies.family") as pool:

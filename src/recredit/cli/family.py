@@ -12,7 +12,7 @@ from recredit.runs.files import check_writable, write_whole
 from recredit.studies.family import family, measured_arrows
 from recredit.studies.reductions import REDUCTIONS
 
-PAGE, PICTURES = "rules.md", ("rules.svg", "rules.png")
+PAGE, PICTURES, TABLES = "rules.md", ("rules.svg", "rules.png"), ("rules.csv", "reductions.csv")
 
 
 def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
@@ -28,17 +28,19 @@ def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
             raise ValueError(f"two rules are called {name}, {other} and {spec}: give yours another name.")
         own[name] = spec
     there = next(each for each in (folder, *folder.parents) if each.exists())
-    for name in (PAGE, *PICTURES):
+    for name in (PAGE, *PICTURES, *TABLES):
         check_writable(there / name)
     with plain_console(stderr=True).status("") as status:
         found = family([*own.values(), *RULES], pool, lambda name: status.update(f"Looking at {name}"))
     found = found[len(own) :] + found[: len(own)]
     from recredit.report.family_figure import draw_family
-    from recredit.report.family_page import family_page
+    from recredit.report.family_page import family_page, reductions_csv, rules_csv
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / name for name in (PAGE, *PICTURES)]
     arrows = [*REDUCTIONS, *measured_arrows(found)]
-    write_whole(files[0], family_page(found, arrows).encode())
-    draw_family(found, arrows, [*own], files[1:])
-    console.out(f"Wrote {files[0]}, {files[1]} and {files[2]}.")
+    contents = family_page(found, arrows).encode(), rules_csv(found), reductions_csv(found, arrows)
+    for name, content in zip((PAGE, *TABLES), contents, strict=True):
+        write_whole(folder / name, content)
+    draw_family(found, arrows, [*own], [folder / name for name in PICTURES])
+    *files, last = (str(folder / name) for name in (PAGE, *PICTURES, *TABLES))
+    console.out(f"Wrote {', '.join(files)} and {last}.")

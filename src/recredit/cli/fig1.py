@@ -13,9 +13,9 @@ from recredit.runs.files import write_dataset, write_whole
 from recredit.runs.final_loss import averaged, final_loss
 from recredit.runs.local import LocalExecutor
 from recredit.studies import fig1
-from recredit.studies.variants import Scale, Variant
+from recredit.studies.variants import Scale, Style, Variant, pictures
 
-WRITTEN = ("fig1.png", "fig1.svg", "curves.nc", "claims.json")
+PICTURES, DATA = ("fig1.png", "fig1.svg"), ("curves.nc", "claims.json")
 
 
 def run_fig1(
@@ -26,6 +26,7 @@ def run_fig1(
     steps: int | None,
     seeds_at_once: int | None,
     out: Path | None,
+    style: Style = "screen",
     live: bool = False,
 ) -> None:
     """Compute what is missing of Fig. 1, then write the figure, the curves and the claims; `live`: with a page that follows."""
@@ -36,7 +37,9 @@ def run_fig1(
     check_optional_count("the number of seeds at once", seeds_at_once)
     cells = fig1.runs(variant, size["steps"])
     title = f"Fig. 1, {variant} variant: {counted(size['seeds'], 'seed')}, {size['steps']:,} steps"
-    with working_in(out or Path("results") / _name(scale, variant, size), WRITTEN) as folder, live_page(folder, live) as page:
+    drawn = pictures(PICTURES, style)
+    place = out or Path("results") / _name(scale, variant, size)
+    with working_in(place, (*drawn, *DATA)) as folder, live_page(folder, live) as page:
         console.out(f"{title}, in {folder}")
         then = "recredit.report.figures", "recredit.studies.claims"  # matplotlib and SciPy's statistics take a second to import
         compute_runs(executor, folder, title, cells, chosen, seeds_at_once, then=then, page=page)
@@ -47,12 +50,12 @@ def run_fig1(
         judged = judge(final_loss(data))
         write_dataset(folder / "curves.nc", data)
         write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
-        draw_fig1(data, folder)
+        draw_fig1(data, [folder / name for name in drawn], style)
         if page:
             page.end(folder)
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))
-    *names, last = (str(folder / name) for name in WRITTEN)
+    *names, last = (str(folder / name) for name in (*drawn, *DATA))
     console.out(f"Wrote {', '.join(names)} and {last} in {time.monotonic() - began:.0f} s.")
 
 

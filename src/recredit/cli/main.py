@@ -14,7 +14,7 @@ from recredit.cli.comparing import alignment, family
 from recredit.cli.explaining import doctor, networks, optimizers, rules, tasks
 from recredit.cli.groups import CATALOGUE, COMPUTE, HERE, JUDGE, LOOK
 from recredit.cli.looking import on_fresh_data, report, results, watch
-from recredit.cli.parameters import Count, FilePath, Live, Many
+from recredit.cli.parameters import Count, FigureStyle, FilePath, Live, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
 from recredit.cli.welcome import first_screen
 from recredit.runs.failures import explanation
@@ -37,6 +37,7 @@ def fig1(
     steps: Count | None = None,
     seeds_at_once: Count | None = None,
     out: FilePath | None = None,
+    style: FigureStyle = "screen",
     live: Live = False,
 ) -> None:
     """Compute and draw Fig. 1 of Marschall, Cho & Savin 2019.
@@ -66,7 +67,7 @@ def fig1(
     with local_executor("recredit.runs.work") as executor:
         from recredit.cli.fig1 import run_fig1  # while the workers start
 
-        run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out, live)
+        run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out, style, live)
 
 
 @app.command(group=COMPUTE)
@@ -86,6 +87,7 @@ def train(
     seeds_at_once: Count | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     out: str | None = None,
+    style: FigureStyle = "screen",
     live: Live = False,
 ) -> None:
     """Train one rule or several on one task.
@@ -149,7 +151,7 @@ def train(
     with local_executor("recredit.runs.work", first=1) as executor:
         from recredit.cli.train import run_train  # while the workers start
 
-        run_train(executor, config, names | counts, set, from_, live)
+        run_train(executor, config, names | counts, set, from_, style, live)
 
 
 @app.command(group=COMPUTE)
@@ -160,6 +162,7 @@ def sweep(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     out: FilePath | None = None,
     watch: FilePath | None = None,
+    style: FigureStyle = "screen",
     live: Live = False,
 ) -> None:
     """Compute many runs that a TOML file describes, here or on a cluster, and choose the best value of a setting.
@@ -190,7 +193,7 @@ def sweep(
     if file:
         from recredit.cli.sweep import run_sweep
 
-        run_sweep(file, dry_run, out, live)
+        run_sweep(file, dry_run, out, style, live)
     if watch:
         from recredit.cli.watch import watch_folder
 
@@ -230,7 +233,7 @@ def audit(
     as_test
         Criteria that each rule must pass, or "all": print what does not, and end with exit code 1 if anything does not.
     slopes
-        Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF).
+        Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF; beside it, CSV).
     """
     check_xla_flags()
     alone = explain is not None or repair or 0 < len(rules) < 4  # it takes a second to start a process

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from recredit.errors import user_path
+from recredit.studies.variants import Style
 
 
 def _whole(_: Any, tokens: Any) -> int:
@@ -20,4 +21,8 @@ def _whole(_: Any, tokens: Any) -> int:
 Count = Annotated[int, Parameter(converter=_whole)]
 FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: user_path(tokens[0].value))]
 Many = Parameter(consume_multiple=True, negative=(), show_default=False)
+FigureStyle = Annotated[
+    Style,
+    Parameter(help="How figures look: screen, or paper, as a journal prints them, in PNG, SVG and PDF (docs/figures.md)."),
+]
 Live = Annotated[bool, Parameter(negative=(), show_default=False)]

@@ -19,11 +19,12 @@ from recredit.runs.standing import read_told
 from recredit.runs.sweep import Sweep, read_sweep
 from recredit.studies.outlook import outlook
 from recredit.studies.sweeps import label, reported, selection
+from recredit.studies.variants import Style, pictures
 
-WRITTEN = ("sweep.toml", "sweep.nc", "sweep.png", "selection.nc", "selection.png")
+PICTURES = ("sweep.png", "selection.png")
 
 
-def run_sweep(file: Path, dry_run: bool, out: Path | None, live: bool = False) -> None:
+def run_sweep(file: Path, dry_run: bool, out: Path | None, style: Style = "screen", live: bool = False) -> None:
     """Compute what is missing of a sweep, then write and show what it came to; `dry_run`: only say what it would be.
 
     `out`: the folder, in place of the one that the file names. `live`: with a page that follows.
@@ -41,14 +42,16 @@ def run_sweep(file: Path, dry_run: bool, out: Path | None, live: bool = False) -
             console.out(f"It cannot begin on this machine: {error}")
         return
     check_ready(sweep.executor, sweep.out)
-    with working_in(sweep.out, WRITTEN) as folder, live_page(folder, live) as page:
+    files = "sweep.toml", "sweep.nc", "selection.nc", *pictures(PICTURES, style)
+    with working_in(sweep.out, files) as folder, live_page(folder, live) as page:
         write_whole(folder / "sweep.toml", file.read_bytes())
-        _run(sweep, folder, page)
+        _run(sweep, folder, style, page)
         if page:
             page.end(folder)
 
 
-def _run(sweep: Sweep, folder: Path, page: LivePage | None) -> None:
+def _run(sweep: Sweep, folder: Path, style: Style, page: LivePage | None) -> None:
+    curves, choices = ([folder / each for each in pictures((name,), style)] for name in PICTURES)
     numbers: Sequence[int] = range(len(sweep.points))
     with _executor(sweep.executor, folder) as (executor, count):
         if sweep.select:
@@ -59,8 +62,10 @@ def _run(sweep: Sweep, folder: Path, page: LivePage | None) -> None:
             candidates = selection(sweep, folder)
             choice = choose(sweep, candidates.final_loss)
             numbers = choice.points
+            marked = {"long_name": "whether the point was chosen"}
+            candidates["chosen"] = candidates.point.copy(data=candidates.point.isin(numbers)).assign_attrs(marked)
             write_dataset(folder / "selection.nc", candidates)
-            draw_selection(sweep, candidates, numbers, folder / "selection.png")
+            draw_selection(sweep, candidates, numbers, choices, style)
             for note in choice.notes:
                 console.out(note)
         _compute(sweep.name, sweep, folder, numbers, sweep.seeds, executor, count, page)
@@ -70,11 +75,11 @@ def _run(sweep: Sweep, folder: Path, page: LivePage | None) -> None:
     data = reported(sweep, folder, numbers)
     write_dataset(folder / "sweep.nc", data)
     show(console, sweep_table(data, list(sweep.axes)))
-    figures = ["selection.png"] if sweep.select else []
+    figures = choices if sweep.select else []
     if "loss" in data:
-        draw_curves(sweep, data, folder / "sweep.png")
-        figures.append("sweep.png")
-    console.out(f"Wrote {', '.join([str(folder / 'sweep.nc'), *figures])}.")
+        draw_curves(sweep, data, curves, style)
+        figures += curves
+    console.out(f"Wrote {', '.join([str(folder / 'sweep.nc'), *(file.name for file in figures)])}.")
 
 
 def _compute(

@@ -15,6 +15,7 @@ from recredit.runs.origin import request_from
 from recredit.runs.request import request
 from recredit.runs.store import read_recorded
 from recredit.studies.comparison import combined
+from recredit.studies.variants import Style, pictures
 
 
 def run_train(
@@ -23,10 +24,12 @@ def run_train(
     options: Mapping[str, Any],
     settings: Sequence[str],
     origin: str | None = None,
+    style: Style = "screen",
     live: bool = False,
 ) -> None:
     """Compute what is missing of the runs that are asked for (`recredit.runs.request`), then write and show their losses.
     `origin`: another run that they begin with (`recredit.runs.origin`). `live`: with a page that follows."""
+    drawn = pictures(("loss.png",), style)
     if origin is None:
         asked = request(config, options, settings)
         seeds = [*range(asked.seeds)]
@@ -40,14 +43,14 @@ def run_train(
     built = {label: run.build() for label, run in asked.runs.items()}
     runs = {f"{name}: {rule}": run for rule, run in asked.runs.items()}
     title = f"{', '.join(asked.runs)} on {name}: {counted(asked.seeds, 'seed')}, {any_run.steps:,} steps"
-    with working_in(asked.out, ("run.nc", "loss.png")) as folder, live_page(folder, live) as page:
+    with working_in(asked.out, ("run.nc", *drawn)) as folder, live_page(folder, live) as page:
         compute_runs(executor, folder, title, runs, seeds, asked.seeds_at_once, keeps_states=True, page=page)
         data = combined(folder, asked.runs, seeds)
         coordinates, recorded = read_recorded(folder, asked.runs, seeds)
         write_dataset(folder / "run.nc", data.assign_coords(coordinates), recorded)
         from recredit.report.figures import draw_runs
 
-        draw_runs(data, asked.runs, folder / "loss.png")
+        draw_runs(data, asked.runs, [folder / name for name in drawn], style)
         if page:
             page.end(folder)
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
@@ -64,4 +67,4 @@ def run_train(
         for rule, (driver, _, _, watching) in built.items():
             pair = data.sel(rule=rule, observer=observer)
             console.print(alignment_line(pair, rule, observer, (driver, watching[observer])), markup=False)
-    console.out(f"Wrote {folder / 'loss.png'} and {folder / 'run.nc'}.")
+    console.out(f"Wrote {', '.join(str(folder / name) for name in drawn)} and {folder / 'run.nc'}.")

@@ -1,6 +1,5 @@
 """How well the gradients of rules align, as a heat map and as tables."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,59 +7,74 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
-from recredit.report.figures import save, settings_text
+from recredit.report.figures import draw_caption, draw_title, save, settings_text
+from recredit.report.styles import DOUBLE, size_of, styled
 from recredit.report.tables import counted
 from recredit.runs.settings import Run
+from recredit.studies.variants import Style
 
 MISSING = "0.85"  # a grey
 MOST_WRITTEN = 14  # rules, up to which every field of the map has its number
+FIELD = 12  # points: the width of a field from which on it does
 
 
-def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[Path]) -> None:
+def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[Path], style: Style = "screen") -> None:
     """The mean cosine of every two rules, and below it the ratio of their norms, for each part of W.
 
     `summary`: of `studies.alignment.alignment`. What was never compared is grey and has no number.
     """
     labels, parts = summary.gradient.values.tolist(), summary.part.values.tolist()
     mean = summary.sel(estimate="mean")
-    side = max(2.6, 0.36 * len(labels) + 0.9)
-    figure = Figure(figsize=(side * len(parts) + 1.2, 2 * side + 1.1), layout="constrained")
     ratios = mean.norm_ratio.values[np.isfinite(mean.norm_ratio.values)]
     most = float(np.exp(np.abs(np.log(ratios[ratios > 0])).max(initial=np.log(2))))
     rows: list[tuple[str, str, Any, Any]] = [
         ("mean_cosine", "cosine", "RdBu_r", Normalize(-1, 1)),
         ("norm_ratio", "norm: row over column", "PuOr_r", LogNorm(1 / most, most)),
     ]
-    for panels, (name, what, colours, norm) in zip(figure.subplots(2, len(parts), squeeze=False), rows, strict=True):
-        for axes, part in zip(panels, parts, strict=True):
-            values = mean[name].sel(part=part).values
-            image = axes.imshow(values, cmap=colormaps[colours].with_extremes(bad=MISSING), norm=norm)
-            axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
-            axes.set_yticks(range(len(labels)), labels if part == parts[0] else [], fontsize=8)
-            axes.spines[:].set_visible(False)
-            if name == "mean_cosine":
-                axes.set_title(part, loc="left", fontsize=11)
-            for i, j in np.ndindex(values.shape) if len(labels) <= MOST_WRITTEN else ():
-                if np.isfinite(values[i, j]):
-                    dark = abs(2 * float(norm(values[i, j])) - 1) > 0.7
-                    axes.text(
-                        j, i, short(float(values[i, j])), ha="center", va="center", fontsize=5, color="w" if dark else "k"
-                    )
-        figure.colorbar(image, ax=panels, label=what, shrink=0.8, pad=0.01)
-    wide = int(14 * figure.get_figwidth())
-    figure.suptitle(f"{settings_text(run.task)}, {driver} drives", x=0.01, ha="left", fontsize=11)
+    title, caption = f"{settings_text(run.task)}, {driver} drives", _caption(summary, driver, run)
+    with styled(style) as on_paper:
+        side = (DOUBLE - 1.2) / len(parts) if on_paper else max(2.6, 0.36 * len(labels) + 0.9)
+        figure = Figure(figsize=(side * len(parts) + 1.2, 2 * side + 1.1), layout="constrained")
+        written = 72 * (side - 0.3) / len(labels) > FIELD and len(labels) <= MOST_WRITTEN
+        for panels, (name, what, colours, norm) in zip(figure.subplots(2, len(parts), squeeze=False), rows, strict=True):
+            for axes, part in zip(panels, parts, strict=True):
+                values = mean[name].sel(part=part).values
+                image = axes.imshow(values, cmap=colormaps[colours].with_extremes(bad=MISSING), norm=norm)
+                axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size_of("figure.labelsize"))
+                axes.set_yticks(range(len(labels)), labels if part == parts[0] else [], fontsize=size_of("figure.labelsize"))
+                axes.spines[:].set_visible(False)
+                if name == "mean_cosine":
+                    axes.set_title(part, loc="left")
+                if written:
+                    _write(axes, values, norm)
+            figure.colorbar(image, ax=panels, label=what, shrink=0.8, pad=0.01)
+        if not on_paper:
+            draw_title(figure, title)
+            draw_caption(figure, caption)
+        save(figure, paths, f"{title}. {caption}")
+
+
+def _write(axes: Axes, values: np.ndarray, norm: Any) -> None:
+    """Each field's number."""
+    for i, j in np.ndindex(values.shape):
+        if np.isfinite(values[i, j]):
+            dark = abs(2 * float(norm(values[i, j])) - 1) > 0.7
+            look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 5, "color": "w" if dark else "k"}
+            axes.text(j, i, short(float(values[i, j])), **look)
+
+
+def _caption(summary: xr.Dataset, driver: str, run: Run) -> str:
+    """Over what is averaged, and the settings of all but the task."""
     rules = {driver: run.rule, **run.observers}
     settings = [label + settings_text(rule).removeprefix(rule["name"]) for label, rule in rules.items()]
     settings += [settings_text(run.network), f"optimizer {settings_text(run.optimizer)}"]
-    what = f"Mean over {run.steps:,} steps and {counted(summary.seeds.item(), 'seed')}. {'; '.join(settings)}."
-    figure.supxlabel(textwrap.fill(what, wide), x=0.01, ha="left", fontsize=8, color="0.3")
-    for path in paths:
-        save(figure, path)
+    return f"Mean over {run.steps:,} steps and {counted(summary.seeds.item(), 'seed')}. {'; '.join(settings)}."
 
 
 def short(value: float) -> str:

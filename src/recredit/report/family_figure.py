@@ -72,8 +72,7 @@ def draw_family(members: Sequence[Member], reductions: Sequence[Reduction], own:
     for arrow in arrows:
         _draw_arrow(axes, boxes[arrow.general["name"]], boxes[arrow.special["name"]], arrow, colours)
     _draw_legend(axes, height)
-    for file in files:
-        save(figure, file)
+    save(figure, files)
 
 
 def _words(arrow: Reduction) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from recredit.audit.verdicts import CRITERIA
 from recredit.network import UNITS
 from recredit.report.audit_tables import MARKS, MEANINGS
+from recredit.report.figures import as_csv
 from recredit.studies.behaviour import COUNTS, RESOLVED, SIZES, Bias, Dependence
 from recredit.studies.family import Member
 from recredit.studies.reductions import STEPS, Reduction
@@ -63,7 +64,6 @@ possible draws; *in sum* includes what is returned at the end of a trial.
 
 def family_page(members: Sequence[Member], reductions: Sequence[Reduction]) -> str:
     """The page, in Markdown; the figure that it shows is rules.svg beside it."""
-    known = {each.name for each in members}
     marks = ", ".join(f"{MARKS[verdict]} {meaning}" for verdict, meaning in MEANINGS.items())
     facts = table(
         ["rule", "state", "facing", "randomness", "gradient", "memory", "time"],
@@ -71,7 +71,7 @@ def family_page(members: Sequence[Member], reductions: Sequence[Reduction]) -> s
     )
     verdicts = [[f"`{each.name}`", *(MARKS[cell.verdict] for cell in each.audit.cells.values())] for each in members]
     networks = fits_page({each.name: each.units for each in members})
-    arrows = [_arrow(each) for each in reductions if {each.general["name"], each.special["name"]} <= known]
+    arrows = [_arrow(each) for each in _among(members, reductions)]
     return "".join(
         [
             INTRODUCTION + FACTS,
@@ -96,6 +96,31 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rules_csv(members: Sequence[Member]) -> bytes:
+    """What the figure shows of each rule, as CSV: its costs, facing, randomness and bias, and the audit's verdicts."""
+    head = ("rule", "numbers_kept", "multiplications", "facing", "randomness", "bias", *CRITERIA)
+    return as_csv(head, [_row(each) for each in members])
+
+
+def _row(member: Member) -> list[str]:
+    verdicts = (cell.verdict for cell in member.audit.cells.values())
+    costs = member.audit.memory, member.audit.multiplications
+    return [member.name, *costs, member.depends.facing, member.randomness, member.bias.verdict, *verdicts]
+
+
+def reductions_csv(members: Sequence[Member], reductions: Sequence[Reduction]) -> bytes:
+    """The arrows of the figure, as CSV: which rule becomes which, when, and what of the gradient is then equal."""
+    arrows = _among(members, reductions)
+    head = ("general", "special", "condition", "equal")
+    return as_csv(head, [(each.general["name"], each.special["name"], each.words, each.kind) for each in arrows])
+
+
+def _among(members: Sequence[Member], reductions: Sequence[Reduction]) -> list[Reduction]:
+    """The reductions of which both rules are there."""
+    known = {each.name for each in members}
+    return [each for each in reductions if {each.general["name"], each.special["name"]} <= known]
 
 
 def _facts(member: Member) -> list[str]:

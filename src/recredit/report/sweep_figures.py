@@ -2,7 +2,7 @@
 
 import itertools
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,30 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 
-from recredit.report.figures import CHOSEN, Look, draw_legend, draw_levels, draw_losses, save, what_is_drawn
+from recredit.report.figures import (
+    CHOSEN,
+    Look,
+    draw_caption,
+    draw_legend,
+    draw_levels,
+    draw_losses,
+    save,
+    set_height,
+    what_is_drawn,
+)
+from recredit.report.styles import DOUBLE, size_of, styled
 from recredit.report.sweeps import mean_and_error
 from recredit.runs.final_loss import loss_levels, loss_unit
 from recredit.runs.sweep import Sweep
 from recredit.studies.sweeps import label
+from recredit.studies.variants import Style
 from recredit.tasks import AbstractTask
 
 Groups = dict[str, tuple[int, ...]]  # the numbers of some points, by what they are called
 MOST_PANELS, MOST_LINES = 12, len(CHOSEN)  # of a figure, and of a panel: the first ones of a long list
 LOST, ABOVE = "a seed diverged", "above the untrained network"
-MARKERS = {LOST: "x", ABOVE: "^"}
-RING: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": "none"}
+MARKS = {LOST: "x", ABOVE: "^"}
+RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none"}
 ROW = 7  # typographic points, from the marks of one line at a panel's upper edge to those of the next
 
 
@@ -46,7 +58,9 @@ class _Line:
     """Whether it was chosen."""
 
 
-def draw_selection(sweep: Sweep, data: xr.Dataset, chosen: Sequence[int], path: Path) -> None:
+def draw_selection(
+    sweep: Sweep, data: xr.Dataset, chosen: Sequence[int], paths: Sequence[Path], style: Style = "screen"
+) -> None:
     """The loss at the end against the axis along which was chosen, a panel a task, a line for each choice.
 
     `data`: of the candidates, as `selection` gives it; `chosen`: the numbers of the chosen points. Points above the untrained
@@ -57,56 +71,61 @@ def draw_selection(sweep: Sweep, data: xr.Dataset, chosen: Sequence[int], path: 
     looks = dict(zip(dict.fromkeys(itertools.chain(*panels.values())), itertools.cycle(CHOSEN)))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(layout="constrained")
-    axes, marks = figure.subplots(rows, columns, squeeze=False).flatten(), []
-    for panel, (task, groups) in zip(axes, panels.items()):
-        built = _task(sweep, groups)
-        levels = loss_levels(built) if task else {}
-        place = _place(panel, sweep, sweep.select.axis, itertools.chain(*groups.values()))
-        lines = [
-            _line(data, sorted(group, key=place.__getitem__), place, looks[name], chosen) for name, group in groups.items()
-        ]
-        found = _draw_lines(figure, panel, lines, levels)
-        panel.set_ylabel(f"final loss: {loss_unit(built)}" if task else "final loss")
-        marks.append(found)
-    head = max(map(len, marks))
-    for panel, task in zip(axes, panels):
-        panel.set_title(task or " ", loc="left", fontsize=11, pad=6 + ROW * head)
-    for panel in axes[len(panels) :]:
-        panel.set_axis_off()
-    keys = [Line2D([], [], **look, marker=".", label=textwrap.fill(name, 40)) for name, look in looks.items()]
-    keys.append(Line2D([], [], **RING, color="0.3", label="chosen"))
-    keys += [
-        Line2D([], [], marker=MARKERS[what], linestyle="none", color="0.3", label=what)
-        for what in MARKERS
-        if what in itertools.chain(*itertools.chain(*marks))
-    ]
-    figure.legend(handles=keys, loc="outside right center", frameon=False, fontsize=8)
-    width = 4.2 * columns + 1.8
-    figure.set_size_inches(width, max((3.8 + 0.1 * head) * rows, 0.2 * len(keys) + 0.6))
     seeds = sweep.select.seeds
     who = f"mean ± s.e.m. of the selection seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"selection seed {seeds[0]}"
     caption = f"Final loss, of the last tenth of the run: {who}.{left_out}"
-    figure.supxlabel(textwrap.fill(caption, int(16 * width)), x=0.01, ha="left", fontsize=8, color="0.3")
-    save(figure, path)
+    with styled(style) as on_paper:
+        figure = Figure(layout="constrained")
+        axes, marks = figure.subplots(rows, columns, squeeze=False).flatten(), []
+        for panel, (task, groups) in zip(axes, panels.items()):
+            built = _task(sweep, groups)
+            levels = loss_levels(built) if task else {}
+            place = _place(panel, sweep, sweep.select.axis, itertools.chain(*groups.values()))
+            lines = [
+                _line(data, sorted(group, key=place.__getitem__), place, looks[name], chosen) for name, group in groups.items()
+            ]
+            marks.append(_draw_lines(figure, panel, lines, levels))
+            panel.set_ylabel(f"final loss: {loss_unit(built)}" if task else "final loss")
+        head = max(map(len, marks))
+        for panel, task in zip(axes, panels):
+            panel.set_title(task or " ", loc="left", pad=6 + ROW * head)
+        for panel in axes[len(panels) :]:
+            panel.set_axis_off()
+        keys = _keys(looks, set(itertools.chain(*itertools.chain(*marks))))
+        figure.legend(handles=keys, loc="outside right center", frameon=False, fontsize=size_of("figure.labelsize"))
+        width, height = (DOUBLE, 2.3) if on_paper else (4.2 * columns + 1.8, 3.8)
+        figure.set_size_inches(width, max((height + 0.1 * head) * rows, 0.2 * len(keys) + 0.6))
+        if not on_paper:
+            draw_caption(figure, caption)
+        save(figure, paths, caption)
 
 
-def draw_curves(sweep: Sweep, data: xr.Dataset, path: Path) -> None:
+def _keys(looks: Mapping[str, Look], marked: Collection[str]) -> list[Line2D]:
+    """What the legend explains: each line, the ring, and the marks that are in the figure."""
+    keys = [Line2D([], [], **look, label=textwrap.fill(name, 40)) for name, look in looks.items()]
+    keys.append(Line2D([], [], **RING, markersize=2 * size_of("lines.markersize"), color="0.3", label="chosen"))
+    grey: dict[str, Any] = {"linestyle": "none", "color": "0.3"}
+    return keys + [Line2D([], [], marker=MARKS[what], **grey, label=what) for what in MARKS if what in marked]
+
+
+def draw_curves(sweep: Sweep, data: xr.Dataset, paths: Sequence[Path], style: Style = "screen") -> None:
     """The loss (point, seed, step) of the points that are reported, a panel a task, a line a point."""
     panels, left_out = _panels(sweep, [(number,) for number in data.point.values.tolist()], frozenset())
-    figure = Figure(layout="constrained")
-    heads = 0
-    for axes, (task, groups) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items()):
-        own = data[["loss", "final_loss"]].sel(point=list(itertools.chain(*groups.values()))).reset_coords(drop=True)
-        own = own.rename(point="rule").assign_coords(rule=list(groups))
-        built = _task(sweep, groups)
-        draw_losses(axes, own.loss, own.final_loss.isnull(), loss_levels(built), itertools.cycle(CHOSEN))
-        axes.set_ylabel(loss_unit(built))
-        heads += draw_legend(axes, task)
-    caption = textwrap.fill(f"{', '.join(what_is_drawn(data)).capitalize()}.{left_out}", 125)
-    figure.set_size_inches(7.6, 3.6 * len(panels) + 0.2 * (heads + caption.count("\n")))
-    figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="0.3")
-    save(figure, path)
+    caption = f"{', '.join(what_is_drawn(data)).capitalize()}.{left_out}"
+    with styled(style) as on_paper:
+        figure = Figure(layout="constrained")
+        lines = 0
+        for axes, (task, groups) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items()):
+            own = data[["loss", "final_loss"]].sel(point=list(itertools.chain(*groups.values()))).reset_coords(drop=True)
+            own = own.rename(point="rule").assign_coords(rule=list(groups))
+            built = _task(sweep, groups)
+            draw_losses(axes, own.loss, own.final_loss.isnull(), loss_levels(built), itertools.cycle(CHOSEN))
+            axes.set_ylabel(loss_unit(built))
+            lines += draw_legend(axes, task)
+        if not on_paper:
+            lines += draw_caption(figure, caption)
+        set_height(figure, len(panels), lines)
+        save(figure, paths, caption)
 
 
 def _panels(sweep: Sweep, groups: Sequence[tuple[int, ...]], along: frozenset[str]) -> tuple[dict[str, Groups], str]:
@@ -171,17 +190,19 @@ def _draw_lines(figure: Figure, panel: Axes, lines: Sequence[_Line], levels: dic
         aside = (k + 0.5) / len(lines) - 0.5  # so that lines on each other are all to be seen
         beside = offset_copy(panel.transData, figure, x=7 * aside, units="points")
         color = line.look["color"]
-        panel.errorbar(line.place, line.mean, line.error, **line.look, linewidth=1.4, marker=".", capsize=2, transform=beside)
+        size = size_of("lines.markersize")
+        ring = RING | {"markersize": 2 * size, "color": color}
+        panel.errorbar(line.place, line.mean, line.error, **line.look, capsize=2, transform=beside)
         marks = {LOST: np.isnan(line.mean), ABOVE: line.mean > top}
         beyond = marks[LOST] | marks[ABOVE]
-        panel.plot(line.place[line.chosen & ~beyond], line.mean[line.chosen & ~beyond], **RING, color=color, transform=beside)
+        panel.plot(line.place[line.chosen & ~beyond], line.mean[line.chosen & ~beyond], **ring, transform=beside)
         if beyond.any():
             row = offset_copy(panel.get_xaxis_transform(), figure, y=ROW * (len(marked) + 0.8), units="points")
             edge: dict[str, Any] = {"color": color, "transform": row, "clip_on": False, "in_layout": False}
             for what, where in marks.items():
-                panel.plot(line.place[where], np.ones(where.sum()), MARKERS[what], markersize=4.5, **edge)
+                panel.plot(line.place[where], np.ones(where.sum()), MARKS[what], **edge)
             where = line.chosen & beyond
-            panel.plot(line.place[where], np.ones(where.sum()), **RING, **edge)
+            panel.plot(line.place[where], np.ones(where.sum()), **ring | edge)
             marked.append([what for what, where in marks.items() if where.any()])
     mean, error = (np.concatenate(column) for column in zip(*((line.mean, line.error) for line in lines)))
     _end_at(panel, mean, error, top, levels)
