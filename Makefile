@@ -11,9 +11,12 @@ READY := .venv/ready
 INSTALL := -m pip install --quiet --disable-pip-version-check
 TEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: fig1 bench docs test slow oldest newest check clean
+.PHONY: fig1 report bench docs test slow oldest newest check clean
 fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about a minute)
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
+
+report: $(READY)  ## the same, with a report that a browser shows while it is computed
+	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT)) --live
 
 bench: $(READY) benchmarks/.venv/ready  ## time the paper's rules beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from recredit.cli.console import console
+from recredit.cli.browser import show_in_browser
 from recredit.runs.local import local_executor
 from recredit.runs.settings import Run
 from recredit.runs.standing import Standing
@@ -120,7 +120,7 @@ def live_page(folder: Path, wanted: bool) -> Iterator[LivePage | None]:
         return
     page = LivePage(folder)
     threading.Thread(target=page.server.serve_forever, daemon=True).start()
-    console.out(f"Live report: {page.address}")
+    show_in_browser("Live report", page.address)
     try:
         yield page
     finally:

@@ -60,8 +60,8 @@ def fig1(
         Output folder (default: results/fig1-VARIANT, results/fig1-VARIANT-quick, or with other seeds or steps than the scale's
         one that is named after them).
     live
-        Show the report in a browser while it is computed, at an address of this machine that is printed; at the end it is
-        written to the output folder as report.html.
+        Show the report in a browser as the runs go, at an address that only this machine can reach. At the end it is written
+        to the output folder, as report.html.
     """
     check_xla_flags()
     with local_executor("recredit.runs.work") as executor:
@@ -143,7 +143,7 @@ def train(
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     live
-        Show the report in a browser meanwhile, as for `recredit fig1`.
+        Show the report in a browser as the runs go, as for `recredit fig1`.
     """
     check_xla_flags()
     names = {"rule": rule, "task": task, "observers": observe, "record": record, "out": out, "across_trials": across_trials}
@@ -185,7 +185,7 @@ def sweep(
     watch
         Instead of all that: the folder of a sweep that another command computes, to see how far it is (`recredit watch`).
     live
-        Show the report in a browser meanwhile, as for `recredit fig1`.
+        Show the report in a browser as the runs go, as for `recredit fig1`.
     """
     if (file is None) == (watch is None) or (watch and (dry_run or out or live)):
         raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")

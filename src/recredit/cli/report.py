@@ -1,9 +1,9 @@
 """What `recredit report` does."""
 
-import webbrowser
 from concurrent.futures import Executor
 from pathlib import Path
 
+from recredit.cli.browser import show_in_browser
 from recredit.cli.console import console, plain_console
 from recredit.report.audited import asked_of, sizes_of
 from recredit.report.gathered import Gathered, gather
@@ -18,8 +18,8 @@ def run_report(pool: Executor, place: Path, out: Path | None, show: bool) -> Non
     file = out or (place if place.is_dir() else place.parent) / "report.html"
     check_writable(file)
     write_report(pool, gathered, file)
-    if show and not webbrowser.open(file.absolute().as_uri()):
-        console.out(f"No browser could be started here; open {file.absolute().as_uri()}.")
+    if show:
+        show_in_browser("Report", file.absolute().as_uri())
 
 
 def write_report(pool: Executor, gathered: Gathered, file: Path) -> None:

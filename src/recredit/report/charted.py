@@ -23,6 +23,12 @@ def names(gathered: Gathered) -> list[str]:
     return list(dict.fromkeys(curve.name for panel in gathered.panels for curve in panel.curves))
 
 
+def looks(gathered: Gathered, audits: Sequence[Audit] = ()) -> dict[str, Any]:
+    """The line style of every name, those of rules that are audited alone last."""
+    every = list(dict.fromkeys([*names(gathered), *(audit.rule for audit in audits)]))
+    return charts.styles(every, gathered.claims is not None)
+
+
 def has_seeds(gathered: Gathered) -> bool:
     """Whether each seed's curve is in the page."""
     return sum(curve.loss.size for panel in gathered.panels for curve in panel.curves) <= MOST
@@ -43,7 +49,7 @@ def charted(gathered: Gathered, audits: Sequence[Audit], sizes: Sizes | None, li
     ]
     told = {
         "live": live,
-        "styles": charts.styles(list(dict.fromkeys([*names(gathered), *(audit.rule for audit in audits)]))),
+        "styles": looks(gathered, audits),
         "specs": {each.__name__: each() for each in (charts.curves, charts.finals, charts.costs, charts.heat)},
         "steps": steps,
         "panels": panels,

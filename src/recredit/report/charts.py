@@ -4,24 +4,28 @@ The page's script gives each chart the rows of those lines alone that are switch
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
-# Okabe & Ito's colours, told apart by every kind of sight, as they stand on white and on a dark page.
-LIGHT = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7f7f7f"]
-DARK = ["#56B4E9", "#FF8B4D", "#2BC79A", "#E6A6CB", "#F2F2F2", "#F0B732", "#3C9BE0", "#A8A8A8"]
+from recredit.report.figures import COLOURS
+
+# What colours of the figures that are too dark for a dark page are there.
+ON_DARK = {"#7f7f7f": "#a8a8a8", "#000000": "#f2f2f2", "#0072B2": "#3c9be0", "#009E73": "#2bc79a"}
 DASHES = [[1, 0], [7, 3], [2, 2], [8, 2, 2, 2]]
 HEIGHT = 320
 
 
-def styles(names: list[str]) -> dict[str, dict[str, Any]]:
-    """The colours and the dashes of lines, so that no two of up to 32 look alike and neighbours differ in both."""
+def styles(names: Sequence[str], has_baseline: bool) -> dict[str, dict[str, Any]]:
+    """The colours and the dashes of lines, so that no two of up to 32 look alike and neighbours differ in both. The colours are
+    those of the figures: grey for the baseline of Fig. 1, if there `has_baseline`."""
+    colours = COLOURS if has_baseline else [*COLOURS[2:], *COLOURS[1::-1]]
     return {
         name: {
-            "light": LIGHT[k % len(LIGHT)],
-            "dark": DARK[k % len(DARK)],
-            "dash": DASHES[(k + k // len(LIGHT)) % len(DASHES)],
+            "light": colours[k % len(colours)],
+            "dark": ON_DARK.get(colours[k % len(colours)], colours[k % len(colours)]),
+            "dash": DASHES[(k + k // len(colours)) % len(DASHES)],
         }
         for k, name in enumerate(names)
     }
@@ -32,7 +36,7 @@ def curves() -> dict[str, Any]:
     value) and `levels` (what, value)."""
     hover = alt.selection_point(name="hover", on="pointerover", nearest=True, fields=["name", "step"], empty=False)
     x = alt.X("step:Q", title="network steps", axis=alt.Axis(format="~s", tickCount=5, grid=False))
-    y = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(tickCount=6))
+    y = alt.Y("value:Q", axis=alt.Axis(tickCount=6))
     color, dash = alt.Color("name:N", legend=None), alt.StrokeDash("name:N", legend=None)
     means = alt.Chart(alt.NamedData("means"))
     told = [
@@ -64,7 +68,7 @@ def curves() -> dict[str, Any]:
 
 def finals() -> dict[str, Any]:
     """The loss at the end: data `finals` (name, seed, value), a dot a seed, and `ends` (name, value, low, high)."""
-    x = alt.X("value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
+    x = alt.X("value:Q", axis=alt.Axis(tickCount=6))
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False))
     color = alt.Color("name:N", legend=None)
     dots = (

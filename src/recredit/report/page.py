@@ -8,8 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from recredit.audit.verdicts import Audit
-from recredit.report.charted import charted, has_seeds, names
-from recredit.report.charts import styles
+from recredit.report.charted import charted, has_seeds, looks, names
 from recredit.report.gathered import Curve, Gathered, Panel
 from recredit.report.tables import percent
 from recredit.report.templates import templates
@@ -60,7 +59,7 @@ def report(
         subtitle=_subtitle(gathered),
         sections={anchor: name for anchor, (name, is_there) in kinds.items() if is_there},
         gathered=gathered,
-        looks=styles(names(gathered)),
+        looks=looks(gathered),
         has_seeds=has_seeds(gathered),
         numbers=[k for k, panel in enumerate(gathered.panels) if panel.is_loss],
         finals=finals,

@@ -57,7 +57,7 @@ function specOf(kind, subject) {
       if (kind === "costs" || kind === "heat" || !channel) continue;
       channel.title = kind === "finals" ? `final loss: ${subject.unit}` : subject.unit;
       const log = subject.isLoss && checked("log-loss");
-      channel.scale = { ...channel.scale, type: log ? "log" : "linear" };
+      channel.scale = log ? { type: "log", nice: false } : { zero: false, nice: kind === "finals" };
     }
     if (kind === "curves" && x?.field === "step") x.scale = checked("log-steps") ? { type: "log", nice: false } : { domainMin: 0, nice: false };
     if (kind === "costs" && y) y.title = subject.unit;
