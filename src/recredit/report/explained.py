@@ -45,10 +45,8 @@ def page(told: Explained, more: Iterable[Part], blocks: Mapping[str, Explained],
     text = [Text(fitted_lines(each, width)) for each in (told.equations, told.details) if each]
     last = [labelled("File", shown_file(str(told.file)), width)]
     if any(each.startswith("@") for each in told.references):
-        last += [
-            Text("Reference", "bold"),
-            *(Text(wrapped(" ".join(each.split()), width, more="  ")) for each in told.references),
-        ]
+        last.append(Text("Reference", "bold"))
+        last += [Text(wrapped(" ".join(entry.split()), width, more="  ")) for entry in told.references]
     elif told.references:
         last.append(labelled("Source", "; ".join(each.rstrip(".") for each in told.references) + ".", width))
     settings = settings_table(told.settings, blocks, prefix, width)
@@ -69,9 +67,8 @@ def settings_table(settings: Iterable[Setting], blocks: Mapping[str, Explained],
     if not groups[0][1]:
         return Text("It has no settings.")
     first = groups[0][1][0]
-    title = Text(
-        f"Settings, as in {prefix}.{first.name}={first.default if first.default not in ('', 'none') else 'VALUE'}", "bold"
-    )
+    value = "VALUE" if first.default in ("", "none") else first.default
+    title = Text(f"Settings, as in {prefix}.{first.name}={value}", "bold")
     return _table(title, groups) if width >= WIDE else _lines(title, groups, width)
 
 
