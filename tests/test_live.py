@@ -35,6 +35,7 @@ RUNS = {
 def computed(tmp_path_factory):
     """A folder in which both runs are done, and the last checkpoint of each, which is what it would be in another folder."""
     folder, kept = tmp_path_factory.mktemp("computed"), {}
+    (folder / "cells").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         write = checkpoint.write_checkpoint
 

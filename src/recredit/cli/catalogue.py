@@ -13,7 +13,7 @@ from recredit.report.fitting import show
 from recredit.report.tables import fits_table
 from recredit.rules import RULES
 from recredit.runs.final_loss import loss_levels, loss_unit
-from recredit.studies.audits import audits
+from recredit.studies.audits import Asked, audits
 from recredit.studies.docstrings import plain
 from recredit.studies.explained import OPTAX, Explained, block_settings, explained, found, names
 from recredit.studies.fits import unfit_by_units
@@ -108,7 +108,7 @@ def _judged(name: str) -> Sequence[Part]:
     """Lines on what a rule costs and on the audit's verdicts; of a rule that cannot be audited why."""
     with plain_console(stderr=True).status(f"Auditing {name}"):
         try:
-            judged, refused = audits([name], {}, "", {}, True, None, lambda _: None)
+            judged, refused = audits([Asked(name, {}, {}, name)], True, None, lambda _: None)
         except ValueError as error:
             judged, refused = [], [str(error)]
     if not judged:

@@ -53,7 +53,8 @@ SMALLEST = 7  # points: of the names of levels
 @contextlib.contextmanager
 def styled(style: Style) -> Iterator[bool]:
     """Draw in a style; gives whether it is for paper, where title and caption are set beside a figure, not in it."""
-    with rc_context(PAPER if style == "paper" else SCREEN):
+    chosen: Any = PAPER if style == "paper" else SCREEN  # names that matplotlib's stubs list one by one
+    with rc_context(chosen):
         yield style == "paper"
 
 
@@ -64,4 +65,5 @@ def letters(width: float, size: float) -> int:
 
 def size_of(key: str) -> float:
     """A size in points that the style has: `size_of("legend.fontsize")`."""
-    return float(rcParams[key])
+    named: Any = rcParams
+    return float(named[key])
