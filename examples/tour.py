@@ -40,7 +40,7 @@ import recredit
 # the target is a function of the input 3 and 5 steps ago, so the network has to remember.
 
 # %%
-data = recredit.train("rflo", "add", optimizer=1e-3, steps=10_000, seeds=4)
+data = recredit.train("rflo", "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4)
 print(data)
 
 # %%
@@ -57,7 +57,7 @@ plt.show()
 # %%
 losses = {"rflo": data.loss}
 for rule in ("fixed_w", "rtrl_block"):
-    losses[rule] = recredit.train(rule, "add", optimizer=1e-3, steps=10_000, seeds=4).loss
+    losses[rule] = recredit.train(rule, "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4).loss
 
 
 # %%
@@ -110,7 +110,7 @@ class OneBack(recredit.AbstractRule):
         return credit[:, None] * B, OneBackState(B, state.back)
 
 
-losses["one back"] = recredit.train(OneBack(), "add", optimizer=1e-3, steps=10_000, seeds=4).loss
+losses["one back"] = recredit.train(OneBack(), "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4).loss
 compare(losses)
 
 
@@ -142,7 +142,9 @@ verdicts(OneBack())
 verdicts(OneBack(way_back="own synapses"))
 
 # %%
-losses["one back, mended"] = recredit.train(OneBack(way_back="own synapses"), "add", optimizer=1e-3, steps=10_000, seeds=4).loss
+losses["one back, mended"] = recredit.train(
+    OneBack(way_back="own synapses"), "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4
+).loss
 compare(losses)
 
 # %% [markdown]
