@@ -11,7 +11,7 @@ READY := .venv/ready
 INSTALL := -m pip install --quiet --disable-pip-version-check
 TEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: fig1 report bench docs test slow oldest newest check clean
+.PHONY: fig1 report bench docs test slow oldest newest wheel check clean
 fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about a minute)
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
 
@@ -36,6 +36,12 @@ oldest: .venv-oldest/ready  ## the common tests under Python 3.11 with the lowes
 newest: .venv-newest/ready  ## the common tests under the newest Python at hand (or NEWEST=/path) with the newest versions
 	.venv-newest/bin/python $(TEST) -m "not slow"
 
+wheel: $(READY)  ## build the source distribution and the wheel into dist; check them; install the wheel apart, and use it there
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest tests/test_wheel.py
+
 check: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,7 +49,7 @@ check: $(READY)  ## format, lint, types, tests
 	$(MAKE) test
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest benchmarks/.venv results .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest benchmarks/.venv dist results .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "recredit needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }

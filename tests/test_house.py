@@ -45,6 +45,7 @@ LAYERS = [
     {"studies", "testing"},
     {"report"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -1,7 +1,6 @@
 """What `recredit doctor` does."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil

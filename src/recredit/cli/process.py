@@ -40,7 +40,7 @@ class Output:
             action()
         except (OSError, ValueError) as error:  # ValueError: closed by a rule's own file
             self.failure = self.failure or error
-            with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.stream.fileno())  # what is left in buffers, and what follows, goes nowhere
 
     def check(self) -> None:
@@ -60,7 +60,7 @@ def guarded_output() -> Iterator[Output | None]:
             os.open(os.devnull, os.O_RDWR)
     before = sys.stdout, sys.stderr
     out, err = (stream and Output(stream) for stream in before)
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (out, err))  # noqa: SIM115 - libraries want some
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (out, err))  # noqa: SIM115 - libraries want some
     try:
         yield out
     finally:

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
 from recredit.audit.account.symbolic import order
 from recredit.report.figures import COLOURS, save
+from recredit.report.styles import styled
 from recredit.studies.family import Member
 from recredit.studies.reductions import Reduction
 
@@ -45,6 +46,7 @@ class Box:
         return LINE * (len(self.lines) + 1.6)
 
 
+@styled("screen")
 def draw_family(members: Sequence[Member], reductions: Sequence[Reduction], own: Sequence[str], files: Sequence[Path]) -> None:
     """Draw the family, those named in `own` framed, to files that end in .png, .svg or .pdf."""
     known = {each.name for each in members}

@@ -31,7 +31,9 @@ Look = dict[str, Any]  # of a line: its colour, style and marker
 COLOURS = ["#7f7f7f", "#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9"]
 MARKERS = ["", "s", "D", "v", "P", "p", ">", "<"]
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1))
-LOOKS: list[Look] = [{"color": color, "linestyle": "-", "marker": marker} for color, marker in zip(COLOURS, MARKERS, strict=True)]
+LOOKS: list[Look] = [
+    {"color": color, "linestyle": "-", "marker": marker} for color, marker in zip(COLOURS, MARKERS, strict=True)
+]
 LOOKS[2]["linestyle"] = DASHED  # BPTT and RTRL often lie on each other
 # Of rules that someone chose: no colour stands for a baseline.
 CHOSEN: list[Look] = [
@@ -256,8 +258,7 @@ def draw_slopes(audits: Sequence[Audit], path: Path) -> None:
             value = slope(curve)
             told = "diverges" if np.isnan(value) else "never changes" if np.isinf(value) else f"{value:.2f}"
             shown = [d or np.nan for d in curve["max"]]
-            own: Look = look | {"linestyle": style}
-            axes.plot(curve["alpha"], shown, **own, label=f"{rule}: {name} ({told})")
+            axes.plot(curve["alpha"], shown, **{**look, "linestyle": style}, label=f"{rule}: {name} ({told})")
         axes.set(yscale="log", xlabel="time step α", ylabel="largest relative change per step")
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())

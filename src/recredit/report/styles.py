@@ -11,7 +11,7 @@ from recredit.studies.variants import Style
 SINGLE, DOUBLE = 3.4, 7.0  # inches: the width of one and of two columns, which most journals' columns are near
 # matplotlib's own settings. Of a figure's sizes the first is its width, the second the height of a panel; the label of a
 # figure is its caption.
-SCREEN: dict[str, Any] = {
+SCREEN: dict[Any, Any] = {
     "figure.figsize": (7.6, 3.6),
     "font.size": 10,
     "axes.titlesize": 11,
@@ -24,7 +24,7 @@ SCREEN: dict[str, Any] = {
     "lines.markersize": 4,
     "savefig.dpi": 200,
 }
-PAPER: dict[str, Any] = {
+PAPER: dict[Any, Any] = {
     "figure.figsize": (SINGLE, 2.3),
     "font.size": 8,
     "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans", "sans-serif"],
@@ -63,7 +63,7 @@ def letters(width: float, size: float) -> int:
     return int(1.82 * 72 * width / size)
 
 
-def size_of(key: str) -> float:
+def size_of(key: Any) -> float:
     """A size in points that the style has: `size_of("legend.fontsize")`."""
     named: Any = rcParams
     return float(named[key])

@@ -37,7 +37,7 @@ def no_device(error: BaseException) -> str:
 def ended(status: int, last: str) -> str:
     """The sentence for a worker process that is gone, by its exit status and the last line that it printed."""
     said = f": {last.rstrip('.')}." if last else "."
-    status = 128 - status if status > 128 else status  # as a process says itself that a signal ended it
+    status = 128 - status if 128 < status < 256 else status  # as a process says itself that a signal ended it
     if status >= 0:
         return f"a worker process ended by itself (exit status {status}){said}"
     name = next((each.name for each in signal.Signals if each == -status), f"signal {-status}")

@@ -14,9 +14,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
-from multiprocessing.connection import Connection
 from typing import Any
 
+from recredit.runs.channel import Channel
 from recredit.runs.environment import environment
 from recredit.runs.failures import ended
 
@@ -41,12 +41,14 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **variables},
-            start_new_session=True,  # Ctrl-C is for this process, at whose end the workers end
+            # Ctrl-C is for this process, at whose end the workers end: a session of its own, or on Windows a group
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         assert self.process.stdin
         assert self.process.stdout
-        self.calls = Connection(os.dup(self.process.stdin.fileno()), readable=False)
-        self.answers = Connection(os.dup(self.process.stdout.fileno()), writable=False)
+        self.calls = Channel(self.process.stdin.fileno(), "w")
+        self.answers = Channel(self.process.stdout.fileno(), "r")
         self.process.stdin.close()
         self.process.stdout.close()
         self.printed: collections.deque[bytes] = collections.deque(maxlen=1000)

@@ -8,12 +8,18 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:
     fcntl = None
+try:
+    import msvcrt  # Windows
+except ImportError:
+    msvcrt = None
 
+BEYOND = 2**30  # where Windows locks a byte: where there is none, so that others may read what the file says
 LACKING = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # as Lustre without the option flock says
 
 
@@ -48,6 +54,9 @@ def _hold(handle: int, folder: Path, say: Callable[[str], object]) -> bool:
         if fcntl:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
+        if msvcrt:
+            _hold_beyond(handle)
+            return True
     except BlockingIOError:
         raise ValueError(
             f"another recredit computes in {folder}{_who(handle)}; let it end, or choose another folder, out."
@@ -59,10 +68,22 @@ def _hold(handle: int, folder: Path, say: Callable[[str], object]) -> bool:
     return False
 
 
+def _hold_beyond(handle: int) -> None:
+    """Hold a file as Windows does. Raises BlockingIOError if another process holds it."""
+    windows: Any = msvcrt
+    os.lseek(handle, BEYOND, os.SEEK_SET)
+    try:
+        windows.locking(handle, windows.LK_NBLCK, 1)
+    except PermissionError:
+        raise BlockingIOError from None
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
+
+
 def _who(handle: int) -> str:
     """Who holds it, as far as the file says."""
     try:
-        who = json.loads(os.pread(handle, 1000, 0))
+        who = json.loads(os.read(handle, 1000))
         return f" (process {who['pid']} on {who['host']}, since {who['since']})"
     except (ValueError, TypeError, KeyError):  # it is being written, or was damaged
         return ""

@@ -1,5 +1,6 @@
 """Runs that begin with another one: it is continued, or its weights are where something else starts."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
 
     Raises ValueError, one sentence, as `request` and `load` do, and for what cannot be continued, or cannot begin so.
     """
-    path, label = (run, "") if user_path(run).exists() or ":" not in run else run.rsplit(":", 1)
+    path, label = (run, "") if user_path(run).exists() or ":" not in os.path.splitdrive(run)[1] else run.rsplit(":", 1)
     folder, found = Path(path), load(path)
     sources = {label: found[label]} if label else dict(found)
     first = next(iter(sources.values()))

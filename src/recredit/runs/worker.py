@@ -12,10 +12,9 @@ import queue
 import signal
 import sys
 import threading
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from recredit.runs.channel import Channel, opened
 from recredit.runs.ending import StoppedError, end_soon
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM
@@ -26,8 +25,8 @@ def main() -> None:
     gc.set_threshold(SELDOM)
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     busy = threading.Lock()
-    requests, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    with open(os.devnull) as nothing:
+    requests, answers = Channel(0, "r"), Channel(1, "w")
+    with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a rule of the user's own that asks or prints must not meet the messages
     os.dup2(2, 1)
     threading.Thread(target=_receive, args=(requests, calls, busy), daemon=True).start()
@@ -52,7 +51,7 @@ def main() -> None:
         with busy:
             try:
                 # Not before it is due, since that imports the function's module.
-                function, arguments = ForkingPickler.loads(call)  # pyright: ignore[reportAttributeAccessIssue]
+                function, arguments = opened(call)
                 say(function(*arguments))
             except StoppedError:
                 pass  # this process is about to end, which says it
@@ -60,7 +59,7 @@ def main() -> None:
                 say(None, ValueError(explanation(error)))
 
 
-def _receive(requests: Connection, calls: "queue.SimpleQueue[bytes]", busy: threading.Lock) -> None:
+def _receive(requests: Channel, calls: "queue.SimpleQueue[bytes]", busy: threading.Lock) -> None:
     try:
         while True:
             calls.put(requests.recv_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
@@ -17,6 +18,7 @@ from recredit.optimizers import resolve_optimizer
 from recredit.registry import resolve_network, resolve_observers, resolve_rule, resolve_task
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask, task_length
+from recredit.training.bar import Bar
 from recredit.training.comparison import check_apart
 from recredit.training.pack import Member, labelled, outermost, train_together
 from recredit.training.programs import check_untraced
@@ -48,7 +50,7 @@ def train(
     record: Mapping[str, Any] | None = None,
     pairs: Literal["driver", "all"] = "driver",
     draws: SupportsFloat = 0,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> xr.Dataset:
     """Train `rule` on `task` online, one step a sample, on this process's device.
 
@@ -81,7 +83,8 @@ def train(
     "bin": {"r": 100, "W": "bin"}. `recredit.training.recording.RECORDED` lists them: inputs, labels, firing rates, states,
     outputs, gradients and weights. `pairs`: with "all", every pair of gradients is compared, each part of W apart, and so many
     `draws` of each rule with randomness watch too, which tell its bias and variance (docs/alignment.md). `progress` is called
-    with the number of steps done, the mean over the seeds.
+    with the number of steps done, the mean over the seeds (None: a notebook or a terminal shows how far a training is that
+    takes longer than a second; False: nothing does).
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
@@ -103,7 +106,7 @@ def train(
     """
     check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers, record, draws))
     chosen = check_seeds(seeds)
-    if progress is not None and not callable(progress):
+    if progress not in (None, False) and not callable(progress):
         raise TypeError(f"progress must be a function of the number of steps done, not {brief(progress)}.")
     watching = resolve_observers(observers)
     rules = resolve_rule(rule), *watching.values()
@@ -137,14 +140,15 @@ def train(
             rows[name] = np.full((len(chosen), *recording.shape(name)), missing(values.dtype), values.dtype)
         rows[name][before : before + len(values), first : first + values.shape[1]] = values
 
-    for group in np.array_split(chosen, -(-len(chosen) // at_once)):
+    with Bar(labels[0], steps) if progress is None else contextlib.nullcontext(progress or None) as told:
+        for group in np.array_split(chosen, -(-len(chosen) // at_once)):
 
-        def tell(done: int, _: object, before: int = before, size: int = len(group)) -> None:
-            if progress:
-                progress((before * steps + done * size) // len(chosen))
+            def tell(done: int, _: object, before: int = before, size: int = len(group)) -> None:
+                if told:
+                    told((before * steps + done * size) // len(chosen))
 
-        parts.append(train_together(players, most, [Member(trainer, group.tolist())], steps, bin, None, tell, keep))
-        before += len(group)
+            parts.append(train_together(players, most, [Member(trainer, group.tolist())], steps, bin, None, tell, keep))
+            before += len(group)
     import xarray as xr
 
     return recording.dataset(labelled(xr.concat(parts, "seed"), labels, trainer), rows)
