@@ -11,7 +11,7 @@ READY := .venv/ready
 INSTALL := -m pip install --quiet --disable-pip-version-check
 TEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: fig1 report bench docs test slow oldest newest wheel check clean
+.PHONY: fig1 report bench docs screenshots test slow oldest newest wheel check clean
 fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about a minute)
 	$(BIN)/recredit fig1 --scale $(SCALE) --variant $(VARIANT) $(if $(OUT),--out $(OUT))
 
@@ -23,6 +23,9 @@ bench: $(READY) benchmarks/.venv/ready  ## time the paper's rules beside NumPy, 
 
 docs: $(READY)  ## write the page and the figure of the family of rules anew
 	$(BIN)/recredit family --out docs
+
+screenshots: $(READY)  ## take the pictures of the report that the pages show (needs Chromium)
+	$(BIN)/python docs/screenshots.py
 
 test: $(READY)  ## the common tests
 	$(BIN)/python $(TEST) -m "not slow"

@@ -14,7 +14,7 @@ QUIET = "--no-sandbox --disable-gpu --disable-background-networking --disable-co
 
 
 def main() -> None:
-    """Write docs/report-WIDTH-SCHEME.png and docs/audit.png."""
+    """Write report-WIDTH-SCHEME.png, report-evidence.png and audit.png."""
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         file = Path(folder) / "report.html"
         subprocess.run([sys.executable, "-m", "recredit", "report", FIG1, "--out", file], check=True)
@@ -29,10 +29,11 @@ def main() -> None:
                     page.get_by_role("link", name="DNI, ii-stored: fails").click()
                     page.locator("#audit").scroll_into_view_if_needed()
                     page.screenshot(path=DOCS / "report-evidence.png")
-                    page.keyboard.press("Escape")
-                    page.set_viewport_size({"width": 620, "height": 900})
-                    page.locator(".matrix").screenshot(path=DOCS / "audit.png")
                 page.close()
+        page = browser.new_page(viewport={"width": 620, "height": 900}, device_scale_factor=2)
+        page.goto(file.as_uri())
+        page.wait_for_selector("body[data-drawn]")
+        page.locator(".matrix table").screenshot(path=DOCS / "audit.png")
         browser.close()
 
 
