@@ -12,12 +12,15 @@ from browser import chromium as chromium
 from browser import needs_chromium, opened, serious
 
 from recredit.audit import audit
+from recredit.report.audited import asked_of
 from recredit.report.charted import charted
 from recredit.report.gathered import Curve, Gathered, Panel, gather
 from recredit.report.page import report
 from recredit.report.templates import audit_page
 from recredit.rules import RULES
+from recredit.runs.settings import Run
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 REPRODUCE = Path(__file__).parent.parent / "reproduce"
 HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=2>\"'&{{7*7}}"
 
@@ -224,3 +227,21 @@ def test_the_theme_follows_the_system_and_the_button_and_prints_light(chromium, 
         assert not page.locator("nav").is_visible()
         assert not page.locator("#controls").is_visible()
         assert len(page.pdf()) > 10_000
+
+
+def test_a_fast_path_is_audited_as_the_rule_that_it_is_and_a_changed_source_is_told(fig1, tmp_path):
+    asked, refused = asked_of(fig1)
+    assert {each.label: each.spec for each in asked}["RTRL"] == "rtrl"
+    assert len(asked) == 6
+    assert refused == []
+    file = tmp_path / "my.py"
+    file.write_text((EXAMPLES / "own_rule.py").read_text("utf-8"), "utf-8")
+    run = Run.create({"rule": f"{file}:Broadcast", "task": "add", "steps": 20, "bin": 10})
+    curve = replace(gathered().panels[0].curves[0], run=run.model_dump())
+    given = gathered(panels=[replace(gathered().panels[0], curves=[curve])])
+    assert [each.spec for each in asked_of(given)[0]] == [f"{file}:Broadcast"]
+    file.write_text(file.read_text("utf-8") + "\n# changed\n", "utf-8")
+    asked, (sentence,) = asked_of(given)
+    assert asked == []
+    assert "my.py" in sentence
+    assert "changed" in sentence

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from recredit.kinds import RULE
 from recredit.own_files import load
-from recredit.registry import resolve_task
+from recredit.registry import resolve_task, settings_of
 from recredit.report.gathered import Gathered, Settings
 from recredit.runs.settings import Run
 from recredit.studies.audits import Asked, chosen
+from recredit.studies.reductions import REDUCTIONS
 
 Sizes = tuple[int, int, int]
 
@@ -19,9 +20,8 @@ def asked_of(gathered: Gathered) -> tuple[list[Asked], list[str]]:
     refused: list[str] = []
     for name, rule, run in _rules(gathered):
         network = {key: value for key, value in _as_given(run)["network"].items() if key not in ("name", "n", "digest")}
-        given = {key: value for key, value in rule.items() if key != "name"}
         try:
-            spec = _spec(rule["name"], run)
+            spec, given = _plain(_spec(rule["name"], run), {key: value for key, value in rule.items() if key != "name"})
             chosen(spec, given)
         except ValueError as error:
             refused.append(f"{name}: {error}")
@@ -48,6 +48,15 @@ def _spec(name: str, run: Settings) -> str:
     file, digest = run["files"][name], run["sources"][name]
     load(f"{file}:{name}", RULE, digest)
     return f"{file}:{name}"
+
+
+def _plain(spec: str, given: Settings) -> tuple[str, Settings]:
+    """In place of a rule that is always another one, computed faster, the plain one, whose program is meant to be read."""
+    for each in REDUCTIONS:
+        if each.general == {"name": spec} and each.words == "always":
+            plain = each.special["name"]
+            return plain, {key: value for key, value in given.items() if key in settings_of(RULE.registry[plain])}
+    return spec, given
 
 
 def sizes_of(run: Settings) -> Sizes | None:
