@@ -18,8 +18,10 @@ fig1: $(READY)  ## compute and draw the paper's Fig. 1 (SCALE=quick takes about 
 bench: $(READY) benchmarks/.venv/ready  ## time the paper's rules beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)
 
-docs: $(READY)  ## write the page and the figure of the family of rules anew
+docs: .venv/ready-docs  ## build the site, strictly, into docs/_build/html, and write the page of the family of rules anew
 	$(BIN)/recredit family --out docs
+	$(BIN)/sphinx-build -q -n -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@echo "The site begins at docs/_build/html/index.html."
 
 test: $(READY)  ## the common tests
 	$(BIN)/python $(TEST) -m "not slow"
@@ -46,6 +48,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "recredit needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/ready-docs: $(READY)
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 LOWEST := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \

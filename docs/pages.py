@@ -1,0 +1,34 @@
+"""The pages of the site that are written from code and from results, when it is built."""
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+REPRODUCED = {"fig1": "reproduce", **{name: f"reproduce/{name}" for name in ("fair-fig1", "alignment", "networks", "rules")}}
+"""Pages of results, by the name of their copy in the site, and their folders."""
+
+
+def write(docs: Path) -> None:
+    """Write every generated page below the folder `docs`. A page that has not changed is left as it is."""
+    for name, folder in REPRODUCED.items():
+        page = docs / "reproduced" / f"{name}.md"
+        write_page(page, moved((ROOT / folder / "README.md").read_text(), ROOT / folder, page.parent))
+
+
+def moved(text: str, source: Path, target: Path) -> str:
+    """A page's text, with its relative links as they are from another folder."""
+    copies = {(ROOT / folder / "README.md").resolve(): target / f"{name}.md" for name, folder in REPRODUCED.items()}
+
+    def link(found: re.Match) -> str:
+        file = (source / found[1]).resolve()
+        return f"]({os.path.relpath(copies.get(file, file), target)})"
+
+    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", link, text)
+
+
+def write_page(page: Path, text: str) -> None:
+    """Write a page unless it is there already, so that Sphinx reads again only what has changed."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if not page.exists() or page.read_text() != text:
+        page.write_text(text)
