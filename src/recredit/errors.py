@@ -109,6 +109,11 @@ def check_range(
     return float(number)
 
 
+def check_optional_range(what: str, given: object, **limits: float) -> float | None:
+    """`check_range` of what may also be None."""
+    return None if given is None else check_range(what, given, **limits)
+
+
 def check_instance(what: str, given: T, kind: type) -> T:
     """What is given. Raises TypeError unless it is an instance of `kind`."""
     if isinstance(given, kind):

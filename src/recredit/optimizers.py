@@ -82,6 +82,16 @@ OWN = (*BLOCKS, *PARTS)
 """The settings that all optimisers have from us."""
 
 
+MEANINGS = {
+    "weight_decay": "How much the weights shrink, as a multiple of the weights that is added to the gradients.",
+    "key": "Seed of its noise; each run adds its own seed.",
+    "clip": "What clips the gradients before the optimizer sees them; its settings are optimizer.clip.NAME=VALUE.",
+    "schedule": "How the learning rate changes over the steps; its settings are optimizer.schedule.NAME=VALUE.",
+    **{part: f"Learning rate of {part} alone, in place of learning_rate; at 0 it stands still." for part in PARTS},
+}
+"""What optax's docstrings do not say of settings."""
+
+
 def _takes_a_rate(make: Callable[..., Any]) -> bool:
     parameters = list(inspect.signature(make).parameters.values())
     plain = all(p.default is None or isinstance(p.default, bool | int | float | str) for p in parameters[1:])
@@ -154,21 +164,32 @@ def _plain(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def _setting(what: str, parameter: inspect.Parameter, value: Any) -> Any:
     """A setting as optax takes it. Raises ValueError for a number that makes no sense."""
-    key, default = parameter.name, parameter.default
+    within = limits(parameter)
     if isinstance(value, Mapping):
         if not all(step.isdecimal() and int(step) for step in value):
             raise ValueError(f"{what} must be scales by the steps from which they count, as in 1000 = 0.1, not {brief(value)}.")
         return {int(step): check_range(f"{what}.{step}", scale, least=0) for step, scale in value.items()}
     if not isinstance(value, int | float) or isinstance(value, bool):
         return value
-    if key == "key" or parameter.annotation is int:
-        check_count(what, value, int(key.endswith("_steps")))
-    if key in _BELOW_1 and (default is None or default < 1) and not 0 <= value < 1:
+    if parameter.annotation is int:
+        check_count(what, value, **within)
+    elif "below" not in within:
+        check_range(what, value, **within)
+    elif not 0 <= value < within["below"]:
         raise ValueError(f"{what} must lie in [0, 1), not {value!r}.")
-    if key in _ABOVE_0:
-        check_range(what, value, above=0)
-    check_range(what, value, least=0, **({"most": 1} if key.startswith("pct_") else {}))
     return value
+
+
+def limits(parameter: inspect.Parameter) -> dict[str, Any]:
+    """Within which limits a number makes sense: least, above, below and most, those of them that there are."""
+    key, default = parameter.name, parameter.default
+    if parameter.annotation is int:
+        return {"least": int(key.endswith("_steps"))}
+    if key in _BELOW_1 and (default is None or default < 1):
+        return {"least": 0, "below": 1}
+    if key in _ABOVE_0:
+        return {"above": 0}
+    return {"least": 0, "most": 1} if key.startswith("pct_") else {"least": 0}
 
 
 def make_optimizer(table: Mapping[str, Any], n: int) -> optax.GradientTransformation:

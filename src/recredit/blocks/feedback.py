@@ -67,7 +67,7 @@ class RandomFeedback(AbstractFeedback):
 class BroadcastFeedback(AbstractFeedback):
     """The same signal to all units: W_FB has one fixed weight ~ N(0, 1/n_out) for each output.
 
-    The diffuse modulator of three-factor rules; source: Fremaux and Gerstner 2016.
+    The diffuse modulator of three-factor rules. Source: Fremaux and Gerstner 2016.
     """
 
     def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "n_out 1"]:

@@ -7,6 +7,8 @@ Source: Hochreiter & Schmidhuber 1997, "Long short-term memory"; the forget gate
 1 at first: Jozefowicz, Zaremba & Sutskever 2015.
 """
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ from recredit.network.units import AbstractUnits, PerUnit
 class LSTM(AbstractUnits):
     """Long short-term memory: a cell that gates write, keep and read."""
 
-    forget_bias: float = eqx.field(default=1.0, converter=lambda value: check_range("the forget gate's bias", value))
+    forget_bias: float = eqx.field(default=1.0, converter=partial(check_range, "the forget gate's bias"))
     """The forget gate's bias at first; 1, so that cells keep what they hold."""
 
     variables = ("h", "c")

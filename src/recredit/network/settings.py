@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PRNGKeyArray
 
-from recredit.errors import NameOrFile, brief, check_count, check_fields, check_range, real_file, user_path
+from recredit.errors import (
+    NameOrFile,
+    brief,
+    check_count,
+    check_fields,
+    check_optional_range,
+    check_range,
+    real_file,
+    user_path,
+)
 from recredit.network import synapses
 from recredit.network.activations import Activation
 from recredit.network.leaky import ALPHA, Leaky
@@ -34,13 +43,13 @@ class Network(eqx.Module):
     """phi of leaky units, by name; the paper's tanh."""
     units: AbstractUnits | None = None
     """Units of another kind, with settings of their own; None: leaky units with `alpha` and `activation`."""
-    W_rec: NameOrFile = eqx.field(default="orthogonal", converter=lambda name: synapses.check_name("W_rec", name, RECURRENCE))
+    W_rec: NameOrFile = eqx.field(default="orthogonal", converter=partial(synapses.check_name, "W_rec", allowed=RECURRENCE))
     """The recurrent weights at first, of each voltage: "orthogonal" as in the paper, "gaussian" ~ N(0, 1/n), "identity",
     "zero"; or an array (n, n) of your own, a .npy or .csv file."""
     gain: float = eqx.field(default=1.0, converter=partial(check_range, "the gain of W_rec", least=0))
     """What W_rec is multiplied by at first: its spectral radius, if it is orthogonal or Gaussian."""
     connections: NameOrFile = eqx.field(
-        default="all", converter=lambda name: synapses.check_name("connections", name, CONNECTIONS)
+        default="all", converter=partial(synapses.check_name, "connections", allowed=CONNECTIONS)
     )
     """Which recurrent synapses exist: "all"; "areas", within each of `areas` equal groups of units; "stack", from each group to
     the next, the inputs reaching the first alone; "diagonal", of each unit with itself; "none"; or a mask (n, m) of 0 and 1 of
@@ -53,15 +62,14 @@ class Network(eqx.Module):
     self_synapses: bool = True
     """Whether a unit may have a synapse with itself."""
     excitatory: float | None = eqx.field(
-        default=None,
-        converter=lambda given: None if given is None else check_range("the excitatory share", given, least=0, most=1),
+        default=None, converter=partial(check_optional_range, "the excitatory share", least=0, most=1)
     )
     """Dale's law: the share of the units whose outgoing synapses are all excitatory; those of the others are inhibitory. None:
     weights of any sign."""
     noise: float = eqx.field(default=0.0, converter=partial(check_range, "the network's noise", least=0))
     """Standard deviation of what is added to each voltage at each step, drawn anew from a normal distribution."""
     digest: str | None = None
-    """Of the arrays of your own; None: whatever the files hold now."""
+    """The fingerprint that the arrays of your own must have; None: whatever the files hold now."""
 
     def __check_init__(self):
         check_count("n", self.n)

@@ -19,10 +19,10 @@ def is_own(name: str) -> bool:
     return Path(name).suffix in OWN
 
 
-def check_name(what: str, name: Any, names: tuple[str, ...]) -> str:
-    """A name among `names`, or a file's. Raises ValueError for any other."""
+def check_name(what: str, name: Any, allowed: tuple[str, ...]) -> str:
+    """A name among those `allowed`, or a file's. Raises ValueError for any other."""
     if not (isinstance(name, str) and is_own(name)):
-        check_choice(what, name, (*names, "path/to/file.npy"))
+        check_choice(what, name, (*allowed, "path/to/file.npy"))
     return name
 
 

@@ -13,7 +13,7 @@ before W_rec.
 SnAp, MDGL and ModProp lie between RFLO and RTRL, too, by which of these paths they drop or average:
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
-  author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\"u}mb{\"u}l, Uygar},
+  author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\\"u}mb{\\"u}l, Uygar},
   journal={PNAS}, volume={118}, number={51}, year={2021}}
 """
 

@@ -12,7 +12,7 @@ those that stay in the receiving unit for a step or more. At alpha = 1 and W~ = 
 L = ds'/ds for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W~.
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
-  author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\"u}mb{\"u}l, Uygar},
+  author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\\"u}mb{\\"u}l, Uygar},
   journal={PNAS}, volume={118}, number={51}, year={2021}}
 """
 

@@ -12,7 +12,7 @@ Biased, but exact for linear units with `types` = None and mu = 1.
 
 @inproceedings{liu2022biologically, title={Biologically-plausible backpropagation through arbitrary timespans via local
   neuromodulators}, author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and
-  S{\"u}mb{\"u}l, Uygar}, booktitle={NeurIPS}, year={2022}}
+  S{\\"u}mb{\\"u}l, Uygar}, booktitle={NeurIPS}, year={2022}}
 """
 
 from dataclasses import replace

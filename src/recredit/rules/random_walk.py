@@ -5,6 +5,8 @@
 
 State: RFLO's. Cost: nm memory, 8nm time. Each step is as long as RFLO's, in a direction that knows nothing: what beats this
 control does so by the direction of its gradient. With several streams, whose directions are independent, their mean is shorter.
+
+No paper: it is a control of recredit's own.
 """
 
 from typing import Any

@@ -15,7 +15,7 @@ and r_hat (T, m) of the step before each. Cost: n^2 m + T n^2 memory; n^2 m (2 +
 n^3 m.
 
 @article{schmidhuber1992fixed, title={A fixed size storage {O(n^3)} time complexity learning algorithm for fully recurrent
-  continually running networks}, author={Schmidhuber, J{\"u}rgen}, journal={Neural Computation}, volume={4}, number={2},
+  continually running networks}, author={Schmidhuber, J{\\"u}rgen}, journal={Neural Computation}, volume={4}, number={2},
   pages={243--248}, year={1992}}
 """
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Int
 
 from recredit.errors import File, check_count, check_instance, user_path
 from recredit.network import Head
-from recredit.tasks.recording.order import Part, rows_of_part
+from recredit.tasks.recording.order import Part, Share, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
 from recredit.tasks.task import Sample
 
@@ -95,12 +95,15 @@ class Characters(AbstractRows):
 
 
 def read_characters(
-    file: File, passes: int = 1, part: Part = "all", test: float = 0.2, digest: str | None = None
+    file: File, passes: int = 1, part: Part = "all", test: Share = 0.2, digest: str | None = None
 ) -> Characters:
-    """A text of your own, character by character: predict the next. The `file` is in UTF-8.
+    """Predict the next character of a text of your own.
 
-    Raises ValueError for a file that is missing or no such text, as `Characters` does, and if a `digest` is given that is not
-    the text's: the file has changed.
+    `file`: the text, in UTF-8. `test`: the share of the text that is for testing, its end. `digest`: the fingerprint that the
+    text must have; none: whatever the file holds now.
+
+    Raises ValueError for a file that is missing or no such text, as `Characters` does, and if the text has another digest: the
+    file has changed.
     """
     try:
         text = user_path(file).read_text("utf-8-sig")

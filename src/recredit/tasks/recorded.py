@@ -15,7 +15,7 @@ from recredit.network import Head
 from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
 from recredit.tasks.recording.files import read_arrays
 from recredit.tasks.recording.levels import levels
-from recredit.tasks.recording.order import Part, rows_of_part
+from recredit.tasks.recording.order import Part, Share, SplitSeed, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
 from recredit.tasks.task import Sample
 
@@ -150,15 +150,20 @@ def read_recording(
     passes: int = 1,
     shuffle: bool = False,
     part: Part = "all",
-    test: float = 0.2,
-    split_seed: int = 0,
+    test: Share = 0.2,
+    split_seed: SplitSeed = 0,
     digest: str | None = None,
 ) -> Recorded:
-    """Your own data: a .npz, .csv, .tsv, .parquet or .nc `file` with `inputs` and `targets`, or as you name them (x or x1,x2).
+    """Inputs and labels of your own, from a file.
 
-    `start` and `weight` are read by these names if they are there, or as you name them: see `Recorded`. Raises ValueError for
-    a file that is missing or unreadable or lacks what is named, as `Recorded` does, and if a `digest` is given that is not the
-    data's: the file has changed.
+    `file`: a .npz, .csv, .tsv, .parquet or .nc file. `inputs`: the name of the array or column of inputs, or x1,x2 for several
+    columns. `targets`: the name of the array or column of labels, likewise. `start`: the name of what says where trials start;
+    none: "start" if the file has it. `weight`: the name of each step's weight in the loss; none: "weight" if the file has it.
+    `test`: the share of the trials that is for testing. `split_seed`: decides which trials these are. `digest`: the fingerprint
+    that the data must have; none: whatever the file holds now.
+
+    Raises ValueError for a file that is missing or unreadable or lacks what is named, as `Recorded` does, and if the data have
+    another digest: the file has changed.
     """
     found = read_arrays(file, {"inputs": inputs, "targets": targets, "start": start, "weight": weight})
     split = {"part": part, "test": test, "split_seed": split_seed}

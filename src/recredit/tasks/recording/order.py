@@ -1,6 +1,6 @@
 """Which rows of a recording are played, and in which order."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from recredit.errors import check_choice, check_count, check_range
 
 Part = Literal["all", "train", "test"]
+Share = Annotated[float, "a number between 0 and 1"]
+SplitSeed = Annotated[int, "a whole number of at least 0"]
 
 
 def rows_of_part(
