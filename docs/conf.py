@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import pages  # noqa: E402
+import writing  # noqa: E402
 
 import recredit  # noqa: E402
 
@@ -73,6 +73,6 @@ def local_links(app, docname, source):
 
 
 def setup(app):
-    app.connect("builder-inited", lambda app: pages.write(HERE))
+    app.connect("builder-inited", lambda app: writing.write(HERE))
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("source-read", local_links)

@@ -1,19 +1,30 @@
-"""The pages of the site that are written from code and from results, when it is built."""
+"""The pages of the site that are written from code and from results when it is built, into folders that git ignores."""
 
 import os
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from recredit.runs.local import local_executor
+from recredit.studies.audits import audits
+from recredit.studies.explained import names
+from writing.gallery import gallery
+from writing.table_1 import table_1
+
+ROOT = Path(__file__).parent.parent.parent
 REPRODUCED = {"fig1": "reproduce", **{name: f"reproduce/{name}" for name in ("fair-fig1", "alignment", "networks", "rules")}}
 """Pages of results, by the name of their copy in the site, and their folders."""
 
 
 def write(docs: Path) -> None:
-    """Write every generated page below the folder `docs`. A page that has not changed is left as it is."""
+    """Write every generated page below the folder `docs`."""
     for name, folder in REPRODUCED.items():
         page = docs / "reproduced" / f"{name}.md"
         write_page(page, moved((ROOT / folder / "README.md").read_text(), ROOT / folder, page.parent))
+    with local_executor("recredit.studies.audits") as pool:
+        found, _ = audits([*names("rule")], {}, "", {}, True, pool, lambda name: None)
+    audited = {each.rule: each for each in found}
+    for name, text in {**gallery(audited), "table_1": table_1(audited)}.items():
+        write_page(docs / "gallery" / f"{name}.md", text)
 
 
 def moved(text: str, source: Path, target: Path) -> str:
