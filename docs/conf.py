@@ -34,10 +34,13 @@ autodoc_preserve_defaults = True
 autodoc_typehints = "none"
 default_role = "code"
 
+smartquotes = False  # quotation marks in docstrings are code
+
 html_theme = "pydata_sphinx_theme"
 html_title = "recredit"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {"index": [], "api": []}
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
