@@ -1,11 +1,13 @@
 """The documentation site: `make docs` builds it, strictly and without the internet, into docs/_build/html."""
 
+import os
 import re
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+os.environ["IPYTHONDIR"] = str(HERE / "_ipython")  # notebooks run with this configuration, whatever the user's own says
 
 import writing  # noqa: E402
 
@@ -17,7 +19,7 @@ release = recredit.__version__
 copyright = author
 
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_ipython"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]  # no inventory of another project is fetched, so other projects' types are plain text
 
@@ -72,10 +74,11 @@ def _escaped(line):
 
 def local_links(app, docname, source):
     """Links to the pages of reproduce/, which are copied into the site, lead to the copies."""
-    source[0] = re.sub(r"\]\(\.\./reproduce/(?:([\w-]+)/)?README\.md", lambda m: f"](reproduced/{m[1] or 'fig1'}.md", source[0])
+    folder = Path(app.env.doc2path(docname)).resolve().parent
+    source[0] = writing.moved(source[0], folder, folder)
 
 
 def setup(app):
-    app.connect("builder-inited", lambda app: writing.write(HERE))
+    app.connect("builder-inited", lambda app: writing.write())
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("source-read", local_links)
