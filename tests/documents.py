@@ -19,10 +19,10 @@ PAGES = sorted(
 )
 MOST = {"steps": 500, "seeds": 2, "draws": 2}
 """The scale of every block: where it names more steps, seeds or draws than these, it gets these."""
-PROGRAMS = ("make", "pip", "python3", "recredit")
+PROGRAMS = ("make", "pip", "python", "python3", "recredit")
 
 OWN_RULE = (ROOT / "examples/own_rule.py").read_text().replace("Broadcast", "MyRule")
-OWN_UNITS = '''
+OWN_UNITS = """
 
 from recredit import AbstractUnits
 
@@ -34,7 +34,7 @@ class MyUnits(AbstractUnits):
 
     def f(self, s, v):
         return (s[0] + (jnp.tanh(v[0]) - s[0]) / self.tau,)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def shrunk(text: str) -> str:
 def arguments(words: list[str]) -> list[str]:
     """The arguments of a command of recredit's, at the scale of the tests."""
     small = shlex.split(shrunk(shlex.join(words[1:])))
-    if small[0] in ("train", "alignment") and "--config" not in small:
-        left_out = {"train": {"draws"}, "alignment": set()}[small[0]] | ({"seeds"} if "--from" in small else set())
+    if small[0] in ("train", "alignment", "fig1") and "--config" not in small:
+        left_out = ({"draws"} if small[0] != "alignment" else set()) | ({"seeds"} if "--from" in small else set())
         for name, most in MOST.items():
             if f"--{name}" not in small and name not in left_out:
                 small += [f"--{name}", str(most)]
@@ -125,4 +125,8 @@ def quoted(block: Block) -> list[Path]:
     text = (ROOT / block.page).read_text()
     links = re.findall(r"\]\(([^)#:]+\.py)\)", text)
     files = [(ROOT / block.page).parent / link for link in links]
-    return [file for file in files if textwrap.dedent(block.text) in textwrap.dedent(file.read_text()) or block.text in file.read_text()]
+    return [
+        file
+        for file in files
+        if textwrap.dedent(block.text) in textwrap.dedent(file.read_text()) or block.text in file.read_text()
+    ]

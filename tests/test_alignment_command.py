@@ -14,7 +14,6 @@ from recredit.cli.main import main
 from recredit.network import Network
 from recredit.registry import resolve_rule
 from recredit.report.alignment import remarks, short
-from recredit.rules import RULES
 from recredit.studies.alignment import PAPER, alignment, alignment_request, exact_label
 from recredit.training.loop import train
 

@@ -30,7 +30,9 @@ def write() -> None:
 
 def moved(text: str, source: Path, target: Path) -> str:
     """A page's text, with its relative links as they are from another folder, and those to pages of results to their copies."""
-    copies = {(ROOT / folder / "README.md").resolve(): DOCS / "reproduced" / f"{name}.md" for name, folder in REPRODUCED.items()}
+    copies = {
+        (ROOT / folder / "README.md").resolve(): DOCS / "reproduced" / f"{name}.md" for name, folder in REPRODUCED.items()
+    }
 
     def link(found: re.Match) -> str:
         file = (source / found[1]).resolve()

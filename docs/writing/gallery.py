@@ -58,7 +58,9 @@ def index(told: Mapping[str, Mapping[str, Explained]]) -> str:
 
 def listed(members: Mapping[str, Explained], folder: str = "") -> str:
     """A table of what there is, with links."""
-    return table(["name", "what it is"], [[f"[`{name}`]({folder}{name}.md)", escaped(each.what)] for name, each in members.items()])
+    return table(
+        ["name", "what it is"], [[f"[`{name}`]({folder}{name}.md)", escaped(each.what)] for name, each in members.items()]
+    )
 
 
 def page(each: Explained) -> str:
@@ -77,7 +79,10 @@ def settings(each: Explained) -> str:
     """A table of settings."""
     if not each.settings:
         return "None."
-    rows = [[code(s.name), escaped(s.meaning), escaped(s.allowed), code(s.default) if s.default else "must be given"] for s in each.settings]
+    rows = [
+        [code(s.name), escaped(s.meaning), escaped(s.allowed), code(s.default) if s.default else "must be given"]
+        for s in each.settings
+    ]
     return table(["setting", "meaning", "allowed", "default"], rows)
 
 
@@ -90,14 +95,18 @@ def circuit(audit: Audit) -> str:
     rows = []
     for criterion, cell in audit.cells.items():
         operation = f" {code(cell.evidence[0].operation)}" if cell.evidence and cell.verdict != "pass" else ""
-        rows.append([f"{MARKS[cell.verdict]} {MEANINGS[cell.verdict]}", criterion, CRITERIA[criterion], escaped(cell.why) + operation])
+        rows.append(
+            [f"{MARKS[cell.verdict]} {MEANINGS[cell.verdict]}", criterion, CRITERIA[criterion], escaped(cell.why) + operation]
+        )
     verdicts = table(["verdict", "criterion", "asks", "because"], rows)
     return f"\n## What it keeps and costs\n\n{costs}\n\n## What it asks of a neural circuit\n\n{verdicts}\n"
 
 
 def levels(name: str) -> str:
     """What simple guesses lose on a task."""
-    if any(p.default is p.empty for p in inspect.signature(TASKS[name]).parameters.values()) or not (known := TASKS[name]().floors()):
+    if any(p.default is p.empty for p in inspect.signature(TASKS[name]).parameters.values()) or not (
+        known := TASKS[name]().floors()
+    ):
         return ""
     rows = [[f"{loss:.4f}", escaped(what)] for what, loss in known.items()]
     return f"\n## Known loss levels\n\n{table(['loss', 'of whom'], rows)}\n"
@@ -106,7 +115,10 @@ def levels(name: str) -> str:
 def partners(kind: str, unfit: Mapping[str, str | None]) -> str:
     """Which units a rule is for, or which rules units are for, and why not the others."""
     other = "units" if kind == "rule" else "rule"
-    rows = [[f"[`{name}`](../{FOLDERS[other]}/{name}.md)", "yes" if why is None else escaped(f"no: {why}")] for name, why in unfit.items()]
+    rows = [
+        [f"[`{name}`](../{FOLDERS[other]}/{name}.md)", "yes" if why is None else escaped(f"no: {why}")]
+        for name, why in unfit.items()
+    ]
     title = "Units that it is for" if kind == "rule" else "Rules that are for it"
     return f"\n## {title}\n\n{table([other, 'fits'], rows)}\n"
 

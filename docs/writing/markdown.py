@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from itertools import groupby
 
 NUMBERED = re.compile(r"^(.*?)\s{2,}(\(\w+\))$")  # an equation, and its number at the right
-ITEM = re.compile(r"^\s*[-*] ")
 
 
 def prose(text: str) -> str:
     """A docstring: its words, and its equations, which are indented, as blocks of code."""
     parts = []
     for is_code, lines in groupby(text.splitlines(), key=lambda line: line.startswith("    ")):
-        parts += ["", "```text", *aligned([*lines]), "```", ""] if is_code else map(escaped, lines)
+        block = [*lines]
+        parts += ["", "```text", *aligned(block), "```", ""] if is_code else map(escaped, block)
     return "\n".join(parts)
 
 
@@ -32,7 +32,9 @@ def escaped(line: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
-    return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in [head, ["---"] * len(head), *rows])
+    return "\n".join(
+        f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in [head, ["---"] * len(head), *rows]
+    )
 
 
 def code(text: str) -> str:

@@ -25,8 +25,8 @@ TENSORS = {
 """What stands for the influence, or for DNI predicts the credit."""
 INTRODUCTION = """# Table 1
 
-The rules of Table 1 of [Marschall, Cho & Savin 2019](https://arxiv.org/abs/1907.02649), and below the line those that the paper
-compares them with. Equations are those of the rules' own files, costs and verdicts are read off their programs: n units, n_in inputs,
+The rules of Table 1 of [Marschall, Cho & Savin 2019](https://arxiv.org/abs/1907.02649), and four that the paper compares
+them with: DNI(b), RTRL, BPTT and fixed-W. Equations are those of the rules' own files, costs and verdicts are read off their programs: n units, n_in inputs,
 n_out outputs, m = n + n_in + 1. Where the printed table differs, [the errata](../errata.md) say why. Symbols:
 [notation](../notation.md)."""
 
@@ -56,7 +56,8 @@ def table_1(audited: Mapping[str, Audit]) -> str:
             "## Costs",
             table(["rule", "tensors", "numbers kept", "multiplications per step"], costs),
             "## Verdicts",
-            f"What the audit finds: {legend}. What the criteria ask: [judge your own rule](../judge_your_own_rule.md#what-the-audit-looks-at).",
+            f"What the audit finds: {legend}. "
+            "What the criteria ask: [judge your own rule](../judge_your_own_rule.md#what-the-audit-looks-at).",
             table(["rule", *CRITERIA], verdicts),
             "Where the paper says otherwise:",
             "\n".join(differing),

@@ -50,15 +50,15 @@ def audits(
     if pool:  # rules of long files first: they take longest, and others fill the cores beside them
         sizes = {spec: _file_size(registry[name]) for spec, (name, registry, _) in kinds.items()}
         waits = {spec: pool.submit(waits[spec]).result for spec in sorted(specs, key=lambda spec: -sizes[spec])}
-    found, refused = [], []
+    found: list[Any] = []
+    refused: list[Any] = []
     for spec, name in names.items():
         told(name)
         try:
-            found.append(waits[spec]())
-        except NotForNetworkError as error:
-            refused.append(str(error))
+            told_of = waits[spec]()
         except BrokenExecutor as error:
             raise ValueError(f"{name} was not audited: {error}") from None
+        (found if isinstance(told_of, Audit) else refused).append(told_of)
     return found, refused
 
 
@@ -69,6 +69,10 @@ def _file_size(kind: Any) -> int:
         return 0
 
 
-def _audited(spec: str, given: Mapping[str, Any], name: str, network: Mapping[str, Any], measure: bool) -> Audit:
+def _audited(spec: str, given: Mapping[str, Any], name: str, network: Mapping[str, Any], measure: bool) -> Audit | str:
+    """A rule's audit, or why it is not for this network: of an error, another process tells no more than its sentence."""
     _, registry, table = chosen(spec, given)
-    return audit(make(registry, table), name=name, network=resolve_network(network), measure=measure)
+    try:
+        return audit(make(registry, table), name=name, network=resolve_network(network), measure=measure)
+    except NotForNetworkError as error:
+        return str(error)
