@@ -16,6 +16,7 @@ class Echo(AbstractTask):
     """Report the coin that was seen `delay` steps ago, as (1, 0) or (0, 1)."""
 
     delay: int = 2
+    """Steps between a coin and its report."""
     n_in: int = eqx.field(default=1, init=False)
     n_out: int = eqx.field(default=2, init=False)
     head: str = eqx.field(default="softmax", init=False, static=True)

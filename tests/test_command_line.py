@@ -17,7 +17,6 @@ from commands import refused
 from recredit.cli.main import main
 from recredit.runs.identity import precision, versions
 from recredit.studies import fig1
-from recredit.tasks import TASKS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 RUN = {"--rule": "rflo", "--task": "add", "--steps": "200"}
@@ -244,7 +243,9 @@ def test_a_refusal_as_a_process_has_no_traceback():
     assert told == (("", "recredit: alpha must lie in (0, 1], not 2.0.\n"), 2)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["trian"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["trian"]], ids=str
+)
 def test_help_does_without_jax(arguments):
     process = started(*arguments, last="print('jax' in sys.modules)")
     assert process.communicate()[0].splitlines()[-1] == "False"
@@ -389,12 +390,3 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on():
     assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
     assert 1 <= len([*Path("out/cells").glob("[!.]*.nc")]) < 12
     assert not Path("out/fig1.png").exists()
-
-
-def test_tasks_are_listed_with_their_settings_and_what_is_known_of_their_losses(capsys, monkeypatch):
-    monkeypatch.setattr("recredit.cli.console.console.width", 100)
-    succeeds("tasks")
-    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert all(f" {name} " in out for name in TASKS)
-    assert all(f"{what}: {level:.4f}" in out for what, level in TASKS["romo"]().floors().items())
-    assert "noise=1, fixation=300" in out

@@ -85,7 +85,7 @@ SAID = [
     ("network", "network", "excitatory", "a number from 0 to 1, or left out", "none"),
     ("jacobian", "learned", "init_from", "W_rec, leaky or zero", "W_rec"),
     ("optimizer", "adam", "b1", "a number of at least 0 and below 1", "0.9"),
-    ("optimizer", "adam", "learning_rate", "a number of at least 0", ""),
+    ("optimizer", "adam", "learning_rate", "a number of at least 0", "0.0001"),
     ("optimizer", "noisy_sgd", "key", "a whole number of at least 0", "0"),
     ("schedule", "cosine_decay_schedule", "decay_steps", "a whole number of at least 1", ""),
     ("schedule", "linear_onecycle_schedule", "pct_start", "a number from 0 to 1", "0.3"),
@@ -116,7 +116,7 @@ def test_the_allowed_choices_and_limits_are_those_that_are_checked(kind, name):
 
 
 def test_building_blocks_have_settings_of_their_own():
-    told = block_settings("rule", RULES["dni"])
+    told = block_settings(RULES["dni"])
     assert [*told] == ["jacobian=learned", "feedback=kolen_pollack", "feedback=weight_mirror"]
     assert [setting.name for setting in told["jacobian=learned"].settings] == ["rate", "init_from", "regressors"]
 

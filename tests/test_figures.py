@@ -15,7 +15,7 @@ from rich.console import Console
 from recredit.cli import console
 from recredit.report import figures
 from recredit.report.fitting import show
-from recredit.report.tables import catalogue_table, claims_table, levels_table, losses_table
+from recredit.report.tables import claims_table, losses_table
 from recredit.runs.final_loss import averaged, diverged, final_loss, summary
 from recredit.runs.settings import Run
 from recredit.studies.claims import CLAIMS, judge
@@ -244,9 +244,6 @@ def test_no_terminal_is_too_narrow_for_a_number_or_a_name(width):
     assert "…" not in text
     text = " ".join(printed(claims_table(judged(20)), width).replace("│", " ").split())
     assert text.count("supported") == 4
-    assert "rflo" in printed(catalogue_table("Rules", [("rflo", "what it is " * 9, "feedback=exact")]), width)
-    text = " ".join(printed(levels_table({"romo": {"one vibration alone": 0.48031}}), width).replace("│", " ").split())
-    assert "one vibration alone: 0.4803" in text
 
 
 def test_no_columns_at_all_are_taken_for_eighty(monkeypatch):

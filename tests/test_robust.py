@@ -293,7 +293,7 @@ def test_foreign_settings_and_markup_in_names_change_nothing_and_warn_of_nothing
     [
         ["train", "--help"],
         ["train", "--rule", "ü"],
-        *(pytest.param([name], marks=pytest.mark.slow) for name in ("rules", "tasks", "optimizers")),
+        *(pytest.param(words.split(), marks=pytest.mark.slow) for words in ("rules rflo", "tasks add", "optimizers adam")),
     ],
     ids=str,
 )

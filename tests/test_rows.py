@@ -13,7 +13,7 @@ import pytest
 from oracles import small_net
 from sklearn.datasets import load_digits
 
-from recredit.cli.catalogue import _levels
+from recredit.cli.catalogue import _known
 from recredit.tasks import TASKS, Characters, Digits
 from recredit.tasks.digits import images_of
 
@@ -159,7 +159,7 @@ def test_digits_need_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ValueError, match=re.escape('the task digits needs scikit-learn: pip install "recredit[digits]".')):
         Digits()
-    assert _levels(Digits) == _levels(TASKS["recorded"]) == {}  # `recredit tasks` lists them all the same
+    assert _known(Digits) == _known(TASKS["recorded"]) == []  # `recredit tasks digits` explains it all the same
 
 
 def test_bad_settings_of_digits_are_refused():

@@ -18,6 +18,8 @@ COLUMNS = ("W_rec", "W_in", "b_rec")
 """The parts of W: its first n columns, the next n_in, and the last."""
 PARTS = (*COLUMNS, "W_out", "b_out")
 """What may have a learning rate of its own, or stand still at 0."""
+LEARNING_RATE = 1e-4
+"""Where none is given."""
 CLIPS = ("adaptive_grad_clip", "clip", "clip_by_block_rms", "clip_by_global_norm")
 SCHEDULES = {
     "constant_schedule": "value",
@@ -272,7 +274,7 @@ def complete_optimizer(given: Any) -> dict[str, Any]:
             f'{{"name": "sgd"}}, not {brief(given)}.'
         )
     blocks = {key: table[key] for key in BLOCKS if table.get(key) is not None}
-    table = {"name": "sgd", "learning_rate": 1e-4, **table, **dict.fromkeys(blocks)}
+    table = {"name": "sgd", "learning_rate": LEARNING_RATE, **table, **dict.fromkeys(blocks)}
     completed = complete("optimizer", optimizers(), table)
     completed |= {key: complete(key, BLOCKS[key](), each) for key, each in blocks.items()}
     completed = {key: value for key, value in completed.items() if value is not None or key not in (*OWN, "weight_decay")}

@@ -5,10 +5,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from recredit.audit.verdicts import Audit
-from recredit.cli.console import plain_console
+from recredit.cli.console import plain_console, wide_console
 from recredit.network import Network
 from recredit.registry import Registry, make, resolve_network
 from recredit.report.audit_page import as_html
@@ -74,7 +72,7 @@ def run_audit(
         raise ValueError(refused[0])
     for sentence in refused:
         plain_console(stderr=True).print(f"Left out: {sentence}", style="dim", markup=False, soft_wrap=True)
-    console = _console()
+    console = wide_console()
     if as_test:
         _test(found, asked)
     elif form != "table":
@@ -108,7 +106,7 @@ def _table(settings: Sequence[str], like: str) -> dict[str, Any]:
 
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]], network: Network) -> None:
     """Print what would mend each rule."""
-    console = _console()
+    console = wide_console()
     with plain_console(stderr=True).status("") as status:
         for name, registry, settings in made:
             make(registry, settings)
@@ -117,11 +115,3 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]], network: Network
                 status.update(f"Mending {name}: {done} of {whole} combinations")
 
             console.out(repair_text(repair(name, registry, settings, told, network), console.width), highlight=False)
-
-
-def _console() -> Console:
-    """Standard output; a pipe has no edge, and COLUMNS=0 names none."""
-    console = plain_console()
-    if not console.is_terminal or not console.width:
-        console.width = 10_000
-    return console

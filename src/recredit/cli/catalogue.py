@@ -1,75 +1,160 @@
 """What `recredit rules`, `recredit tasks`, `recredit networks` and `recredit optimizers` print."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from recredit.cli.console import console
-from recredit.network import UNITS, Network
-from recredit.optimizers import OWN, PARTS, clips, optimizers, schedules
-from recredit.registry import BLOCKS, Registry, block_name
+from rich.text import Text
+
+from recredit.cli.console import plain_console, wide_console
+from recredit.errors import check_choice
+from recredit.report.explained import Part, audit_lines, labelled, listed, page, settings_table
 from recredit.report.fitting import show
-from recredit.report.tables import catalogue_table, fits_table, levels_table
+from recredit.report.tables import fits_table
 from recredit.rules import RULES
+from recredit.runs.final_loss import loss_levels, loss_unit
+from recredit.studies.audits import audits
+from recredit.studies.docstrings import plain
+from recredit.studies.explained import OPTAX, Explained, block_settings, explained, found, names
 from recredit.studies.fits import unfit_by_units
-from recredit.tasks import TASKS
+
+console = wide_console()
 
 
-def _entry(name: str, make: Any, without: Iterable[str] = ()) -> tuple[str, str, str]:
-    what = (inspect.getdoc(make) or "").split("\n")[0]
-    parameters = [p for p in inspect.signature(make).parameters.values() if p.name not in without]
-    return name, what, ", ".join(p.name if p.default is p.empty else f"{p.name}={_default(p)}" for p in parameters)
-
-
-def _default(p: inspect.Parameter) -> Any:
-    return f"{p.default:g}" if isinstance(p.default, float) else block_name(p.annotation, p.default)
-
-
-def _catalogue(title: str, registry: Registry, without: Iterable[str] = ()) -> None:
-    show(console, catalogue_table(title, [_entry(name, make, without) for name, make in registry.items()]))
+def explain_each(specs: Sequence[str], explain: Callable[[str], None], list_all: Callable[[], None]) -> None:
+    """Explain what is named, one after another; list everything if nothing is."""
+    for number, spec in enumerate(specs):
+        if number:
+            console.print()
+        explain(spec)
+    if not specs:
+        list_all()
 
 
 def list_rules() -> None:
     """Print the rules, and the building blocks that their settings name."""
-    _catalogue("Learning rules", RULES)
-    console.print("A rule of your own goes by its file wherever a rule is named: path/to/file.py:MyRule.", style="dim")
-    for kind, registry in BLOCKS.values():
-        _catalogue(f"Building blocks: {kind}", registry)
+    _list("Learning rules", "rule")
+    for block in ("jacobian", "feedback"):
+        _list(f"Building blocks, where a rule has the setting {block}", block)
+    _hint("recredit rules NAME explains one: its equations, settings, costs, verdicts and reference.", "MyRule")
 
 
 def list_tasks() -> None:
-    """Print the tasks, and the known levels of the loss."""
-    _catalogue("Tasks", TASKS)
-    console.print("A task of your own goes by its file wherever a task is named: path/to/file.py:MyTask.", style="dim")
-    levels = {name: _levels(make) for name, make in TASKS.items()}
-    show(console, levels_table({name: known for name, known in levels.items() if known}))
-
-
-def _levels(make: Any) -> dict[str, float]:
-    """What is known of the loss of a task that needs no settings."""
-    if any(p.default is p.empty for p in inspect.signature(make).parameters.values()):
-        return {}
-    try:
-        return make().floors()
-    except ValueError:  # it needs a package that is not installed
-        return {}
+    """Print the tasks."""
+    _list("Tasks", "task")
+    _hint("recredit tasks NAME explains one: its settings, the known levels of its loss, and its source.", "MyTask")
 
 
 def list_networks() -> None:
     """Print the settings of a network, its units, and which rules are for which units."""
-    show(console, catalogue_table("Networks", [_entry("network", Network)]))
-    _catalogue("Units: network.units", UNITS)
-    console.print("Units of your own go by their file: network.units=path/to/file.py:MyUnits.", style="dim")
+    console.print(settings_table(explained("network", "network").settings, {}, "network", console.width))
+    _list("Units: network.units", "units")
     show(console, fits_table({name: unfit_by_units(make()) for name, make in RULES.items()}))
+    _hint("recredit networks NAME explains units: their equations, voltages and settings.", "MyUnits")
 
 
 def list_optimizers() -> None:
     """Print the optimisers, clips and schedules of optax that go by name."""
-    _catalogue("Optimizers", optimizers(), without=OWN)
-    console.print(
-        f"Besides, each takes a clip, a schedule if its rate may be one, and a rate of any part, {', '.join(PARTS)}: at 0 it "
-        "stands still. As in --set optimizer=adam optimizer.W_in=0 optimizer.clip=clip optimizer.clip.max_delta=1",
-        style="dim",
-    )
-    _catalogue("Clips of the gradient: optimizer.clip", clips())
-    _catalogue("Schedules of the learning rate, their initial or peak value: optimizer.schedule", schedules())
+    _list("Optimizers", "optimizer")
+    _list("Clips of the gradient: optimizer.clip", "clip")
+    _list("Schedules of the learning rate: optimizer.schedule", "schedule")
+    console.print("recredit optimizers NAME explains one and its settings.", style="dim")
+
+
+def _list(title: str, kind: str) -> None:
+    whats = {name: _what(make_it) for name, make_it in names(kind).items()}
+    console.print(listed(title, whats, console.width))
+    console.print()
+
+
+def _what(make_it: Callable[..., Any]) -> str:
+    return plain((inspect.getdoc(make_it) or "").split("\n\n")[0].partition("\n")[0])
+
+
+def _hint(sentence: str, own: str) -> None:
+    console.print(f"{sentence} One of your own goes by its file: path/to/file.py:{own}.", style="dim")
+
+
+def print_bibtex(rules: Sequence[str]) -> None:
+    """Print the BibTeX entries of rules, of all that have a name if none is given, each entry once, and nothing else."""
+    cited = [entry for name in rules or RULES for entry in explained("rule", name).references]
+    console.out("\n\n".join(dict.fromkeys(cited)), highlight=False)
+
+
+def explain_rule(name: str) -> None:
+    """Print all that there is to say of a rule: of its source, of its program, and of what it is for."""
+    told = explained("rule", name)
+    _, make_it = found("rule", name)
+    _print(told, make_it, [*_fits(make_it), *_judged(name)], "rule")
+
+
+def _fits(make_it: Callable[..., Any]) -> Sequence[Part]:
+    """A line on the units that a rule is for, and why it is not for the others."""
+    try:
+        rule = make_it()
+        unfit = unfit_by_units(rule)
+    except TypeError:  # it has settings that must be given
+        return []
+    fit, others = ([name for name, why in unfit.items() if bool(why) is refused] for refused in (False, True))
+    told = ", ".join(fit) or "none"
+    if others:
+        why = str(unfit[others[0]]).rstrip(".")
+        told += f"; not {', '.join(others)}: {why}"
+    noise = " It learns from the network's noise: set network.noise." if rule.needs_noise else ""
+    return [labelled("Units", f"{told}.{noise}", console.width)]
+
+
+def _judged(name: str) -> Sequence[Part]:
+    """Lines on what a rule costs and on the audit's verdicts; of a rule that cannot be audited why."""
+    with plain_console(stderr=True).status(f"Auditing {name}"):
+        try:
+            judged, refused = audits([name], {}, "", {}, True, None, lambda _: None)
+        except ValueError as error:
+            judged, refused = [], [str(error)]
+    if not judged:
+        return [labelled("Audit", refused[0], console.width)]
+    return audit_lines(judged[0], name, console.width)
+
+
+def explain_task(name: str) -> None:
+    """Print all that there is to say of a task, and what is known of its loss with its default settings."""
+    told = explained("task", name)
+    _, make_it = found("task", name)
+    _print(told, make_it, _known(make_it), "task")
+
+
+def _known(make_it: Callable[..., Any]) -> Sequence[Part]:
+    """Lines on the sizes of a task and on the levels of its loss, with its default settings."""
+    try:
+        task = make_it()
+    except (TypeError, ValueError):  # it needs settings, or a package that is not installed
+        return []
+    sizes = f"{task.n_in} inputs, {task.n_out} outputs; the loss is {loss_unit(task)}."
+    levels = [f"{level:.4f}  {what}" for what, level in loss_levels(task).items()]
+    known = [Text.assemble(("Known levels of the loss, with default settings", "bold"), *(f"\n  {each}" for each in levels))]
+    return [labelled("Network", sizes, console.width), *(known if levels else [])]
+
+
+def explain_units(name: str) -> None:
+    """Print all that there is to say of units."""
+    told = explained("units", name)
+    _, make_it = found("units", name)
+    units: Any = make_it
+    inputs = {"all": "everything"}
+    reads = ", ".join(f"{voltage} (reads {inputs.get(read, f'the {read}')})" for voltage, read in units.voltages.items())
+    state = ", ".join(units.variables)
+    more = [labelled("State", state, console.width), labelled("Voltages", reads, console.width)]
+    _print(told, make_it, more, f"network.units={told.name} network.units")
+
+
+def explain_optimizer(name: str) -> None:
+    """Print all that there is to say of an optimiser, a clip or a schedule of optax."""
+    kinds = {each: kind for kind in OPTAX for each in names(kind)}
+    check_choice("optimizer", name, kinds)
+    kind = kinds[name]
+    prefix = "optimizer" if kind == "optimizer" else f"optimizer.{kind}={name} optimizer.{kind}"
+    _print(explained(kind, name), names(kind)[name], [], prefix)
+
+
+def _print(told: Explained, make_it: Callable[..., Any], more: Sequence[Part], prefix: str) -> None:
+    console.print(page(told, more, block_settings(make_it), prefix, console.width))

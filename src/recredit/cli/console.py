@@ -11,3 +11,11 @@ def plain_console(stderr: bool = False) -> Console:
 console = plain_console()
 if not console.width:
     console.width = 80  # COLUMNS=0 leaves room for nothing
+
+
+def wide_console() -> Console:
+    """Standard output for tables and pages; a pipe has no edge, and COLUMNS=0 names none."""
+    wide = plain_console()
+    if not wide.is_terminal or not wide.width:
+        wide.width = 10_000
+    return wide

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from recredit.cli.groups import LOOK
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags
 from recredit.studies.variants import ListFormat
@@ -58,7 +59,7 @@ def on_fresh_data(
     run_test(run, task, set, steps)
 
 
-results = App(name="results", help="List the results in a folder, or export them.")
+results = App(name="results", group=LOOK, help="List the results in a folder, or export them.")
 
 
 @results.default

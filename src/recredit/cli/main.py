@@ -11,9 +11,12 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from recredit.cli.comparing import alignment, family
+from recredit.cli.explaining import doctor, networks, optimizers, rules, tasks
+from recredit.cli.groups import CATALOGUE, COMPUTE, HERE, JUDGE, LOOK
 from recredit.cli.looking import on_fresh_data, results, watch
 from recredit.cli.parameters import Count, FilePath, Many
 from recredit.cli.process import check_xla_flags, end_on_signals, guarded_output
+from recredit.cli.welcome import first_screen
 from recredit.runs.failures import explanation
 from recredit.runs.local import SELDOM, local_executor
 from recredit.studies.variants import Format, Scale, Variant
@@ -25,7 +28,7 @@ app = App(
 )
 
 
-@app.command
+@app.command(group=COMPUTE)
 def fig1(
     *,
     scale: Scale = "paper",
@@ -62,7 +65,7 @@ def fig1(
         run_fig1(executor, scale, variant, seeds, steps, seeds_at_once, out)
 
 
-@app.command
+@app.command(group=COMPUTE)
 def train(
     *,
     rule: Annotated[tuple[str, ...], Many] = (),
@@ -98,8 +101,8 @@ def train(
     set
         Settings of rule, task, network and optimizer, PATH=VALUE each: rule.window=20 rule.jacobian=learned
         rule.jacobian.rate=0.01 task.t1=4 network.n=64 optimizer=adam. With several rules, rule.window=20 sets the window of
-        every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules`,
-        `recredit tasks` and `recredit optimizers` list the settings.
+        every rule, rule.f_bptt.window=20 that of f_bptt alone. optimizer.W_in=0 keeps W_in as it is. `recredit rules NAME`,
+        `recredit tasks NAME` and `recredit optimizers NAME` explain the settings.
     config
         A TOML file with any of: rule, task, network, optimizer, observers, record, steps, bin, streams, seeds,
         seeds_at_once, out. For example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with
@@ -142,7 +145,7 @@ def train(
         run_train(executor, config, names | counts, set, from_)
 
 
-@app.command
+@app.command(group=COMPUTE)
 def sweep(
     file: FilePath | None = None,
     /,
@@ -184,7 +187,7 @@ def sweep(
         watch_folder(watch)
 
 
-@app.command
+@app.command(group=JUDGE)
 def audit(
     *rules: str,
     with_: Annotated[tuple[str, ...], Parameter(name="--with", consume_multiple=True, negative=(), show_default=False)] = (),
@@ -227,47 +230,17 @@ def audit(
         run_audit(pool, rules, with_, network, format, explain, repair, as_test, slopes)
 
 
-app.command(alignment)
-app.command(family)
-app.command(on_fresh_data, name="test")
-app.command(watch)
+app.command(alignment, group=COMPUTE)
+app.command(on_fresh_data, name="test", group=COMPUTE)
+app.command(family, group=JUDGE)
+app.command(watch, group=LOOK)
 app.command(results)
-
-
-@app.command
-def rules() -> None:
-    """List the learning rules and their settings."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_rules
-
-    list_rules()
-
-
-@app.command
-def tasks() -> None:
-    """List the tasks, their settings and known loss levels."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_tasks
-
-    list_tasks()
-
-
-@app.command
-def networks() -> None:
-    """List the settings of a network, the kinds of units, and which rules are for which."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_networks
-
-    list_networks()
-
-
-@app.command
-def optimizers() -> None:
-    """List the optimizers, and what may clip their gradients and schedule their learning rate."""
-    check_xla_flags()
-    from recredit.cli.catalogue import list_optimizers
-
-    list_optimizers()
+for command in (rules, tasks, networks, optimizers):
+    app.command(command, group=CATALOGUE)
+app.command(doctor, group=HERE)
+app.register_install_completion_command(group=HERE, help="Let bash, zsh or fish complete commands and options.")
+for flag in ("--help", "--version"):
+    app[flag].group = HERE
 
 
 def main(arguments: Any = None) -> None:
@@ -285,7 +258,10 @@ def main(arguments: Any = None) -> None:
             warnings.simplefilter("ignore")  # what a user should know is said in a sentence
         try:
             try:
-                app(arguments, exit_on_error=False, print_error=False)
+                if sys.argv[1:] if arguments is None else arguments:
+                    app(arguments, exit_on_error=False, print_error=False)
+                else:
+                    first_screen(app)
             finally:
                 if out:
                     out.check()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -122,33 +123,16 @@ def _verdict(entry: dict[str, Any]) -> Text:
     return Text(f"{seeds} seed{'s' * (seeds != 1)}: too few" if few else entry["verdict"], STYLE[entry["verdict"]])
 
 
-def catalogue_table(title: str, entries: Iterable[tuple[str, str, str]]) -> Table:
-    """A list of (name, what it is, settings with defaults)."""
-    table = Table("name", "what it is", "settings (defaults)", title=title)
-    table.columns[0].no_wrap = True
-    for name, what, settings in entries:
-        table.add_row(name, what, settings)
-    return table
-
-
 def fits_table(fits: Mapping[str, Mapping[str, str | None]]) -> Table:
     """Which rules are for which units; below it why the others are not."""
     units = list(next(iter(fits.values())))
-    table = Table("rule", *units, title="Which rules are for which units, as they come")
+    table = Table("rule", *units, title="Which rules are for which units, as they come", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "center"
     for rule, of in fits.items():
         table.add_row(rule, *("yes" if of[each] is None else "–" for each in units))
     reasons = [next(filter(None, of.values())) for of in fits.values() if any(of.values())]
     if reasons:
-        table.caption = f"For example: {'; '.join(reasons)}."
-    return table
-
-
-def levels_table(levels: Mapping[str, Mapping[str, float]]) -> Table:
-    """The known levels of the loss, by task and by what whoever reaches them has learned."""
-    table = Table("task", "mean loss, by what is learned", title="Known levels of the loss, with default settings")
-    table.columns[0].no_wrap = True
-    for task, known in levels.items():
-        table.add_row(task, ", ".join(f"{what}: {level:.4f}" for what, level in known.items()))
+        table.caption = f"For example: {'; '.join(why.rstrip('.') for why in reasons)}."
     return table

@@ -64,7 +64,7 @@ def keep_programs() -> None:
     """
     if jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         return
-    folder = platformdirs.user_cache_path("recredit") / "programs" / _kind()
+    folder = programs_folder() / _kind()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -72,6 +72,11 @@ def keep_programs() -> None:
             jax.config.update("jax_compilation_cache_dir", str(folder))
             jax.config.update("jax_compilation_cache_max_size", CACHED)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+
+
+def programs_folder() -> Path:
+    """Where compiled programs are kept, by kinds of processors."""
+    return platformdirs.user_cache_path("recredit") / "programs"
 
 
 def _mend(folder: Path) -> None:

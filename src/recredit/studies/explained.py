@@ -10,7 +10,7 @@ from recredit.blocks.feedback import FEEDBACKS
 from recredit.blocks.jacobian import JACOBIANS
 from recredit.errors import check_choice
 from recredit.kinds import RULE, TASK, UNITS, Kind
-from recredit.optimizers import MEANINGS, Numbers, clips, optimizers, schedules
+from recredit.optimizers import LEARNING_RATE, MEANINGS, Numbers, clips, optimizers, schedules
 from recredit.optimizers import limits as optimizer_limits
 from recredit.registry import BLOCKS, NETWORKS, Registry, find, settings_of
 from recredit.studies import docstrings
@@ -49,7 +49,7 @@ class Explained:
     details: str
     """The rest of the docstring of its class."""
     equations: str
-    """The docstring of its module, indented as it is, without references."""
+    """The docstring of its module, indented as it is, without references; of optax, the text of its own docstring."""
     settings: tuple[Setting, ...]
     """In the order in which it takes them."""
     references: tuple[str, ...]
@@ -88,7 +88,7 @@ def names(kind: str) -> Registry:
     return OPTAX[kind]() if kind in OPTAX else REGISTRIES[kind]
 
 
-def block_settings(kind: str, make_it: Callable[..., Any]) -> dict[str, Explained]:
+def block_settings(make_it: Callable[..., Any]) -> dict[str, Explained]:
     """The building blocks that are allowed as a thing's settings and have settings of their own, by "jacobian=learned"."""
     blocks = {key: BLOCKS[p.annotation][0] for key, p in settings_of(make_it).items() if p.annotation in BLOCKS}
     told = {f"{key}={name}": explained(block, name) for key, block in blocks.items() for name in REGISTRIES[block]}
@@ -124,15 +124,19 @@ def _ours(kind: str, name: str, make_it: Callable[..., Any]) -> Explained:
 def _of_optax(kind: str, name: str, make_it: Callable[..., Any]) -> Explained:
     sections = docstrings.google_sections(inspect.getdoc(make_it) or "")
     first, *paragraphs = sections[""].split("\n\n")
-    details, equations = _apart(paragraphs)
+    equations = _readable(paragraphs)
     meanings = MEANINGS | docstrings.google_parameters(sections.get("Args", ""))
     settings = tuple(
-        Setting(key, meanings.get(key, ""), _allowed_of_optax(p), typed(p.annotation, p.default))
+        Setting(key, meanings.get(key, ""), _allowed_of_optax(p), typed(p.annotation, _default_of_optax(p)))
         for key, p in settings_of(make_it).items()
     )
-    cited = tuple(docstrings.plain(each) for each in sections.get("References", "").split("\n\n") if each)
+    cited = tuple(filter(None, _readable(sections.get("References", "").split("\n\n")).split("\n\n")))
     file = docstrings.source_file(make_it)
-    return Explained(kind, name, docstrings.plain(first), details, equations, settings, cited, file)
+    return Explained(kind, name, docstrings.plain(first), "", equations, settings, cited, file)
+
+
+def _default_of_optax(p: inspect.Parameter) -> Any:
+    return LEARNING_RATE if p.name == "learning_rate" else p.default
 
 
 def _allowed_of_optax(p: inspect.Parameter) -> str:
@@ -143,13 +147,13 @@ def _allowed_of_optax(p: inspect.Parameter) -> str:
     return allowed(p.annotation, optimizer_limits(p))
 
 
-def _apart(paragraphs: Sequence[str]) -> tuple[str, str]:
-    """Paragraphs of Sphinx's markup as details, in words, and equations, indented as they are."""
-    words, formulas, in_formula = [], [], False
+def _readable(paragraphs: Sequence[str]) -> str:
+    """Paragraphs of Sphinx's markup in words, their equations indented as they are; without warnings and the like."""
+    kept, directive = [], ""
     for paragraph in paragraphs:
-        in_formula = paragraph.startswith(".. math::") or (in_formula and paragraph.startswith(" "))
-        if in_formula:
-            formulas.append(paragraph.removeprefix(".. math::").strip("\n"))
-        elif not paragraph.startswith(".. "):
-            words.append(docstrings.plain(paragraph))
-    return "\n\n".join(filter(None, words)), "\n\n".join(filter(None, formulas))
+        directive = paragraph if paragraph.startswith(".. ") else directive if paragraph.startswith(" ") else ""
+        if directive.startswith(".. math::"):
+            kept.append(paragraph.removeprefix(".. math::").strip("\n"))
+        elif not directive:
+            kept.append(docstrings.plain(paragraph))
+    return "\n\n".join(filter(None, kept))

@@ -1,6 +1,6 @@
 """Mimic: reproduce the response of another network of the same architecture to a shared stream of coin flips.
 
-The target network has fixed random weights (biases ~ N(0, bias_sd^2)) and starts at rest. Each input vector of independent
+The target network has fixed random weights (biases ~ N(0, 0.1^2)) and starts at rest. Each input vector of independent
 coins is held for `hold` network steps.
 
 Source: Marschall et al. 2019, p. 4, with the published program's sizes.
