@@ -21,8 +21,10 @@ report: $(READY)  ## the same, with a report that a browser shows while it is co
 bench: $(READY) benchmarks/.venv/ready  ## time the paper's rules beside NumPy, BrainTrace and jax.grad (20 minutes; QUICK=1: two sizes)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick)
 
-docs: $(READY)  ## write the page and the figure of the family of rules anew
+docs: .venv/ready-docs  ## build the site, strictly, into docs/_build/html, and write the page of the family of rules anew
 	$(BIN)/recredit family --out docs
+	$(BIN)/sphinx-build -q -n -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@echo "The site begins at docs/_build/html/index.html."
 
 screenshots: $(READY)  ## take the pictures of the report that the pages show (needs Chromium)
 	$(BIN)/python docs/screenshots.py
@@ -58,6 +60,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "recredit needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/ready-docs: $(READY)
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 LOWEST := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \

@@ -12,9 +12,8 @@ from commands import refused
 from recredit import load
 from recredit.cli.main import main
 from recredit.network import Network
-from recredit.registry import complete
+from recredit.registry import resolve_rule
 from recredit.report.alignment import remarks, short
-from recredit.rules import RULES
 from recredit.studies.alignment import PAPER, alignment, alignment_request, exact_label
 from recredit.training.loop import train
 
@@ -109,7 +108,7 @@ def test_observers_are_no_part_of_it():
 
 def test_bias_is_told_beside_an_exact_rule_alone():
     def exact(**rules):
-        return exact_label({label: complete("rule", RULES, table) for label, table in rules.items()})
+        return exact_label({label: resolve_rule(table) for label, table in rules.items()})
 
     random, learned = {"name": "rtrl", "feedback": "random"}, {"name": "rtrl", "jacobian": "learned"}
     assert exact(rflo={"name": "rflo"}, random=random, learned=learned) is None

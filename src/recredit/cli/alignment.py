@@ -48,7 +48,8 @@ def run_alignment(
         draw_alignment(summary, driver, run, [folder / name for name in written[1:]], style)
     lost = asked.seeds - summary.seeds.item()
     show(console, cosines_table(summary))
-    exact = exact_label({driver: run.rule, **run.observers})
+    rule, _, _, watching = run.build()
+    exact = exact_label({driver: rule, **watching})
     show(console, beside_table(summary, exact or driver, exact is not None))
     for remark in remarks(whole):
         console.print(remark, markup=False)

@@ -13,7 +13,8 @@ from recredit.blocks.feedback import ExactFeedback
 from recredit.blocks.jacobian import LearnedJacobian
 from recredit.errors import check_instance
 from recredit.kinds import RULE
-from recredit.registry import find, make, resolve_rule
+from recredit.registry import find, make
+from recredit.rule import AbstractRule
 from recredit.rules import RTRL, RULES, RTRLBlock
 from recredit.runs.final_loss import diverged
 from recredit.runs.request import PARTS, Request, asked, check_labels, seeds_and_out
@@ -61,13 +62,12 @@ def alignment_request(config: Path | None, options: Mapping[str, Any], settings:
     return Request({driver: run}, seeds, at_once, out), left_out
 
 
-def exact_label(rules: Mapping[str, Mapping[str, Any]]) -> str | None:
+def exact_label(rules: Mapping[str, AbstractRule]) -> str | None:
     """The first label of a rule whose gradient is exact, step by step, beside which bias and variance of the others are told.
 
     RTRL is, with the network's own Jacobian and W_out as feedback.
     """
-    for label, table in rules.items():
-        rule = resolve_rule(table)
+    for label, rule in rules.items():
         learned = isinstance(getattr(rule, "jacobian", None), LearnedJacobian)
         if type(rule) in (RTRL, RTRLBlock) and isinstance(getattr(rule, "feedback", None), ExactFeedback) and not learned:
             return label

@@ -56,22 +56,25 @@ def audits(
     `measure`: as `audit` has it. `pool`: where to audit them; None: in this process. `told` is called with the label of each
     rule that is waited for. Raises ValueError as `chosen` and `audit` do, unless that is what is `left_out`.
     """
-    waits = [partial(_audited, each, measure) for each in asked]
+    waits = [partial(_audited, each, measure, left_out) for each in asked]
     if pool:  # rules of long files first: they take longest, and others fill the cores beside them
         kinds = [chosen(each.spec, each.given) for each in asked]
         sizes = [_file_size(registry[name]) for name, registry, _ in kinds]
         order = sorted(range(len(asked)), key=lambda k: -sizes[k])
         futures = {k: pool.submit(waits[k]) for k in order}
         waits = [futures[k].result for k in range(len(asked))]
-    found, refused = [], []
+    found: list[Audit] = []
+    refused: list[str] = []
     for each, wait in zip(asked, waits, strict=True):
         told(each.label)
         try:
-            found.append(wait())
-        except left_out as error:
-            refused.append(str(error))
+            came = wait()
         except BrokenExecutor as error:
             raise ValueError(f"{each.label} was not audited: {error}") from None
+        if isinstance(came, Audit):
+            found.append(came)
+        else:
+            refused.append(came)
     return found, refused
 
 
@@ -82,6 +85,10 @@ def _file_size(kind: Any) -> int:
         return 0
 
 
-def _audited(asked: Asked, measure: bool) -> Audit:
+def _audited(asked: Asked, measure: bool, left_out: type[ValueError]) -> Audit | str:
+    """A rule's audit, or why it is left out: of an error, another process tells no more than its sentence."""
     _, registry, table = chosen(asked.spec, asked.given)
-    return audit(make(registry, table), name=asked.label, network=resolve_network(asked.network), measure=measure)
+    try:
+        return audit(make(registry, table), name=asked.label, network=resolve_network(asked.network), measure=measure)
+    except left_out as error:
+        return str(error)
