@@ -225,7 +225,8 @@ def test_the_theme_follows_the_system_and_the_button_and_prints_light(chromium, 
         page.emulate_media(media="print")
         assert page.evaluate(back) == "rgb(255, 255, 255)"
         assert not page.locator("nav").is_visible()
-        assert not page.locator("#controls").is_visible()
+        assert page.locator("#controls label", has_text="RFLO").is_visible()  # with its line: the legend
+        assert not page.locator("#controls input, #controls button").first.is_visible()
         assert len(page.pdf()) > 10_000
 
 
@@ -245,3 +246,15 @@ def test_a_fast_path_is_audited_as_the_rule_that_it_is_and_a_changed_source_is_t
     assert asked == []
     assert "my.py" in sentence
     assert "changed" in sentence
+
+
+@needs_chromium
+def test_of_very_many_lines_the_first_are_on(chromium, tmp_path):
+    panel = gathered().panels[0]
+    curves = [replace(panel.curves[0], name=f"rule {k}") for k in range(50)]
+    path = tmp_path / "report.html"
+    path.write_text(report(gathered(panels=[replace(panel, curves=curves)])), "utf-8")
+    with opened(chromium, path.as_uri()) as page:
+        assert page.locator(LINES).count() == 40
+        page.get_by_label("rule 49").check()
+        page.wait_for_function(f'document.querySelectorAll("{LINES}").length === 41')

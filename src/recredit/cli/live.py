@@ -12,7 +12,7 @@ from recredit.runs.local import local_executor
 from recredit.runs.settings import Run
 from recredit.runs.standing import Standing
 
-FRESH = 2  # seconds for which a page that was made is served again
+FRESH, SHARE = 2, 20  # a page is served again for so many seconds, and for so many times as long as it took to make
 LINGER = 10  # seconds that a page which was being looked at is waited for at the end
 
 
@@ -30,7 +30,7 @@ class LivePage:
         self.make: Callable[[], str] | None = None
         """Makes the latest page."""
         self.page: tuple[float, bytes] | None = None
-        """The page that was made last, and when."""
+        """The page that was made last, and until when it is served."""
         self.word = ""
         """What is being done after the runs."""
         self.ended: bytes | None = None
@@ -67,9 +67,11 @@ class LivePage:
                 return self.ended
             if not self.make:
                 return PREPARING
-            if not self.page or time.monotonic() - self.page[0] > FRESH:
+            if not self.page or time.monotonic() > self.page[0]:
+                began = time.monotonic()
                 content = self.make().encode()
-                self.page = time.monotonic(), content
+                now = time.monotonic()
+                self.page = now + max(FRESH, SHARE * (now - began)), content
             return self.page[1]
 
     def end(self, place: Path) -> None:

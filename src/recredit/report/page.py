@@ -14,6 +14,8 @@ from recredit.report.tables import percent
 from recredit.report.templates import templates
 from recredit.runs.listing import flat
 
+MOST_ON = 40  # lines that are drawn at first: a browser takes seconds to draw hundreds
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -60,6 +62,7 @@ def report(
         sections={anchor: name for anchor, (name, is_there) in kinds.items() if is_there},
         gathered=gathered,
         looks=looks(gathered),
+        most_on=MOST_ON,
         has_seeds=has_seeds(gathered),
         numbers=[k for k, panel in enumerate(gathered.panels) if panel.is_loss],
         finals=finals,

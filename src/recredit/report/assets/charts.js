@@ -1,6 +1,6 @@
 // Draws the charts from the page's data, and redraws them as its controls, its theme or a run that goes on have it.
 let data = JSON.parse(document.getElementById("data").textContent);
-const controls = document.getElementById("controls"), off = new Set();
+const controls = document.getElementById("controls"), off = new Set([...controls.querySelectorAll('[name="rule"]:not(:checked)')].map((box) => box.value));
 const views = new Map();
 const checked = (name) => controls.querySelector(`[name="${name}"]`)?.checked ?? false;
 const valueOf = (name) => document.querySelector(`[name="${name}"]`)?.value;
