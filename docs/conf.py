@@ -57,7 +57,7 @@ html_theme_options = {
 
 
 def plain_docstring(app, what, name, obj, options, lines):
-    """Docstrings here are plain text with `code` and indented equations: what reStructuredText would take for markup is kept."""
+    """Docstrings are plain text with `code` and indented equations: what reStructuredText takes for markup is kept."""
     text = []
     for line in lines:
         indented = line.startswith("    ")
