@@ -47,6 +47,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
+    "collapse_navigation": True,
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
     "secondary_sidebar_items": ["page-toc"],
