@@ -47,6 +47,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
+    "collapse_navigation": True,
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
     "secondary_sidebar_items": ["page-toc"],
@@ -57,7 +58,7 @@ html_theme_options = {
 
 
 def plain_docstring(app, what, name, obj, options, lines):
-    """Docstrings here are plain text with `code` and indented equations: what reStructuredText would take for markup is kept."""
+    """Docstrings are plain text with `code` and indented equations: what reStructuredText takes for markup is kept."""
     text = []
     for line in lines:
         indented = line.startswith("    ")

@@ -40,15 +40,16 @@ def gallery(audited: Mapping[str, Audit]) -> dict[str, str]:
 def index(told: Mapping[str, Mapping[str, Explained]]) -> str:
     """The page that the gallery begins with."""
     sections = [f"## {TITLES[kind]}\n\n{listed(members, FOLDERS[kind] + '/')}" for kind, members in told.items()]
-    below = toctree([*(f"{folder}/index" for folder in FOLDERS.values()), "blocks", "network", "table_1"])
+    below = toctree([*(f"{folder}/index" for folder in FOLDERS.values()), "blocks", "network"])
     return "\n\n".join(
         [
             "# Gallery",
-            "Everything that has a name, each on a page of its own: its equations, its settings, and for a rule what the audit says "
-            "of it. The command line tells the same: `recredit rules dni`, `recredit tasks add`, `recredit networks gru`.",
+            "Everything that has a name, on a page of its own: equations, settings, and for rules what the audit says. "
+            "The command line shows the same: `recredit rules dni`, `recredit tasks add`, `recredit networks gru`.",
             *sections,
             "## What they are put together from\n\n[Building blocks](blocks.md) of rules: feedback and the Jacobian. "
-            "[Settings of a network](network.md): size, synapses, noise. How the rules relate: [the family of rules](../rules.md). "
+            "[Settings of a network](network.md): size, synapses, noise. "
+            "How the rules relate: [the family of rules](../rules.md). "
             "The paper's own rules side by side: [Table 1](table_1.md).",
             below,
             "",
@@ -67,7 +68,7 @@ def page(each: Explained) -> str:
     """What a thing is, its settings, and a command that tries it."""
     parts = [f"# {each.name}", escaped(each.what), prose(each.equations), prose(each.details)]
     parts += ["## Settings", settings(each)]
-    for given, block in block_settings(each.kind, names(each.kind)[each.name]).items():
+    for given, block in block_settings(names(each.kind)[each.name]).items():
         parts += [f"With {code(given)}:", settings(block)]
     command = COMMANDS[each.kind].format(each.name) + NEEDED.get(each.name, "")
     if each.kind == "rule" and RULES[each.name]().needs_noise:

@@ -26,9 +26,9 @@ TENSORS = {
 INTRODUCTION = """# Table 1
 
 The rules of Table 1 of [Marschall, Cho & Savin 2019](https://arxiv.org/abs/1907.02649), and four that the paper compares
-them with: DNI(b), RTRL, BPTT and fixed-W. Equations are those of the rules' own files, costs and verdicts are read off their programs: n units, n_in inputs,
-n_out outputs, m = n + n_in + 1. Where the printed table differs, [the errata](../errata.md) say why. Symbols:
-[notation](../notation.md)."""
+them with: DNI(b), RTRL, BPTT and fixed-W. Equations are those of the rules' own files; costs and verdicts are read off their
+programs. There are n units, n_in inputs and n_out outputs, and m = n + n_in + 1. Where the printed table differs,
+[the errata](../errata.md) say why. Symbols: [notation](../notation.md)."""
 
 
 def table_1(audited: Mapping[str, Audit]) -> str:
