@@ -20,7 +20,7 @@ def write() -> None:
     """Write every generated page."""
     for name, folder in REPRODUCED.items():
         page = DOCS / "reproduced" / f"{name}.md"
-        write_page(page, moved((ROOT / folder / "README.md").read_text(), ROOT / folder, page.parent))
+        write_page(page, moved((ROOT / folder / "README.md").read_text("utf-8"), ROOT / folder, page.parent))
     with local_executor("recredit.studies.audits") as pool:
         found, _ = audits([*names("rule")], {}, "", {}, True, pool, lambda name: None)
     audited = {each.rule: each for each in found}
@@ -45,5 +45,5 @@ def moved(text: str, source: Path, target: Path) -> str:
 def write_page(page: Path, text: str) -> None:
     """Write a page unless it is there already, so that Sphinx reads again only what has changed."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    if not page.exists() or page.read_text() != text:
-        page.write_text(text)
+    if not page.exists() or page.read_text("utf-8") != text:
+        page.write_text(text, "utf-8")
