@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from recredit.runs.local import local_executor
-from recredit.studies.audits import audits
+from recredit.studies.audits import Asked, audits
 
 STARTER = textwrap.dedent("""
     import os, time
@@ -43,10 +43,10 @@ def pool():
 
 
 def test_rules_audited_in_processes_get_the_audits_that_they_get_in_one(pool):
-    asked = ["rflo", "kernl", "uoro"], {"feedback": "random"}, " (feedback=random)", {}, False
+    asked = [Asked(name, {"feedback": "random"}, {}, f"my {name}") for name in ("rflo", "kernl", "uoro")]
     told: list[str] = []
-    assert audits(*asked, pool, told.append) == audits(*asked, None, lambda name: None)
-    assert told == ["rflo (feedback=random)", "kernl (feedback=random)", "uoro (feedback=random)"]
+    assert audits(asked, False, pool, told.append) == audits(asked, False, None, lambda name: None)
+    assert told == ["my rflo", "my kernl", "my uoro"]
 
 
 def test_a_rule_that_ends_its_process_is_told(tmp_path, monkeypatch):
@@ -57,7 +57,7 @@ def test_a_rule_that_ends_its_process_is_told(tmp_path, monkeypatch):
         local_executor("recredit.studies.audits") as pool,
         pytest.raises(ValueError, match=r"Deadly was not audited: a worker process ended by itself \(exit status 3\)"),
     ):
-        audits([str(file)], {}, "", {}, False, pool, lambda name: None)
+        audits([Asked(str(file), {}, {}, "Deadly")], False, pool, lambda name: None)
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds")

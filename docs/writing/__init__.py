@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from recredit.runs.local import local_executor
-from recredit.studies.audits import audits
+from recredit.studies.audits import Asked, audits
 from recredit.studies.explained import names
 from writing.gallery import gallery
 from writing.table_1 import table_1
@@ -22,7 +22,7 @@ def write() -> None:
         page = DOCS / "reproduced" / f"{name}.md"
         write_page(page, moved((ROOT / folder / "README.md").read_text("utf-8"), ROOT / folder, page.parent))
     with local_executor("recredit.studies.audits") as pool:
-        found, _ = audits([*names("rule")], {}, "", {}, True, pool, lambda name: None)
+        found, _ = audits([Asked(name, {}, {}, name) for name in names("rule")], True, pool, lambda name: None)
     audited = {each.rule: each for each in found}
     for name, text in {**gallery(audited), "table_1": table_1(audited)}.items():
         write_page(DOCS / "gallery" / f"{name}.md", text)
