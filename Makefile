@@ -54,7 +54,8 @@ check: $(READY)  ## format, lint, types, tests
 	$(MAKE) test
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest benchmarks/.venv dist results .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest benchmarks/.venv docs/_build docs/gallery docs/reproduced dist results
+	rm -rf .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "recredit needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
