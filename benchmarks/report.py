@@ -10,28 +10,28 @@ NONE = "–"
 
 METHOD = """\
 - The work is Add (2 inputs, 2 outputs; for BrainTrace random bits of the same sizes), alpha 1/2, plain SGD at 1e-4 on every
-  weight after every step, float32. recredit's rules are at their defaults, but where J can be applied through W_rec, they do
-  that; dense `rtrl` was tried both ways and the faster kept.
-- A process a contender and core, single-threaded and pinned to its core; {cores} cores, which always do the same work at the
-  same time. A figure is the median over repeats and cores, five repeats, or three where a call takes longer than a second; a
-  timed call takes about 0.25 s, or as long as one block of `rtrl_block` or two steps need. Within a rule and a size, the
-  contenders take turns at every repeat. Half of the rows differ by less than {spread:.0%} between their slowest and fastest
+  weight after every step, float32. recredit's rules have their default settings, except that they apply J through W_rec
+  where they can; dense `rtrl` was tried both ways and the faster kept.
+- Each contender has one process per core, single-threaded and pinned to its core; all {cores} cores always do the same work
+  at the same time. A figure is the median over repeats and cores, five repeats, or three where a call takes longer than a
+  second; a timed call takes about 0.25 s, or as long as one block of `rtrl_block` or two steps need. Within a rule and a
+  size, the contenders take turns at every repeat. Half of the rows differ by less than {spread:.0%} between their slowest and fastest
   call.
-- recredit has {seeds} seeds, {share} a core, vectorised as `recredit.train` would. NumPy runs one seed. BrainTrace runs one
-  seed or {share} together, whichever is faster: D_RTRL beside `rflo`, SnAp-2 beside `rtrl`, and UORO, which there builds J by n
+- recredit has {seeds} seeds, {share} per core, vectorised as `recredit.train` would. NumPy runs one seed. BrainTrace runs one
+  seed or {share} together, whichever is faster: D_RTRL beside `rflo`, SnAp-2 beside `rtrl`, and UORO, which builds J there by n
   backward passes. recredit's and jax.grad's programs are compiled as in the workers of `recredit train` (LLVM's level 1,
   vectors of 512 bits where the processor has them, the XLA_FLAGS of `recredit.runs.local`), BrainTrace's by its own
   defaults.
   jax.grad (`benchmarks/grad_rule.py`) backpropagates through the last 10 steps, run again at every step, vectorised as
   recredit's.
-- What the machine can do at most was measured before and after; the better figure counts. After an interruption the run goes
-  on with the next size, and measures it anew.
+- The machine's limits were measured before and after; the better figure counts. After an interruption the run goes on with
+  the next size, and measures the limits again.
 - Operations and bytes are the formulas of `benchmarks/costs.py`, written from the rules' docstrings, not the compiler's count,
   which leaves out loops whose length depends on data. Bytes are the fewest that a step can move if nothing stays in a cache: a
-  fraction above 1 says that caches served.
+  fraction above 1 means that caches helped.
 - Memory is the compiler's account of a call of 100 steps: arguments, results and temporaries, less what shares a buffer, beside
   the bytes of its learners (weights, rates, learning state). Where these are larger than 32 MiB, the growth of the resident
-  memory during a call is told too.
+  memory during a call is given too.
 """
 
 
@@ -42,7 +42,7 @@ def page(results: dict) -> str:
     parts = [
         "# How fast the rules are\n\nWritten by `make bench`; numbers in `results.json`. Times are microseconds per step of "
         "one seed on one core.",
-        "## What was asked\n\n" + answers(results, rows),
+        "## Targets\n\n" + answers(results, rows),
         "![Time per step against n](scaling.png)",
         "## The machine\n\n" + machine(results),
         "## How it was measured\n\n" + method.rstrip(),
@@ -55,18 +55,18 @@ def page(results: dict) -> str:
 
 def answers(results: dict, rows: Rows) -> str:
     met = {True: "met", False: "missed", None: NONE}
-    return table(("asked", "measured", ""), [(what, value, met[ok]) for what, value, ok in verdicts(results, rows)])
+    return table(("target", "measured", ""), [(what, value, met[ok]) for what, value, ok in verdicts(results, rows)])
 
 
 def machine(results: dict) -> str:
     told = {**results["machine"], **results["notes"]}
     limits = results["limits"]
-    told["matrix product, a core"] = f"{mean(limits['gemm_gflops']):.0f} GFLOP/s (float32, n = 2048)"
-    told["triad, a core"] = f"{mean(limits['triad_gbs']):.1f} GB/s (arrays of 134 MB)"
+    told["matrix product, per core"] = f"{mean(limits['gemm_gflops']):.0f} GFLOP/s (float32, n = 2048)"
+    told["triad, per core"] = f"{mean(limits['triad_gbs']):.1f} GB/s (arrays of 134 MB)"
     read = ", ".join(
         f"{mean(speeds):.0f} (n = {n})" for n, speeds in sorted(limits["read_gbs"].items(), key=lambda each: int(each[0]))
     )
-    told["reading an array of `rtrl_block`'s M, a core"] = f"{read} GB/s"
+    told["reading an array the size of `rtrl_block`'s M, per core"] = f"{read} GB/s"
     return table(("", ""), told.items())
 
 
@@ -76,7 +76,7 @@ def growth(rows: Rows) -> str:
         time, state = time_exponent(rows, rule), state_exponent(rows, rule)
         theory = costs.TIME_EXPONENT[rule], costs.STATE_EXPONENT[rule]
         lines.append((rule, number(time, ".2f"), theory[0], number(state, ".2f"), theory[1]))
-    text = f"Exponents of n, fitted from n = {FIT_FROM} on by least squares in logarithms, beside theory's.\n\n"
+    text = f"Exponents of n, fitted from n = {FIT_FROM} up by least squares in logarithms, beside the theoretical ones.\n\n"
     return text + table(("rule", "time", "theory", "state", "theory"), lines)
 
 
@@ -84,10 +84,10 @@ def side_by_side(results: dict, rows: Rows) -> str:
     gpu = ["GPU"] * any(contender == "GPU" for contender, _, _ in rows)
     head = ["rule", "recredit", "NumPy", "per core", "machine", "BrainTrace", "ratio", "jax.grad", "ratio", *gpu]
     text = (
-        "Ratios say how many times recredit's time the other takes. Two are told against NumPy: per core, and for the machine, "
-        f"where recredit shares {results['seeds']} seeds over {results['cores']} cores by itself and the NumPy program runs "
-        f"seed after seed on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace have no `rtrl_block`: "
-        "it stands beside their RTRL."
+        "Ratios say how many times recredit's time the other takes. There are two against NumPy: per core, and for the "
+        f"machine, where recredit shares {results['seeds']} seeds over {results['cores']} cores by itself and the NumPy program "
+        f"runs one seed after another on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace have no "
+        "`rtrl_block`: it is compared with their RTRL."
     )
     parts = [text]
     for n in sizes(rows):

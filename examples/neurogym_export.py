@@ -1,6 +1,6 @@
 """Trials of a NeuroGym task as one .npz file, which recredit's task `recorded` reads: docs/neurogym.md.
 
-Run it in an environment of its own, with `pip install neurogym==2.3.1`; it needs nothing of recredit:
+Run it in a separate environment, with `pip install neurogym==2.3.1`; it needs nothing from recredit:
 
     python neurogym_export.py PerceptualDecisionMaking decisions.npz --trials 2000 --dt 20
 """
@@ -18,7 +18,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-if not find_spec("torch"):  # NeuroGym imports it for its probes of PyTorch networks alone, and does not install it
+if not find_spec("torch"):  # NeuroGym imports it only for its probes of PyTorch networks, and does not install it
     sys.modules["torch"] = MagicMock()
 import neurogym
 from neurogym.envs.registration import all_envs
@@ -31,7 +31,7 @@ def make(name: str, dt: int, settings: dict[str, Any]) -> Any:
     if name not in known:
         close = "".join(f" Did you mean {each}?" for each in difflib.get_close_matches(name, known, 1))
         raise ValueError(f"NeuroGym has no task of that name; its tasks: {', '.join(known)}.{close}")
-    with warnings.catch_warnings(action="ignore"):  # of what only the drawing of a task would need
+    with warnings.catch_warnings(action="ignore"):  # about what only the drawing of a task would need
         return neurogym.make(known[name], dt=dt, **settings).unwrapped
 
 
@@ -41,17 +41,17 @@ def trials(task: Any, count: int, seed: int, scored: list[str]) -> tuple[dict[st
     For each step: inputs; targets, numbers as they are, or the one-hot vector of a choice, uniform where nothing is scored
     ("fixate", the choice 0, is left out if it is never right where it is scored); weight, 1 in the epochs that are scored;
     start, whether a trial begins; epoch, the number of its name, -1 between epochs. For each trial: trial_start, its first
-    step; trial_length; and trial, what the task says of it, as JSON.
+    step; trial_length; and trial, what the task says about it, as JSON.
     """
     task.seed(seed)
     epochs: list[str] = []
     inputs, answers, weights, numbers, told = [], [], [], [], []
     for _ in range(count):
-        task.start_ind.clear()  # where an epoch of an earlier trial alone would still stand
+        task.start_ind.clear()  # which would still hold epochs that only an earlier trial had
         task.end_ind.clear()
         told.append(json.dumps(task.new_trial(), default=lambda value: value.tolist()))
         if not all(hasattr(task, what) for what in ("ob", "gt")):
-            raise ValueError("it does not lay out a trial's inputs and answers beforehand.")
+            raise ValueError("it does not lay out a trial's inputs and answers in advance.")
         length, names = len(task.ob), list(task.start_ind)
         epochs += [name for name in names if name not in epochs]
         if missing := [name for name in scored if name not in names]:
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--dt", type=int, default=20, help="milliseconds in each network step (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the trials (default 0)")
     parser.add_argument("--scored", nargs="+", default=["decision"], help="the epochs that count (default decision)")
-    parser.add_argument("--settings", type=json.loads, default={}, help='of the task, as JSON: \'{"timing": {"delay": 0}}\'')
+    parser.add_argument("--settings", type=json.loads, default={}, help='its settings as JSON: \'{"timing": {"delay": 0}}\'')
     given = parser.parse_args()
     if given.file.suffix != ".npz":
         parser.error(f"the file must end in .npz, not {given.file}")

@@ -1,6 +1,6 @@
 """A learning rule of your own, compared with RFLO on the same seeds: run `.venv/bin/python examples/own_rule.py`.
 
-The rule: RFLO's eligibility trace, but every unit is told the same thing, the mean of the credits (a broadcast third factor).
+The rule: RFLO's eligibility trace, but every unit receives the same signal, the mean of the credits (a broadcast third factor).
 """
 
 import equinox as eqx

@@ -1,4 +1,4 @@
-"""A task of your own, trained as any other is:
+"""A task of your own, trained like any other:
 
     .venv/bin/recredit train --rule rflo rtrl --task examples/own_task.py --set task.delay=3 --steps 50000 --seeds 4
 

@@ -15,7 +15,7 @@
 # # A tour of recredit
 #
 # We train a recurrent network with a rule for online learning, compare several rules, and write a rule of our own. Then
-# the audit tells us which of its operations a neural circuit could perform, and we mend what it could not.
+# the audit shows which of its operations a neural circuit could perform, and we repair those that it could not.
 #
 # All runs here are short: the whole tour takes about a minute.
 
@@ -36,8 +36,8 @@ import recredit
 # ## Train a rule
 #
 # `train` takes a rule and a task, and returns a dataset: the loss of each seed in bins of steps, the trained weights,
-# and what each of them means. The rule here is RFLO, which keeps one eligibility trace per synapse. The task is *Add*:
-# the target is a function of the input 3 and 5 steps ago, so the network has to remember.
+# and a description of each. The rule here is RFLO, which keeps one eligibility trace per synapse. The task is *Add*:
+# the target is a function of the inputs 3 and 5 steps ago, so the network has to remember.
 
 # %%
 data = recredit.train("rflo", "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4)
@@ -45,13 +45,13 @@ print(data)
 
 # %%
 data.loss.plot.line(x="step", add_legend=False)
-plt.title("RFLO on Add, one line a seed")
+plt.title("RFLO on Add, one line per seed")
 plt.show()
 # %% [markdown]
 # ## Compare rules
 #
-# Each seed has the same data and the same initial weights under every rule. `fixed_w` trains the output weights alone;
-# `rtrl_block` computes the exact gradient. The task's known levels say how good a loss is: a network that remembers
+# Each seed has the same data and the same initial weights under every rule. `fixed_w` trains only the output weights;
+# `rtrl_block` computes the exact gradient. The task's known levels show how good a loss is: a network that remembers
 # nothing cannot do better than "nothing learned".
 
 # %%
@@ -81,7 +81,7 @@ compare(losses)
 # %% [markdown]
 # ## Write a rule
 #
-# A rule is a class with two methods. `init` gives what it keeps from step to step, and `update` turns one step of the
+# A rule is a class with two methods. `init` returns what it keeps from step to step, and `update` turns one step of the
 # network into an estimate of the gradient of the loss with respect to the weights.
 #
 # Ours is RFLO with a second source of credit: the error of each unit also goes one synapse back, to the units that
@@ -117,7 +117,7 @@ compare(losses)
 # %% [markdown]
 # ## Audit it
 #
-# The audit reads the rule's program. It follows every number from where it came, and says which operations a neural
+# The audit reads the rule's program. It traces every number back to its origin, and says which operations a neural
 # circuit could perform, by the criteria of Marschall, Cho & Savin (2019). Nothing has to be declared, and names do not
 # matter.
 
@@ -134,15 +134,15 @@ verdicts(OneBack())
 # %% [markdown]
 # One criterion fails: the credit travels backwards through the same synapses through which activity travels forwards.
 #
-# ## Mend it
+# ## Repair it
 #
-# Synapses of their own for the way back, random and fixed, need no such thing:
+# Separate synapses for the way back, random and fixed, avoid this:
 
 # %%
 verdicts(OneBack(way_back="own synapses"))
 
 # %%
-losses["one back, mended"] = recredit.train(
+losses["one back, repaired"] = recredit.train(
     OneBack(way_back="own synapses"), "add", optimizer=1e-3, steps=10_000, bin=500, seeds=4
 ).loss
 compare(losses)
@@ -158,7 +158,7 @@ print(subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
 # %% [markdown]
 # ## Where to go from here
 #
-# - `recredit train --help` tells how to train on all cores, and to go on where a run was interrupted.
+# - `recredit train --help` explains how to train on all cores, and how to resume an interrupted run.
 # - `recredit audit --explain FILE` prints every operation of a rule, with its line and what it fails.
 # - [docs/judge_your_own_rule.md](../docs/judge_your_own_rule.md) has more about the audit,
-#   [docs/rules.md](../docs/rules.md) about the rules and how they relate.
+#   and [docs/rules.md](../docs/rules.md) more about the rules and how they relate.

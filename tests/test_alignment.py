@@ -164,9 +164,10 @@ def alone(**variables):
 WORDS = {
     "mean cosine 0.625, norm 3.5 times as large": {},
     "no step has a gradient of both to compare": {"cosine": [np.nan] * 2, "norm_ratio": [np.nan] * 2, "compared": [0, 0]},
-    "mean cosine 0.625, norm 3.5 times as large; 1,960 of 2,000 comparisons are left out, since one of the two was not finite, "
+    "mean cosine 0.625, norm 3.5 times as large; 1,960 of 2,000 comparisons are left out, because one of the two was not "
+    "finite, "
     "from step 1,040 on": {"not_finite": [60, 1900], "not_finite_at": 1040},
-    "no step has a gradient of both to compare; 40 of 40 comparisons are left out, since one of the two was not finite, from "
+    "no step has a gradient of both to compare; 40 of 40 comparisons are left out, because one of the two was not finite, from "
     "step 0 on": {"compared": [0, 0], "not_finite": [10, 30], "not_finite_at": 0},
 }
 

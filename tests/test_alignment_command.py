@@ -154,7 +154,7 @@ def test_numbers_in_the_map_are_short_and_what_is_missing_is_told():
         coords={"gradient": ["a", "b", "c"], "beside": ["a", "b", "c"]},
     ).expand_dims(part=["W"])
     assert [*remarks(data)] == [
-        "b: 2 of its 10 gradients are left out, since they are not finite, from step 25 on.",
-        "c: its gradient is 0 at every step, so that it has nothing to compare.",
-        "No step has a gradient of both of a and b.",
+        "b: 2 of its 10 gradients are left out because they are not finite, from step 25 on.",
+        "c: its gradient is 0 at every step, so there is nothing to compare.",
+        "No step has gradients of both a and b.",
     ]

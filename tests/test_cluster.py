@@ -164,7 +164,7 @@ def test_a_controller_whose_link_to_the_workers_is_killed_says_so_and_goes_on(sl
     study.until(lambda: study.results() > 6)
     os.kill(study.link(controller), signal.SIGKILL)
     said, _ = controller.communicate(timeout=30)
-    assert "the process that links this one with the cluster's workers has ended; the same command goes on from there." in said
+    assert "the process that links this one with the cluster's workers has ended; run the same command to go on." in said
     assert not study.blocks()
     study.until(lambda: not study.processes(), 5)
     assert study.results() < 24
@@ -178,7 +178,7 @@ def test_blocks_that_do_not_come_up_are_told(slurm, tmp_path, monkeypatch):
     monkeypatch.setattr(SlurmProvider, "status_polling_interval", 1)
     settings = TABLE | {"walltime": "00:10:00", "environment": "module load something\nexit 1"}
     with cluster_executor(resolve_executor(settings), tmp_path) as executor:
-        assert "no block comes up on the cluster" in str(executor.submit(os.getpid).exception())
+        assert "no block starts on the cluster" in str(executor.submit(os.getpid).exception())
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ BAD = {
         ["audit", "--explain", "f_bptt", "--with", "window=0"],
         "window must be a whole number of at least 1",
     ),
-    "explain beside rules": (["audit", "rflo", "--explain", "uoro"], "--explain uoro stands alone"),
+    "explain beside rules": (["audit", "rflo", "--explain", "uoro"], "--explain uoro goes only with"),
     "no rule file": (["audit", "missing.py:Mine"], "the file missing.py does not exist"),
 }
 
@@ -147,7 +147,7 @@ def test_a_bad_rule_file_is_refused_in_one_sentence(capfd, text):
 
 def test_a_rule_file_by_itself_must_hold_one_rule(capfd):
     Path("own.py").write_text("from recredit.rules.rflo import RFLO\n" + RULE + RULE.replace("Mine", "Other"))
-    told = "own.py must hold one learning rule, or have it named as own.py:NAME; its learning rules: Mine, Other."
+    told = "own.py must hold exactly one learning rule, or you must name it, as own.py:NAME; its learning rules: Mine, Other."
     assert told in refused(capfd, "audit", "own.py")
     assert "its learning rules: Mine, Other." in refused(capfd, "audit", "--explain", "own.py:Their")
 
@@ -290,10 +290,10 @@ def test_what_is_trained_is_tested_and_trained_on(capfd):
     succeeds("test", "results/add-rflo", "--steps", "100")
     assert "Loss on fresh data over 100 steps" in capfd.readouterr().out
     succeeds("train", "--from", "results/add-rflo", "--steps", "100")
-    assert capfd.readouterr().out.startswith("Continues results/add-rflo after 200 steps: learners go on with all that they")
+    assert capfd.readouterr().out.startswith("Continues results/add-rflo after 200 steps: learners keep their whole state")
     assert xr.load_dataset("results/add-rflo-to-300-steps/run.nc").step[-1] == 300
     succeeds("train", "--from", "results/add-rflo", "--rule", "rtrl", "--steps", "100")
-    assert capfd.readouterr().out.startswith("Begins with the weights of results/add-rflo, ")
+    assert capfd.readouterr().out.startswith("Starts from the weights of results/add-rflo, ")
     assert [*xr.load_dataset("results/add-rtrl-from-add-rflo/run.nc").rule.values] == ["rtrl"]
     refused(capfd, "train", "--from", "results/add-rflo", "--config", "run.toml")
 
@@ -387,6 +387,6 @@ def test_an_interrupted_run_keeps_what_is_finished_and_says_how_to_go_on():
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert process.returncode == 130
-    assert err == "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
+    assert err == "\nInterrupted. Finished parts are kept; run the same command to go on from there.\n"
     assert 1 <= len([*Path("out/cells").glob("[!.]*.nc")]) < 12
     assert not Path("out/fig1.png").exists()

@@ -126,7 +126,8 @@ FULL = r"recredit: (no space left in \S+ to write \S+|cannot write to the folder
 
 GONE = (
     r"recredit: (cannot write \S+: the folder \S+ is gone\.( \(\d more failed\))?"
-    r"|\S+ (cannot be read \(No such .*\)|has changed meanwhile: seed \d is gone); the same command computes it again\.)\n"
+    r"|\S+ (cannot be read \(No such .*\)|has changed meanwhile: seed \d is gone); run the same command to compute it again\."
+    r")\n"
 )
 
 

@@ -75,7 +75,7 @@ def test_a_failed_check_is_said_and_ends_with_1(monkeypatch, capsys):
     out, code = told(monkeypatch, capsys, True, False)
     assert code == 1
     assert "FAILS       check 1: so" in out
-    assert "Advice      What is computed here is not what it should be" in out
+    assert "Advice      This machine does not compute what it should" in out
     assert "All is well" not in out
 
 

@@ -219,7 +219,7 @@ def test_a_run_of_which_nothing_is_left_says_so_in_place_of_curves(drawn):
     data.diverged_at[0, :2] = 40
     data.loss[0, 2] = 8  # finite, but 11 times the untrained network's
     figure = drawn(data)
-    assert "Every seed diverged: a loss that is not finite, or at the end more than 10 times" in words(figure)
+    assert "Every seed diverged: a loss that is not finite, or a final loss more than 10 times" in words(figure)
     assert not figure.axes[0].get_yticks().size
     assert "rflo: 3 of 3 seeds diverged" in words(figure)
 
@@ -318,7 +318,7 @@ def test_no_columns_at_all_are_taken_for_eighty(monkeypatch):
 def test_a_table_of_claims_says_when_there_are_too_few_seeds_for_any():
     few, enough = printed(claims_table(judged(4)), 200), printed(claims_table(judged(6)), 200)
     assert few.count("4 seeds: too few") == len(CLAIMS)
-    assert "With fewer than 6 seeds no p can be below 0.05, and so no claim supported." in few
+    assert "With fewer than 6 seeds no p can be below 0.05, so no claim can be supported." in few
     assert "claim:" not in printed(claims_table(judged(4)), 80)  # a table still
     assert "too few" not in enough.lower()
     assert "supported" in enough

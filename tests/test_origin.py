@@ -144,22 +144,22 @@ def test_a_run_that_began_with_another_shares_no_cell_with_one_that_did_not(fold
 
 def test_how_it_begins_is_told(folder):
     asked, seeds, told = request_from(f"{folder}:slow", {"steps": 20, "seeds": 2}, [])
-    assert told == f"Continues {folder}:slow after 40 steps: learners go on with all that they carry."
+    assert told == f"Continues {folder}:slow after 40 steps: learners keep their whole state."
     assert (seeds, asked.runs["slow"].steps, asked.out.name) == ([0, 1], 60, f"{folder.name}-to-60-steps")
     asked, seeds, told = request_from(str(folder), {"task": "add"}, ["task.t1=4", "optimizer=adam"])
-    assert re.match(rf"Begins with the weights of {folder}, .* anew, for another task.t1, optimizer", told)
+    assert re.match(rf"Starts from the weights of {folder}, with new .*, for a different task.t1, optimizer", told)
     assert (seeds, asked.out.name) == ([0, 1, 4], f"add-slow-fast-from-{folder.name}")
     assert [run.steps for run in asked.runs.values()] == [40, 40]
 
 
 REFUSED = {
     "has 3 seeds, fewer than the 4 asked for": ("", {"seeds": 4}, []),
-    "holds networks of slow, fast, and rtrl is none of them: name one, as in .*:slow": ("", {"rule": ("rtrl",)}, []),
+    "holds networks of slow, fast, but not of rtrl: choose one, as in .*:slow": ("", {"rule": ("rtrl",)}, []),
     "no rule 'slower'; its rules: slow, fast": (":slower", {}, []),
     "keeps its bin of 20 steps": ("", {"bin": 10}, []),
     "keeps its network; network.n differs": ("", {}, ["network.n=5"]),
     "the task Mimic has n_in = 32 and n_out = 32, and the trained network n_in = 2 and n_out = 2": ("", {"task": "mimic"}, []),
-    "slow would be continued, and fast begin anew with weights": ("", {}, ["rule.fast.rate=0.3"]),
+    "slow would be continued, but fast would start anew from trained weights": ("", {}, ["rule.fast.rate=0.3"]),
     "dni has no setting": ("", {}, ["rule.slow.window=3"]),
     "needs a folder of its own": (":slow", {"out": "."}, []),
 }
@@ -200,7 +200,7 @@ def test_a_source_that_changes_meanwhile_is_noticed(tmp_path):
     computed(tmp_path / "one", {"rflo": run_of("rflo")}, [0])
     asked, seeds, _ = request_from(str(tmp_path / "one"), {"rule": ("rtrl",)}, [])
     computed(tmp_path / "one", {"rflo": run_of("rflo")}, [0, 1])
-    with pytest.raises(ValueError, match="has changed since the run that begins with it was asked for"):
+    with pytest.raises(ValueError, match="has changed since the run that starts from it was requested"):
         computed(tmp_path / "other", asked.runs, seeds)
 
 
@@ -215,7 +215,7 @@ def test_weights_of_units_of_ones_own_are_for_these_units(tmp_path):
     first = computed(tmp_path / "run", {"rflo": run_of("rflo", **table)}, [0])
     request_from(str(first), {"out": str(tmp_path / "on")}, ["task.t1=4"])
     own.write_text(own.read_text().replace("0.5", "0.9"))
-    with pytest.raises(ValueError, match="keeps its network, and the source of its units Mine has changed"):
+    with pytest.raises(ValueError, match="keeps its network, but the source of its units Mine has changed"):
         request_from(str(first), {"out": str(tmp_path / "on")}, ["task.t1=4"])
 
 

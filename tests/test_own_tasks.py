@@ -179,10 +179,10 @@ def test_an_own_task_and_an_own_rule_are_trained_together_unless_they_have_one_n
     assert [*run.sources] == [*run.files] == ["Other", "Mine"]
     final(run)
     Path("rule.py").write_text(RULE)
-    with pytest.raises(ValueError, match=r"^a/own.py: another rule is called Mine, so this class needs another name\.$"):
+    with pytest.raises(ValueError, match=r"^a/own.py: another rule is called Mine, so this class needs a different name\.$"):
         asked("a/own.py", rule=("rule.py",))
     Path("a/own.py").write_text(OWN.replace("Mine", "add"))
-    with pytest.raises(ValueError, match=r"^a/own.py: another task is called add, so this class needs another name\.$"):
+    with pytest.raises(ValueError, match=r"^a/own.py: another task is called add, so this class needs a different name\.$"):
         asked("a/own.py")
 
 
@@ -216,7 +216,7 @@ def test_a_bad_task_file_is_refused_in_one_sentence(capfd, text):
 
 
 NAMES = {
-    "own.py": "own.py must hold one task, or have it named as own.py:NAME; its tasks: Mine, Other.",
+    "own.py": "own.py must hold exactly one task, or you must name it, as own.py:NAME; its tasks: Mine, Other.",
     "own.py:Their": "its tasks: Mine, Other.",
     "none.py": "the file none.py does not exist.",
     "adds": 'path/to/file.py:MyTask. Did you mean "add"?',

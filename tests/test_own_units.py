@@ -149,7 +149,8 @@ def test_a_bad_file_of_units_is_refused_in_one_sentence(capfd, text):
 
 
 NAMES = {
-    "own.py": "own.py must hold one kind of units, or have it named as own.py:NAME; its kinds of units: Mine, Other.",
+    "own.py": "own.py must hold exactly one kind of units, or you must name it, as own.py:NAME; its kinds of units: "
+    "Mine, Other.",
     "none.py": "the file none.py does not exist.",
     "gruu": 'path/to/file.py:MyUnits. Did you mean "gru"?',
     "3": "the unit needs a name, one of: leaky, ",

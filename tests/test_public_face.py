@@ -103,7 +103,9 @@ def test_a_fraction_that_no_float_holds_is_no_learning_rate_unless_it_is_0(given
 
 @pytest.mark.parametrize("given", [1e39, -1e39, 10**400, float("inf"), float("nan"), True, "0.1", None, [0.1], 1j], ids=brief)
 def test_what_no_number_of_32_bits_holds_is_no_rate(given):
-    with pytest.raises(ValueError, match=r"^the rate must (lie in \[-inf, inf\)|be a number that 32 bits hold).*, not .*\.$"):
+    with pytest.raises(
+        ValueError, match=r"^the rate must (lie in \[-inf, inf\)|be a number that fits in 32 bits).*, not .*\.$"
+    ):
         check_range("the rate", given)
 
 

@@ -246,7 +246,7 @@ def test_a_continued_run_has_what_was_recorded_before(tmp_path, monkeypatch):
 REFUSED = {
     ("q:every=1",): r"'q' cannot be recorded; what can: x, target, .*",
     ("rr:every=1",): r'.*Did you mean "r"\?',
-    ("r",): r"'r' does not say what is recorded, and when; write r:every=100, or W:every=bin\.",
+    ("r",): r"'r' does not say what to record, and how often; write r:every=100, or W:every=bin\.",
     ("r:100",): r"'r:100' does not say .*",
     ("r:evry=100",): r"'r:evry=100' does not say .*",
     ("r:every=0",): r"the number of steps after which r is recorded must be a whole number of at least 1, not 0\.",

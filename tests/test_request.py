@@ -104,7 +104,7 @@ def test_a_number_in_the_place_of_the_optimizer_is_the_learning_rate_of_sgd(file
 
 @pytest.mark.parametrize("file", ['[rule]\nnam = "rflo"', '[rule]\nNmae = "f_bptt"\nwindow = 3', '[observers]\nName = "rtrl"'])
 def test_a_misspelt_name_is_no_label(file):
-    with pytest.raises(ValueError, match=r'label cannot be so like its name\. Did you mean "name"\?$'):
+    with pytest.raises(ValueError, match=r'label must not be so close to the key name\. Did you mean "name"\?$'):
         asked(file=file)
 
 
@@ -348,7 +348,7 @@ OWN_REFUSED = {
         "Mine",
         "rflo",
         ("own.py",),
-        "another rule is called rflo, so this class needs another name",
+        "another rule is called rflo, so this class needs a different name",
     ),
     "two classes of one name": ("", "", ("own.py", "b/own.py"), "the rule Mine is given twice"),
     "an observer of that name": ("", "", ("own.py",), "another rule is called Mine"),

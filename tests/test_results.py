@@ -65,7 +65,7 @@ def test_the_table_has_a_line_for_each_run_within_80_columns(capfd, folder):
     assert "0–1, 3 1 diverged 0." in lines[fixed]
     assert f"0–1, 3 done {float(DATA[OTHER.text()].loss.isel(step=-1).mean()):.4g} 2026-01-02" in lines[fast]
     assert "learning_rate=0.5" in lines[fast:]
-    assert lines[-2] == "Damaged, 1: notes.nc: it is cut short, or no file of recredit's."
+    assert lines[-2] == "Damaged, 1: notes.nc: it is cut short, or not a file of recredit."
     assert lines[-1].startswith("10 cells, computed on ")
 
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_exported_is_refused_in_a_sentence(capfd, folder, tmp_pat
     assert "cannot write to the folder" in refused(capfd, "export", folder, tmp_path / "none" / "all.nc")
     cell = path_of(folder, 1, OTHER)
     whole = cell.read_bytes()
-    assert "would lie among the cells of" in refused(capfd, "export", folder, cell)
+    assert "would be among the cells of" in refused(capfd, "export", folder, cell)
     assert cell.read_bytes() == whole
     monkeypatch.setattr("recredit.studies.export.find_spec", lambda _: None)
     assert 'pip install "recredit[parquet]"' in refused(capfd, "export", folder, tmp_path / "all.parquet")

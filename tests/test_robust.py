@@ -28,7 +28,7 @@ from recredit.runs.work import work
 MAIN = "from recredit.cli.main import main; main()"
 TINY = ("train", "--rule", "rflo", "--task", "add", "--steps", "200", "--seeds", "1", "--set", "network.n=4")
 LONG = ("train", "--rule", "rtrl", "--task", "add", "--steps", "2e9", "--bin", "2e9", "--seeds", "1", "--out", "out")
-INTERRUPTED = "\nInterrupted. Finished parts are kept; the same command goes on from there.\n"
+INTERRUPTED = "\nInterrupted. Finished parts are kept; run the same command to go on from there.\n"
 posix = pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are followed in /proc")
 
 

@@ -34,8 +34,8 @@ def no_computing(monkeypatch):
 
 
 OCCUPIED = {
-    "out/run.nc/": "out/run.nc is a folder, where a file is to be written.",
-    "out/loss.png/": "out/loss.png is a folder, where a file is to be written.",
+    "out/run.nc/": "out/run.nc is a folder, but a file must be written there.",
+    "out/loss.png/": "out/loss.png is a folder, but a file must be written there.",
     "out/cells": "cannot write to the folder out/cells: it is a file.",
     "out": "cannot write to the folder out: it is a file.",
 }
@@ -161,7 +161,7 @@ def pipe(name):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_in_the_place_of_a_file_is_never_waited_on(capfd):
-    told = "it is no file but a pipe, a socket or a device."
+    told = "it is not a file but a pipe, a socket or a device."
     for arguments in (
         ["audit", pipe("own.py")],
         [*TINY, "--config", pipe("run.toml")],

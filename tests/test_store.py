@@ -170,7 +170,7 @@ def test_what_is_not_whole_is_set_aside_told_and_missing(folder, what):
     for _ in range(2):  # the second time it is missing, and nothing is to be said
         assert missing(folder, {"rflo": RUN}, [0, 1, 2], told.append) == {"rflo": [1]}
     (sentence,) = told
-    assert re.search(rf"^Damaged in .*cells: {path_of(folder, 1).name}: it.*computed anew\.$", sentence)
+    assert re.search(rf"^Damaged in .*cells: {path_of(folder, 1).name}: it.*computed again\.$", sentence)
     assert [path.name for path in (folder / "damaged").iterdir()] == [path_of(folder, 1).name]
 
 
@@ -386,7 +386,7 @@ def test_without_locks_of_the_file_system_that_is_said_and_work_goes_on(folder, 
     with locked(folder, told.append) as sure:
         assert not sure
     assert told == [
-        f"The file system of {folder} has no locks: see to it that no second command computes there at the same time."
+        f"The file system of {folder} has no locks: make sure that no second command computes there at the same time."
     ]
 
 

@@ -217,14 +217,14 @@ def test_a_choice_is_made_for_every_combination_of_the_other_axes_by_seeds_of_it
     assert chosen == [1e-3, 1e-3, 1e-4]
     assert choice.notes == (
         "rule=dni, task=add, rule.rate=0.1: at every optimizer.learning_rate a selection seed diverged; "
-        "optimizer.learning_rate=0.001 is taken, the first with the fewest, 1 of 2, as at 1 more.",
+        "optimizer.learning_rate=0.001 is chosen, the first with the fewest, 1 of 2, as at 1 more.",
         "rule=dni, task=add, rule.rate=0.2: 2 values of optimizer.learning_rate are equally good; "
-        "optimizer.learning_rate=0.0001 is taken, the first of them.",
+        "optimizer.learning_rate=0.0001 is chosen, the first of them.",
     )
     rates = [sweep.points[number].coordinates[RATE] for number in final.point.values]
     at_end = choose(sweep, xr.zeros_like(final) + xr.DataArray(rates, dims="point"))
     assert at_end.points == tuple(group[0] for group in sweep.groups)
-    assert all("the least that was tried, so a better one may lie beyond it" in note for note in at_end.notes)
+    assert all("the lowest that was tried, so a better one may lie beyond it" in note for note in at_end.notes)
     with pytest.raises(ValueError, match="the result of seed 5 is missing"):
         choose(sweep, final.sel(seed=[4]))
     with pytest.raises(ValueError, match="the result of point 3 is missing"):
@@ -255,10 +255,10 @@ def test_the_plan_says_what_is_to_be_computed():
         "  rule: rflo, dni",
         "  task: add",
         "  optimizer.learning_rate: 0.0001, 0.001, 0.01",
-        "  rule.rate (6 points alone): 0.1, 0.2",
+        "  rule.rate (only 6 points): 0.1, 0.2",
         "1. to choose optimizer.learning_rate by final_loss",
         "   9 runs on seeds 4 to 5: 18 cells, 3,600 steps",
-        "   18 to compute in 2 jobs, roughly 10 seconds of a core",
+        "   18 to compute in 2 jobs, roughly 10 seconds of one core",
         "2. to report",
         "   3 runs on seeds 0 to 3: 12 cells, 2,400 steps",
     ]

@@ -66,7 +66,7 @@ def test_a_cancelled_block_a_killed_link_and_a_killed_controller_lose_nothing(sl
     assert process.wait(60) == 2
     last = Path("log").read_text().splitlines()[-1]
     assert last.startswith(
-        "recredit: the process that links this one with the cluster's workers has ended; the same command goes"
+        "recredit: the process that links this one with the cluster's workers has ended; run the same command to go on"
     )
     assert not blocks()
     gone(others)

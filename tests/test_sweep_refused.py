@@ -24,22 +24,22 @@ def folder(tmp_path, monkeypatch):
 
 
 VARIES = (
-    "cannot vary; what can: rule, task, steps, bin, streams, across_trials, and settings of rule, task, network, optimizer and "
-    "observers, as in network.n."
+    "cannot vary; these can: rule, task, steps, bin, streams, across_trials, and settings of rule, task, network, optimizer "
+    "and observers, as in network.n."
 )
 # Each a file of the rules rflo and dni, and its refusal.
 REFUSED = [
     ('grid."rule.rate" = [0.1]', "only dni of the rules has a setting rate; set it as rule.dni.rate."),
     (
         'grid."rule.dnii.rate" = [0.1]',
-        "rule.dnii.rate does not exist: dnii is the label of no rule and a setting of none; the rules: rflo, dni. Did you mean "
-        '"dni"?',
+        "rule.dnii.rate does not exist: dnii is neither a rule's label nor a rule's setting; the rules: rflo, dni. Did you "
+        'mean "dni"?',
     ),
     (
         "zip.network.n = [4, 8]\nzip.bin = [1, 2, 3]",
-        "[zip]: values there go together, so every axis needs equally many; network.n has 2, bin has 3.",
+        "[zip]: values there go together, so every axis needs the same number of values; network.n has 2, bin has 3.",
     ),
-    ("zip.bin = [1, 2]", "[zip] needs two axes or more, whose values go together, not bin alone."),
+    ("zip.bin = [1, 2]", "[zip] needs two or more axes, whose values go together, not bin alone."),
     ("grid.bin = [1]\nzip.bin = [1, 2]\nzip.steps = [3, 4]", "bin is given twice, in [grid] and in [zip]; give it once."),
     ("grid.network.n = [16, 16.0]", "[grid] network.n has the value 16 twice; give it once."),
     ("grid.network.alpha = [0.5, nan]", "[grid] network.alpha cannot be nan: a number must be finite."),
@@ -65,18 +65,18 @@ REFUSED = [
     ('[[only]]\nwhen.rul = "dni"\nset.bin = 3', f'[[only]] number 1: when rul {VARIES} Did you mean "rule"?'),
     (
         'grid.rule.dni.rate = [1, 2]\n[[only]]\nwhen = {rule = "rflo", "rule.dni.rate" = 1}\nset.bin = 3',
-        "[[only]] number 1: no point has all that its when asks for.",
+        "[[only]] number 1: no point meets its condition, when.",
     ),
     ('executor.kind = "slrum"', 'executor "slrum" is unknown; allowed: local, slurm, pbs. Did you mean "slurm"?'),
     ('executor = {kind = "pbs", walltime = "1:00:00"}', "executor pbs needs the setting cores."),
     ('select.axis = "bin"', 'select\'s axis "bin" is unknown; allowed: rule, task.'),
     (
         'zip.network.n = [4, 8]\nzip.task.t1 = [1, 2]\nselect.axis = "network.n"',
-        "select cannot choose along network.n: task.t1 varies along it, and losses on two tasks do not compare.",
+        "select cannot choose along network.n: task.t1 varies along it, and losses on different tasks cannot be compared.",
     ),
     (
         'grid.bin = [4]\nselect.axis = "bin"',
-        "select's axis bin has one value wherever it is, so there is nothing to choose.",
+        "select's axis bin never has more than one value, so there is nothing to choose.",
     ),
     (
         f"grid.bin = {[*range(1, 101)]}\ngrid.streams = {[*range(1, 301)]}",

@@ -303,7 +303,7 @@ def test_who_looks_on_is_told_how_far_it_is_and_who_computes(folder, capsys):
     first, second, third = watched(capsys, folder)
     assert first == f"fair: 2 points, 40 seeds each, in {folder}"
     assert second.startswith("40 of 80 cells, 1 diverged")
-    assert third.startswith(f"It goes on: process {os.getpid()} on {socket.gethostname()} sees to it")
+    assert third.startswith(f"Still running: process {os.getpid()} on {socket.gethostname()} computes it")
     assert computes(folder, at)
     tell_end(folder)
     assert watched(capsys, folder)[-1].startswith("It ended at ")
@@ -316,7 +316,7 @@ def test_a_sweep_whose_process_is_gone_or_silent_is_told_to_be_nobody_s(folder, 
     monkeypatch.setattr(standing.time, "sleep", lambda _: None)
     for changes in ({"pid": GONE.pid}, {"host": "elsewhere", "at": 0.0}, {"at": 0.0}, {"pid": 2**70}):
         assert not computes(folder, told(folder, **changes))
-        assert watched(capsys, folder)[-1].startswith("Nobody computes there at the moment; process ")
+        assert watched(capsys, folder)[-1].startswith("Nothing is running there; process ")
     tell_end(folder)  # another's, which is left alone
     assert read_told(folder).ended is None
 
@@ -346,7 +346,9 @@ def test_jobs_that_nobody_has_heard_of_are_told(folder, capsys):
     silent = [line for line in watched(capsys, folder) if line.startswith("Process ")]
     assert len(silent) == 2
     assert f"Process {GONE.pid}, which computed 3 cells, is gone." in silent
-    assert any(re.fullmatch(r"Process \d+ on elsewhere, which computes 4 cells, has not been .* minutes\.", s) for s in silent)
+    assert any(
+        re.fullmatch(r"Process \d+ on elsewhere, which computes 4 cells, has been silent for .* minutes\.", s) for s in silent
+    )
 
 
 def test_in_a_terminal_the_view_follows_until_the_end(folder, monkeypatch):
@@ -370,7 +372,7 @@ def test_a_moment_or_a_process_that_cannot_be_is_damage(folder, changes):
     told(folder)
     table = json.loads((folder / "progress.json").read_text())
     (folder / "progress.json").write_text(json.dumps(table | changes))
-    with pytest.raises(ValueError, match="nobody has told in"):
+    with pytest.raises(ValueError, match=r"nothing in .* reports any progress"):
         watch.watch_folder(folder)
 
 
@@ -411,12 +413,12 @@ def test_ctrl_c_ends_a_view_without_a_word(folder):
 REFUSED = {
     ("watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
     ("sweep", "--watch", "ouf"): 'ouf does not exist. Did you mean "out"?',
-    ("sweep",): "a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.",
-    ("sweep", "my.toml", "--watch", "out"): "a sweep takes its file",
-    ("sweep", "--watch", "out", "--dry-run"): "a sweep takes its file",
-    ("watch", "my.toml"): "my.toml is a file; what is watched is the folder of a command's results.",
-    ("watch", "empty"): "nobody has told in empty how far it is: no command has begun to compute there.",
-    ("sweep", "out"): "out is a folder of results; to look on, recredit watch out; to compute, give a sweep's file.",
+    ("sweep",): "a sweep takes a file, as in recredit sweep my.toml, or a folder to watch, as in --watch results/my.",
+    ("sweep", "my.toml", "--watch", "out"): "a sweep takes a file",
+    ("sweep", "--watch", "out", "--dry-run"): "a sweep takes a file",
+    ("watch", "my.toml"): "my.toml is a file; give the folder of a command's results.",
+    ("watch", "empty"): "nothing in empty reports any progress: no command has started to compute there.",
+    ("sweep", "out"): "out is a folder of results; to watch it, recredit watch out; to compute, give a sweep's file.",
     ("sweep", "my.toml", "--out", "my.toml"): "cannot write to the folder my.toml: it is a file.",
     ("sweep", "my.toml", "--out", ""): 'a path must not be empty; the current folder is ".".',
 }
@@ -471,8 +473,8 @@ def test_a_dry_run_judges_by_what_is_finished_and_counts_it():
         for seed in sweep.select.seeds:
             written(out, Cell(point.run, seed), seconds=3000.0)
     told = dry()
-    assert told[6].strip() == "4 finished, 2 to compute in 1 job, roughly 100 minutes of a core"
-    assert told[9].strip() == "3 to compute in 1 job, roughly 2.5 hours of a core"
+    assert told[6].strip() == "4 finished, 2 to compute in 1 job, roughly 100 minutes of one core"
+    assert told[9].strip() == "3 to compute in 1 job, roughly 2.5 hours of one core"
     assert flat("\n".join(told)).endswith(": roughly 4.2 hours, judged by the 4 cells finished.")
 
 
@@ -514,7 +516,7 @@ def test_a_dry_run_says_what_this_machine_lacks_and_a_run_is_refused_before_it_w
     with pytest.raises(SystemExit) as ended:
         main(["sweep", "my.toml", "--dry-run"])
     assert ended.value.code == 0
-    assert capfd.readouterr().out.endswith(f"It cannot begin on this machine: {lacking}")
+    assert capfd.readouterr().out.endswith(f"It cannot start on this machine: {lacking}")
     with pytest.raises(SystemExit) as ended:
         main(["sweep", "my.toml", "--out", "there"])
     assert ended.value.code == 2

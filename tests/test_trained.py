@@ -100,7 +100,7 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
         load(tmp_path)["rflow"]
     with pytest.raises(ValueError, match="no rule 0; its rules"):
         load(tmp_path)[0]
-    with pytest.raises(TypeError, match=r"a path must be words or a pathlib\.Path, not None"):
+    with pytest.raises(TypeError, match=r"a path must be text or a pathlib\.Path, not None"):
         load(None)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="no seed 2; its seeds: 0, 1, 4"):
         load(tmp_path)["rflo"][2]
@@ -110,7 +110,7 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
     with pytest.raises(ValueError, match=f"{cell.name} is damaged: its checksum is wrong; the command"):
         load(tmp_path)
     cell.unlink()
-    with pytest.raises(ValueError, match=f"{cell.name} is gone; the command that made it"):
+    with pytest.raises(ValueError, match=f"{cell.name} is gone; run the command that made it"):
         load(tmp_path)
     with jax.enable_x64(False), pytest.raises(ValueError, match="in float64, and this process computes in float32: set JAX_EN"):
         load(folder)
@@ -219,7 +219,7 @@ def test_a_recordings_test_part_is_tested(tmp_path, monkeypatch):
 
 REFUSED = {
     "n_in = 32 and n_out = 32, and the trained network n_in = 2 and n_out = 2": ("mimic", [], 10),
-    "settings of the task alone, as in task.part=test; given was network.n": (None, ["network.n=4"], 10),
+    "takes only settings of the task, as in task.part=test, not network.n": (None, ["network.n=4"], 10),
     'add has no setting "t3"': (None, ["task.t3=4"], 10),
     "has a linear head, and the network was trained with softmax": ("mimic", ["task.n_in=2", "task.n_out=2"], 10),
     "steps must be": (None, [], 0),

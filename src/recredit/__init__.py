@@ -1,7 +1,7 @@
 """recredit: temporal credit assignment in recurrent networks.
 
 Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a training loop, the paper's Fig. 1, and an audit
-that tells which of a rule's operations a neural circuit could perform.
+that shows which of a rule's operations a neural circuit could perform.
 """
 
 import ast

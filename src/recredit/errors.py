@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 MOST = 2**31 - 1  # what a 32-bit step counter holds
 MOST_SEEDS = 100_000
-LARGEST, SMALLEST = 3.4028235e38, 1.1754944e-38  # numbers of 32 bits
+LARGEST, SMALLEST = 3.4028235e38, 1.1754944e-38  # 32-bit numbers
 T = TypeVar("T")
-File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is seen from that file's folder
+File = Annotated[str, "the path of a file"]  # a setting of this type: in a TOML file it is relative to that file's folder
 NameOrFile = Annotated[str, "a name, or the path of a file"]
 
 
 def nearest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str:
-    """' Did you mean "x"?' for the closest allowed name, whatever its case and dashes, or the one of these initials, or ''."""
+    """' Did you mean "x"?' for the closest allowed name, ignoring case and dashes, or the one with these initials, or ''."""
     written = {_alike(each): each for each in allowed}
     initials = {"".join(word[:1] for word in key.split("_")): key for key in written}
     close = difflib.get_close_matches(_alike(str(name)[:100]), written, n=1, cutoff=cutoff)
@@ -34,20 +34,20 @@ def _alike(name: str) -> str:
 
 
 def brief(given: object) -> str:
-    """What was given as a sentence shows it: on one line, and not at length."""
+    """What was given, as a message shows it: on one line, and not at length."""
     if inspect.isclass(given) or inspect.isroutine(given):
         return f"the {'class' if inspect.isclass(given) else 'function'} {given.__name__}"
     try:
         text = " ".join(repr(given).split())
-    except Exception:  # a number of too many digits, or an object whose own repr fails
+    except Exception:  # a number with too many digits, or an object whose own repr fails
         text = f"this {type(given).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def plain(given: Any) -> Any:
-    """A Python number in place of a NumPy or JAX scalar, an array without axes or another real number; all else as it is.
+    """A Python number in place of a NumPy or JAX scalar, an array without axes or another real number; anything else as it is.
 
-    What NumPy has masked is no number, and one that no float holds is infinite.
+    What NumPy has masked is not a number, and a number that no float holds is infinite.
     """
     if getattr(given, "ndim", None) == 0 and hasattr(given, "item") and not getattr(given, "_mask", False):
         try:
@@ -105,7 +105,7 @@ def check_range(
             f"{what} must lie in {bracket}{low if above is None else above:g}, {most:g}{end}, not {brief(number)}."
         )
     if abs(number) > LARGEST:
-        raise ValueError(f"{what} must be a number that 32 bits hold, at most {LARGEST:.2g}, not {brief(number)}.")
+        raise ValueError(f"{what} must be a number that fits in 32 bits, at most {LARGEST:.2g}, not {brief(number)}.")
     return float(number)
 
 
@@ -122,7 +122,7 @@ def check_instance(what: str, given: T, kind: type) -> T:
 
 
 def way_out(given: Any, kind: type, *makers: Any) -> str:
-    """'; write RFLO()' where a class, or another function that makes what is asked for, is given in place of what it makes."""
+    """'; write RFLO()' where a class, or a function that makes what is asked for, is given instead of what it makes."""
     forms = [form for maker in makers for form in (maker, inspect.unwrap(maker))]
     makes = (inspect.isclass(given) and issubclass(given, kind)) or any(given is form for form in forms)
     return f"; write {given.__name__}(...)" if makes else ""
@@ -135,7 +135,7 @@ def _article(noun: str) -> str:
 def check_fields(module: Any) -> None:
     """Check a dataclass's fields that are choices, truth values or modules themselves against their annotations.
 
-    Raises ValueError for an unknown choice, TypeError for any other thing. Numbers have checks of their own.
+    Raises ValueError for an unknown choice, TypeError for anything else. Numbers have checks of their own.
     """
     for field in dataclasses.fields(module):
         what, given = f"{type(module).__name__}'s {field.name}", getattr(module, field.name)
@@ -164,23 +164,23 @@ def check_seeds(given: Any) -> list[int]:
 
 def user_path(given: str | Path) -> Path:
     """A path as a user writes it, with ~ for the home folder. Raises ValueError for one that no file can have,
-    TypeError for what is no path."""
+    TypeError for what is not a path."""
     if not isinstance(given, str | Path):
-        raise TypeError(f"a path must be words or a pathlib.Path, not {brief(given)}.")
+        raise TypeError(f"a path must be text or a pathlib.Path, not {brief(given)}.")
     if not str(given):
         raise ValueError('a path must not be empty; the current folder is ".".')
     path = Path(os.path.expanduser(given))
     try:
         path.lstat()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte, or what no encoding holds
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or characters that no encoding holds
         if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
             raise ValueError(f"no file can have the path {brief(str(given))}: {getattr(error, 'strerror', error)}.") from None
     return path
 
 
 def real_file(path: Path) -> Path:
-    """The path of a file to be read. Raises OSError if there is none, or what might be waited on for ever: a pipe, a device."""
+    """The path of a file to be read. Raises OSError if there is none, or for what might block for ever: a pipe, a device."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise OSError(errno.EINVAL, "it is no file but a pipe, a socket or a device")
+        raise OSError(errno.EINVAL, "it is not a file but a pipe, a socket or a device")
     return path

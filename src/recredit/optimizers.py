@@ -17,7 +17,7 @@ from recredit.registry import Registry, complete, make, resolve
 COLUMNS = ("W_rec", "W_in", "b_rec")
 """The parts of W: its first n columns, the next n_in, and the last."""
 PARTS = (*COLUMNS, "W_out", "b_out")
-"""What may have a learning rate of its own, or stand still at 0."""
+"""What may have a learning rate of its own, or stay fixed at 0."""
 LEARNING_RATE = 1e-4
 """Where none is given."""
 CLIPS = ("adaptive_grad_clip", "clip", "clip_by_block_rms", "clip_by_global_norm")
@@ -36,14 +36,14 @@ SCHEDULES = {
     "warmup_exponential_decay_schedule": "peak_value",
 }
 """Each with what the learning rate is to it."""
-Numbers = dict[Annotated[str, pydantic.BeforeValidator(str)], float]  # by a whole number, which is a word in TOML and JSON
+Numbers = dict[Annotated[str, pydantic.BeforeValidator(str)], float]  # by whole numbers, which are text in TOML and JSON
 _BELOW_1 = ("b1", "b2", "b3", "beta", "decay", "eta_minus", "momentum", "rho")  # what is kept of an average at each step
 _ABOVE_0 = ("decay_rate", "div_factor", "final_div_factor", "max_norm", "threshold")  # optax divides by it, or 0 says no decay
 
 
 @functools.cache
 def optimizers() -> Registry:
-    """Every optax optimiser that takes a learning rate, and besides it only what a file can say, by name.
+    """Every optax optimiser that takes a learning rate, and otherwise only what a file can hold, by name.
 
     `make_optimizer` makes them with the settings that all have: clip, schedule (where the rate may be one) and rates of parts.
     """
@@ -89,9 +89,9 @@ MEANINGS = {
     "key": "Seed of its noise; each run adds its own seed.",
     "clip": "What clips the gradients before the optimizer sees them; its settings are optimizer.clip.NAME=VALUE.",
     "schedule": "How the learning rate changes over the steps; its settings are optimizer.schedule.NAME=VALUE.",
-    **{part: f"Learning rate of {part} alone, in place of learning_rate; at 0 it stands still." for part in PARTS},
+    **{part: f"Learning rate of {part} alone, in place of learning_rate; at 0 it stays fixed." for part in PARTS},
 }
-"""What optax's docstrings do not say of settings."""
+"""What optax's docstrings do not say about settings."""
 
 
 def _takes_a_rate(make: Callable[..., Any]) -> bool:
@@ -147,7 +147,7 @@ def _checked(what: str, make: Callable[..., Any], *left_out: str) -> Callable[..
 
 
 def _plain(parameter: inspect.Parameter) -> inspect.Parameter:
-    """A setting of optax by what a file can say of it: a number, true or false, or a type of floating-point numbers."""
+    """A setting of optax as a file can give it: a number, true or false, or a type of floating-point numbers."""
     name = parameter.name
     if name == "boundaries_and_scales":
         return parameter.replace(annotation=Numbers, default=parameter.empty)
@@ -169,7 +169,9 @@ def _setting(what: str, parameter: inspect.Parameter, value: Any) -> Any:
     within = limits(parameter)
     if isinstance(value, Mapping):
         if not all(step.isdecimal() and int(step) for step in value):
-            raise ValueError(f"{what} must be scales by the steps from which they count, as in 1000 = 0.1, not {brief(value)}.")
+            raise ValueError(
+                f"{what} must map steps to the scales that apply from them on, as in 1000 = 0.1, not {brief(value)}."
+            )
         return {int(step): check_range(f"{what}.{step}", scale, least=0) for step, scale in value.items()}
     if not isinstance(value, int | float) or isinstance(value, bool):
         return value
@@ -183,7 +185,7 @@ def _setting(what: str, parameter: inspect.Parameter, value: Any) -> Any:
 
 
 def limits(parameter: inspect.Parameter) -> dict[str, Any]:
-    """Within which limits a number makes sense: least, above, below and most, those of them that there are."""
+    """The limits within which a number makes sense: least, above, below and most, as far as there are any."""
     key, default = parameter.name, parameter.default
     if parameter.annotation is int:
         return {"least": int(key.endswith("_steps"))}
@@ -197,7 +199,7 @@ def limits(parameter: inspect.Parameter) -> dict[str, Any]:
 def make_optimizer(table: Mapping[str, Any], n: int) -> optax.GradientTransformation:
     """The optimiser of a network of n units that a complete table describes.
 
-    The gradients of W, W_out and b_out are clipped first, where that of a part that stands still counts as 0. Then each part
+    The gradients of W, W_out and b_out are clipped first, where that of a fixed part counts as 0. Then each part
     that has a rate of its own is optimised for itself, and all others together.
     """
     settings = {key: value for key, value in table.items() if key not in OWN}

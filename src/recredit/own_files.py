@@ -141,7 +141,7 @@ def _is_beneath(folder: Path, file: Path) -> bool:
     return file.resolve().is_relative_to(folder) and not _is_installed(file.resolve())
 
 
-_RUN: dict[Path, _Script] = {}  # a file is run once, and again when its source has changed
+_RUN: dict[Path, _Script] = {}  # a file is run once, and again if its source changes
 
 
 def is_file(spec: str) -> bool:
@@ -165,18 +165,22 @@ def load(spec: str, kind: Kind, digest: str | None = None) -> OwnClass:
         raise ValueError(f"the file {file} does not exist; a folder has that name.")
     script = _run(path, file)
     if digest is not None and script.digest != digest:
-        raise ValueError(f"{file}, or a module beside it that it imports, has changed since the run began; start it again.")
+        raise ValueError(
+            f"{file}, or a module beside it that it imports, has changed since the run began; start the run again."
+        )
     _check_apart(path, script)
     names = script.names
     own = [key for key, value in names.items() if kind.has(value) and value.__module__ == names["__name__"]]
     told = f"its {kind.nouns}: {', '.join(own) or 'none'}"
     if not name and (len(own) != 1 or spec.endswith(":")):
-        raise ValueError(f"{file} must hold one {kind.noun}, or have it named as {file}:NAME; {told}.")
+        raise ValueError(f"{file} must hold exactly one {kind.noun}, or you must name it, as {file}:NAME; {told}.")
     name = name or own[0]
     if name not in names:
         raise ValueError(f'{file} has no "{name}"; {told}.{nearest(name, names)}')
     if not kind.has(names[name]):
-        raise ValueError(f"{name} in {file} is no {kind.noun}: a subclass of recredit.{kind.base.__name__} with {kind.needs}.")
+        raise ValueError(
+            f"{name} in {file} is not a {kind.noun}, which is a subclass of recredit.{kind.base.__name__} with {kind.needs}."
+        )
     return OwnClass(name, names[name], kind, path, script.digest)
 
 
@@ -187,19 +191,19 @@ def _check_apart(file: Path, script: _Script) -> None:
             if _digest(script.modules[name], {}) != _digest(theirs.modules[name], {}):
                 raise ValueError(
                     f"{file} and {other} each have a module {name} beside them, which importlib.import_module in a function "
-                    f"cannot tell apart; write import {name} there, or give one of the modules another name."
+                    f"cannot tell apart; write import {name} there, or give one of the modules a different name."
                 )
 
 
 def last_line(error: BaseException) -> str:
     """What a traceback ends with."""
-    notes = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # JAX's, of frames that it hides
+    notes = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # JAX's, about frames that it hides
     lines = traceback.format_exception_only(error)
     return lines[len(lines) - notes - 1].strip().rstrip(".")
 
 
 def _run(path: Path, file: str) -> _Script:
-    """Run a Python file as a script is run, unless it has been run as it is; `file` is what the user calls it."""
+    """Run a Python file as a script, unless it has already been run in its present state; `file` is what the user calls it."""
     known = _RUN.get(path)
     if known and known.digest == _digest(path, known.modules):
         return known
@@ -208,7 +212,9 @@ def _run(path: Path, file: str) -> _Script:
     vars(module).update(__file__=str(path), __builtins__=neighbours.builtins)
     sys.modules[module.__name__] = module  # where dataclasses look up what their annotations name
     before, writes_bytecode = set(sys.modules), sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # Python takes bytecode of the same second and size for that of today's source
+    sys.dont_write_bytecode = (
+        True  # Python would take bytecode from the same second and of the same size for that of the present source
+    )
     try:
         with contextlib.redirect_stdout(sys.stderr), neighbours.in_place():  # standard output is for verdicts
             exec(compile(path.read_bytes(), path, "exec"), vars(module))

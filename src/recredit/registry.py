@@ -15,12 +15,12 @@ from recredit.own_files import OwnClass, is_file, last_line, load
 from recredit.rule import AbstractRule
 from recredit.tasks.task import AbstractTask
 
-SAID = (type(None), bool, int, float, str)  # what a file can say: exactly these, and not what is derived from them
+SAID = (type(None), bool, int, float, str)  # what a file can hold: exactly these types, and not what is derived from them
 BLOCKS: dict[type, tuple[str, Registry]] = {
     AbstractFeedback: ("feedback", FEEDBACKS),
     AbstractJacobian: ("jacobian", JACOBIANS),
 }
-NAMED: dict[type, Kind] = {UNITS.base: UNITS}  # settings of these types go by a name, or by a file of the user's own
+NAMED: dict[type, Kind] = {UNITS.base: UNITS}  # settings of these types are given by a name, or by a file of the user's own
 NETWORKS: Registry = {"network": Network}
 Own = dict[str, OwnClass]
 """Classes of the user's own, by name."""
@@ -28,13 +28,13 @@ Own = dict[str, OwnClass]
 
 def complete(what: str, registry: Registry, given: Any, own: Own | None = None) -> dict[str, Any]:
     """A table {name, settings...} with every default filled in, from a bare name or a partial table. What settings name by a
-    file goes by its class, and is entered in `own`.
+    file is named by its class, and entered in `own`.
 
     Raises ValueError for an unknown name or setting (naming the nearest), a missing one, or a value of the wrong kind.
     """
     table = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else {}
     if not isinstance(table.get("name"), str):
-        given_was = "" if given is None else f"; given was {brief(given)}"
+        given_was = "" if given is None else f"; what was given: {brief(given)}"
         meant = next(filter(None, (nearest(key, ["name"], 0.7) for key in table if key != "name")), "")
         raise ValueError(f"the {what} needs a name, one of: {', '.join(registry)}{given_was}.{meant}")
     check_choice(what, table["name"], registry)
@@ -51,15 +51,15 @@ def complete(what: str, registry: Registry, given: Any, own: Own | None = None) 
     return {"name": table["name"]} | {
         key: _value(f"{whose}'s {key}", p.annotation, settings.get(key, p.default), own)
         if key in settings or _is_block(p.annotation, p.default)
-        else p.default  # as it is: a rule of the user's own may hold what no file can say
+        else p.default  # as it is: a rule of the user's own may hold what no file can
         for key, p in parameters.items()
     }
 
 
 def complete_own(kind: Kind, given: Any, own: Own) -> dict[str, Any]:
-    """`complete` for a `kind`: one of the user's own, named by a file, goes by its class, and is entered in `own`.
+    """`complete` for a `kind`: one of the user's own, named by a file, is named by its class, and entered in `own`.
 
-    Raises ValueError as `complete` does, and for a class that is called as another of the run is.
+    Raises ValueError as `complete` does, and for a class with the same name as another of the run.
     """
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
@@ -71,13 +71,13 @@ def complete_own(kind: Kind, given: Any, own: Own) -> dict[str, Any]:
     other = None if found.name in kind.registry else own.setdefault(found.name, found)
     if other is None or other.file != found.file:
         what = other.kind.what if other else kind.what
-        raise ValueError(f"{table['name']}: another {what} is called {found.name}, so this class needs another name.")
+        raise ValueError(f"{table['name']}: another {what} is called {found.name}, so this class needs a different name.")
     filled = complete(kind.what, with_own(kind, own), {**table, "name": found.name}, own)
     kinds = {key: p.annotation for key, p in settings_of(found.itself).items()}
     said = {
         key for key, value in filled.items() if type(value) in SAID or (isinstance(value, dict) and kinds.get(key) in BLOCKS)
     }
-    # A default that JSON cannot say is in the source, whose digest counts; what was given goes as it was given.
+    # A default that JSON cannot hold is in the source, whose digest counts; what was given is kept as given.
     return {key: filled[key] if key in said else plain(table[key]) for key in filled if key in said or key in table}
 
 
@@ -124,7 +124,7 @@ def _value(what: str, kind: Any, given: Any, own: Own | None = None) -> Any:
 
 
 def _named(kind: Any) -> Kind | None:
-    """The kind of what goes by a name that a setting of this type is, if it is one."""
+    """The kind of named thing that a setting of this type takes, if it takes one."""
     return next((NAMED[each] for each in (kind, *get_args(kind)) if isinstance(each, type) and each in NAMED), None)
 
 
@@ -148,7 +148,7 @@ def block_name(kind: Any, value: Any) -> Any:
 def make(registry: Registry, table: Mapping[str, Any], own: Own | None = None) -> Any:
     """The object that a completed table describes; `own`: the classes that its settings name beside those of the registries.
 
-    Raises ValueError, one sentence, however a user's own class may fail.
+    Raises ValueError, one sentence, however a user's own class fails.
     """
     make_it = registry[table["name"]]
     parameters = settings_of(make_it)
@@ -175,7 +175,7 @@ def _made(whose: str, p: inspect.Parameter, value: Any, own: Own) -> Any:
 
 
 def _check_file(name: str) -> None:
-    """Raise ValueError for what is no file and might be waited on for ever."""
+    """Raise ValueError for what is not a file and might block for ever."""
     try:
         real_file(user_path(name))
     except OSError as error:
@@ -185,7 +185,7 @@ def _check_file(name: str) -> None:
 def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:
     """The object of a `kind` that is meant: given itself, by its name, or by a table {name, settings...}.
 
-    Raises ValueError for an unknown name or a setting that does not fit, TypeError for any other thing.
+    Raises ValueError for an unknown name or a setting that does not fit, TypeError for anything else.
     """
     if isinstance(given, kind):
         return given
@@ -237,7 +237,7 @@ def resolve_network(given: Any) -> Network:
 def resolve_observers(given: Any) -> dict[str, AbstractRule]:
     """Observers by name: from a table of rules, or a list of rules, which go by the names given or their classes' names.
 
-    Raises ValueError for two of one name, and as `resolve_rule` does.
+    Raises ValueError for two with the same name, and as `resolve_rule` does.
     """
     if given is None:
         named = []

@@ -44,20 +44,20 @@ def run_audit(
     as_test: tuple[str, ...],
     slopes: Path | None,
 ) -> None:
-    """Audit the rules with these settings, all those of the registry if none is named, and print the verdicts.
+    """Audit the rules with these settings, or every rule of the registry if none is named, and print the verdicts.
 
-    `network`: settings of the network that they are to train, a word alone for its units. `pool`: where to audit them; None: in
-    this process. `mend`: print what would mend them instead. `as_test`: print what does not pass of these criteria instead, and
-    end the process with exit code 1 if anything does not. `slopes`: also draw the continuity measurement to this file.
+    `network`: settings of the network that they train, a word alone for its units. `pool`: where to audit them; None: in this
+    process. `mend`: print what would repair them instead. `as_test`: print which of these criteria do not pass instead, and
+    end the process with exit code 1 if any do not. `slopes`: also draw the continuity measurement to this file.
     """
     if explained is not None and (rules or form != "table"):
         raise ValueError(
-            f"--explain {explained} stands alone, but for --with and --network; json and html hold the operations as well."
+            f"--explain {explained} goes only with --with and --network; json and html hold the operations as well."
         )
     if mend and (explained is not None or form != "table" or slopes):
-        raise ValueError("--repair stands alone, but for the rules, --with and --network.")
+        raise ValueError("--repair goes only with rules, --with and --network.")
     if as_test and (explained is not None or mend or form != "table" or slopes):
-        raise ValueError("--as-test stands alone, but for the rules, --with and --network.")
+        raise ValueError("--as-test goes only with rules, --with and --network.")
     asked = check_criteria(() if as_test == ("all",) else as_test)
     if slopes:
         if slopes.suffix not in (".png", ".svg", ".pdf"):
@@ -65,7 +65,7 @@ def run_audit(
         check_writable(slopes)
     given = _table(settings, "jacobian=learned")
     trained = _table([each if "=" in each else f"units={each}" for each in network], "units=gru")
-    resolve_network(trained)  # so that what is wrong with it is told at once
+    resolve_network(trained)  # so that an error in it is reported at once
     specs = [explained] if explained is not None else [*dict.fromkeys(rules)] or [*RULES]
     if mend:
         _mend([chosen(spec, given) for spec in specs], resolve_network(trained))
@@ -87,7 +87,7 @@ def run_audit(
     else:
         console.print(table(found, console.width) if explained is None else explain(found[0], console.width))
     if slopes:
-        from recredit.report.figures import draw_slopes  # here, so that a refusal need not wait for matplotlib
+        from recredit.report.figures import draw_slopes  # here, so that an error need not wait for matplotlib
 
         draw_slopes(found, slopes)
 
@@ -112,13 +112,13 @@ def _table(settings: Sequence[str], like: str) -> dict[str, Any]:
 
 
 def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]], network: Network) -> None:
-    """Print what would mend each rule."""
+    """Print what would repair each rule."""
     console = wide_console()
     with plain_console(stderr=True).status("") as status:
         for name, registry, settings in made:
             make(registry, settings)
 
             def told(done: int, whole: int, name: str = name) -> None:
-                status.update(f"Mending {name}: {done} of {whole} combinations")
+                status.update(f"Repairing {name}: {done} of {whole} combinations")
 
             console.out(repair_text(repair(name, registry, settings, told, network), console.width), highlight=False)

@@ -35,7 +35,7 @@ def list_rules() -> None:
     """Print the rules, and the building blocks that their settings name."""
     _list("Learning rules", "rule")
     for block in ("jacobian", "feedback"):
-        _list(f"Building blocks, where a rule has the setting {block}", block)
+        _list(f"Building blocks for rules with the setting {block}", block)
     _hint("recredit rules NAME explains one: its equations, settings, costs, verdicts and reference.", "MyRule")
 
 
@@ -46,7 +46,7 @@ def list_tasks() -> None:
 
 
 def list_networks() -> None:
-    """Print the settings of a network, its units, and which rules are for which units."""
+    """Print the settings of a network, its units, and which rules work on which units."""
     console.print(settings_table(explained("network", "network").settings, {}, "network", console.width))
     _list("Units: network.units", "units")
     show(console, fits_table({name: unfit_by_units(make()) for name, make in RULES.items()}))
@@ -54,10 +54,10 @@ def list_networks() -> None:
 
 
 def list_optimizers() -> None:
-    """Print the optimisers, clips and schedules of optax that go by name."""
+    """Print the named optimisers, clips and schedules of optax."""
     _list("Optimizers", "optimizer")
-    _list("Clips of the gradient: optimizer.clip", "clip")
-    _list("Schedules of the learning rate: optimizer.schedule", "schedule")
+    _list("Gradient clips: optimizer.clip", "clip")
+    _list("Learning-rate schedules: optimizer.schedule", "schedule")
     console.print("recredit optimizers NAME explains one and its settings.", style="dim")
 
 
@@ -72,7 +72,7 @@ def _what(make_it: Callable[..., Any]) -> str:
 
 
 def _hint(sentence: str, own: str) -> None:
-    console.print(f"{sentence} One of your own goes by its file: path/to/file.py:{own}.", style="dim")
+    console.print(f"{sentence} Name one of your own by its file: path/to/file.py:{own}.", style="dim")
 
 
 def print_bibtex(rules: Sequence[str]) -> None:
@@ -82,14 +82,14 @@ def print_bibtex(rules: Sequence[str]) -> None:
 
 
 def explain_rule(name: str) -> None:
-    """Print all that there is to say of a rule: of its source, of its program, and of what it is for."""
+    """Print everything about a rule: from its source and its program, and what it works on."""
     told = explained("rule", name)
     _, make_it = found("rule", name)
     _print(told, make_it, [*_fits(make_it), *_judged(name)], "rule")
 
 
 def _fits(make_it: Callable[..., Any]) -> Sequence[Part]:
-    """A line on the units that a rule is for, and why it is not for the others."""
+    """A line on the units that a rule works on, and why it does not work on the others."""
     try:
         rule = make_it()
         unfit = unfit_by_units(rule)
@@ -105,7 +105,7 @@ def _fits(make_it: Callable[..., Any]) -> Sequence[Part]:
 
 
 def _judged(name: str) -> Sequence[Part]:
-    """Lines on what a rule costs and on the audit's verdicts; of a rule that cannot be audited why."""
+    """Lines on what a rule costs and on the audit's verdicts; for a rule that cannot be audited, why."""
     with plain_console(stderr=True).status(f"Auditing {name}"):
         try:
             judged, refused = audits([Asked(name, {}, {}, name)], True, None, lambda _: None)
@@ -117,7 +117,7 @@ def _judged(name: str) -> Sequence[Part]:
 
 
 def explain_task(name: str) -> None:
-    """Print all that there is to say of a task, and what is known of its loss with its default settings."""
+    """Print everything about a task, and what is known about its loss with its default settings."""
     told = explained("task", name)
     _, make_it = found("task", name)
     _print(told, make_it, _known(make_it), "task")
@@ -136,7 +136,7 @@ def _known(make_it: Callable[..., Any]) -> Sequence[Part]:
 
 
 def explain_units(name: str) -> None:
-    """Print all that there is to say of units."""
+    """Print everything about units."""
     told = explained("units", name)
     _, make_it = found("units", name)
     units: Any = make_it
@@ -148,7 +148,7 @@ def explain_units(name: str) -> None:
 
 
 def explain_optimizer(name: str) -> None:
-    """Print all that there is to say of an optimiser, a clip or a schedule of optax."""
+    """Print everything about an optimiser, a clip or a schedule of optax."""
     kinds = {each: kind for kind in OPTAX for each in names(kind)}
     check_choice("optimizer", name, kinds)
     kind = kinds[name]

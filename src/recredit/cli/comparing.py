@@ -25,19 +25,19 @@ def alignment(
     out: str | None = None,
     style: FigureStyle = "screen",
 ) -> None:
-    """Compare the gradients of rules, every two of them: one rule drives, the others watch the same steps.
+    """Compare the gradients of every pair of rules: one rule drives, the others watch the same steps.
 
     For example: recredit alignment rtrl f_bptt uoro my.py:MyRule --driver rflo --task add --steps 100000 --seeds 8
 
-    Watching changes nothing. The cosine and the norms of every two gradients are taken at the step that both belong to, for
-    all of W and for W_rec, W_in and b_rec apart; and of rules with randomness, bias and variance. Finished parts are kept in
-    the output folder: a second call computes only what is missing.
+    Watching changes nothing. The cosine and the norms of each pair of gradients are compared at the step that both belong to,
+    for all of W and for W_rec, W_in and b_rec separately; for stochastic rules, bias and variance too. Finished parts are kept
+    in the output folder: a second call computes only what is missing.
 
     Parameters
     ----------
     rules
         The learning rules: names, or files of your own as path/to/file.py:MyRule (default: the paper's ten that have a
-        gradient; of these, what is not for the network is left out).
+        gradient, without those that do not work on the network).
     driver
         The rule that trains the network (default rtrl).
     task
@@ -48,19 +48,19 @@ def alignment(
     config
         A TOML file as for `recredit train`, without observers and with any of: driver, draws.
     draws
-        How many copies of each rule with randomness watch too, for its bias and variance; 0: none (default 16).
+        How many copies of each stochastic rule also watch, to estimate its bias and variance; 0: none (default 16).
     seeds
         Number of seeds (default 20).
     steps
         Number of network steps (default 1,000,000, or as many as a recording has).
     bin
-        Network steps of each mean that is kept (default 10,000, or a hundredth of a shorter run).
+        Network steps over which what is kept is averaged (default 10,000, or a hundredth of a shorter run).
     streams
         Number of parallel data streams that share a seed's weights, as for `recredit train`; gradients are means over them.
     across_trials
-        Let units and traces run on over the borders of trials, as if there were none.
+        Let units and traces carry over from one trial to the next, as if trials had no borders.
     seeds_at_once
-        Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
+        Number of seeds that each worker vectorises together (default: as many as fit in a core's cache; on a GPU, all).
     out
         Output folder (default: results/alignment-TASK-DRIVER).
     """
@@ -74,17 +74,17 @@ def alignment(
 
 
 def family(*rules: str, out: FilePath | None = None) -> None:
-    """Write a page and a figure of the family of learning rules: what each is, and which reduces to which.
+    """Write a page and a figure of the family of learning rules: what each rule is, and which reduces to which.
 
     For example: recredit family path/to/file.py:MyRule
 
-    State, facing, randomness, bias, costs, the audit's verdicts and the networks that a rule is for are worked out from its
-    program, which takes a few seconds a rule.
+    State, facing, randomness, bias, costs, the audit's verdicts and the networks that a rule works on are worked out from its
+    program, which takes a few seconds per rule.
 
     Parameters
     ----------
     rules
-        Rules of your own as path/to/file.py:MyRule, framed in the figure, beside every rule that has a name.
+        Rules of your own as path/to/file.py:MyRule, framed in the figure and shown beside every named rule.
     out
         Output folder, for rules.md, rules.svg, rules.png, rules.csv and reductions.csv (default: results/family).
     """
@@ -92,5 +92,5 @@ def family(*rules: str, out: FilePath | None = None) -> None:
     with local_executor("recredit.studies.family") as pool:
         from recredit.cli.family import run_family  # while they start
 
-        end_quietly()  # nothing is kept of it
+        end_quietly()  # nothing of it is kept
         run_family(pool, rules, out)

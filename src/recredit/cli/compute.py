@@ -52,7 +52,7 @@ def _import(modules: Iterable[str], begin: threading.Event) -> None:
 
 @contextlib.contextmanager
 def working_in(folder: Path, files: Iterable[str]) -> Iterator[Path]:
-    """A folder that is `held` for these files, and for what those who watch it are told: of the end too, and of its reason."""
+    """A folder that is `held` for these files and for the progress that others watch: its end too, and the reason for it."""
     with held(folder, [*files, "progress.json"], console.out):
         try:
             yield folder

@@ -1,4 +1,4 @@
-"""Where the command line prints: text as it is, so that [brackets] in a name that a user gives are no markup."""
+"""Where the command line prints: text as it is, so that [brackets] in a user's name for something are not markup."""
 
 from rich.console import Console
 

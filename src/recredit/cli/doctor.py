@@ -43,7 +43,7 @@ def run_doctor() -> None:
         _tell("Devices", str(error) if isinstance(error, ValueError) else no_device(error))
         raise SystemExit(1) from None
     _tell("Devices", ", ".join(f"{device.platform} ({device.device_kind})" for device in devices))
-    _tell("Cores", f"{len(cores())} of {os.cpu_count()} may be used; each has a worker process of one thread")
+    _tell("Cores", f"{len(cores())} of {os.cpu_count()} may be used, each by a worker process with one thread")
     _tell("Cache", _cache(programs_folder()))
     for name, (what, extra) in OPTIONAL.items():
         found = _version(name)
@@ -68,9 +68,7 @@ def _tell(label: str, text: str) -> None:
 
 def _cache(folder: Path) -> str:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return (
-        f"{folder} holds {size / 1e6:.0f} MB of compiled programs, of {CACHED / 1e6:.0f} MB at most for each kind of processor"
-    )
+    return f"{folder} holds {size / 1e6:.0f} MB of compiled programs; at most {CACHED / 1e6:.0f} MB for each kind of processor"
 
 
 def _version(package: str) -> str | None:
@@ -84,21 +82,21 @@ def advice(failed: list[Check]) -> Iterator[str]:
     """What to do, in sentences."""
     if failed:
         yield (
-            "What is computed here is not what it should be: install recredit anew, with the versions in its constraints.txt, "
-            "and if a check still fails, report it with all that is printed here."
+            "This machine does not compute what it should: reinstall recredit with the versions in its constraints.txt, "
+            "and if a check still fails, report it with everything printed here."
         )
     if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
         yield (
-            "There is an NVIDIA GPU, and this JAX computes on the processor: pip install 'jax[cuda12]' makes it use the GPU. "
-            "Networks of the paper's size train as fast without."
+            "There is an NVIDIA GPU, but this JAX computes on the CPU: pip install 'jax[cuda12]' makes it use the GPU. "
+            "Networks of the paper's size train as fast without it."
         )
     if len(cores()) == 1 < (os.cpu_count() or 1):
-        yield f"Only one of {os.cpu_count()} cores may be used: taskset, a container or a batch system sees to that."
+        yield f"Only one of {os.cpu_count()} cores may be used, because of taskset, a container or a batch system."
     elif len(cores()) == 1:
-        yield "There is one core only: a figure at the paper's scale takes days; --scale quick takes minutes."
+        yield "There is only one core: a figure at the paper's scale takes days; --scale quick takes minutes."
     if flags := os.environ.get("XLA_FLAGS", "").strip():
-        yield f"XLA_FLAGS is set ({flags}): the last bits of numbers may depend on it; unset it if in doubt."
+        yield f"XLA_FLAGS is set ({flags}): the last bits of numbers may depend on it; if in doubt, unset it."
     if platforms := os.environ.get("JAX_PLATFORMS"):
         yield f"JAX_PLATFORMS is set to {platforms}: no other device is used."
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        yield "JAX_ENABLE_X64 is set: runs compute in 64 bits, more slowly, and are kept apart from those in 32 bits."
+        yield "JAX_ENABLE_X64 is set: runs compute in 64 bits, more slowly, and are kept separate from those in 32 bits."

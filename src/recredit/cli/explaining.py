@@ -1,4 +1,4 @@
-"""The commands that tell what there is, and whether it works here: parsing only, as in `recredit.cli.main`."""
+"""The commands that list what there is, and check whether it works here: parsing only, as in `recredit.cli.main`."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ def rules(*names: str, bibtex: Annotated[bool, Parameter(negative=())] = False) 
     Parameters
     ----------
     names
-        Rules to explain: names, or files of your own as path/to/file.py:MyRule (default: list all that have a name).
+        Rules to explain: names, or files of your own as path/to/file.py:MyRule (default: list all named ones).
     bibtex
         Print only the BibTeX entries of these rules (default: of all), as in recredit rules dni uoro --bibtex > refs.bib.
     """
@@ -34,7 +34,7 @@ def tasks(*names: str) -> None:
     Parameters
     ----------
     names
-        Tasks to explain: names, or files of your own as path/to/file.py:MyTask (default: list all that have a name).
+        Tasks to explain: names, or files of your own as path/to/file.py:MyTask (default: list all named ones).
     """
     check_xla_flags()
     from recredit.cli import catalogue
@@ -43,12 +43,12 @@ def tasks(*names: str) -> None:
 
 
 def networks(*names: str) -> None:
-    """List a network's settings, the kinds of units and which rules are for them, or explain units.
+    """List a network's settings, the kinds of units and which rules work on them, or explain some units.
 
     Parameters
     ----------
     names
-        Units to explain: names, or files of your own as path/to/file.py:MyUnits (default: list all that have a name).
+        Units to explain: names, or files of your own as path/to/file.py:MyUnits (default: list all named ones).
     """
     check_xla_flags()
     from recredit.cli import catalogue
@@ -71,7 +71,7 @@ def optimizers(*names: str) -> None:
 
 
 def doctor() -> None:
-    """Check this installation: versions, devices, cores, cache; then an exact gradient and known losses, in some ten seconds.
+    """Check this installation: versions, devices, cores, cache; then an exact gradient and known losses, in about ten seconds.
 
     The exit code is 1 if a check fails.
     """

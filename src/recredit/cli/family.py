@@ -16,7 +16,7 @@ PAGE, PICTURES, TABLES = "rules.md", ("rules.svg", "rules.png"), ("rules.csv", "
 
 
 def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
-    """Write the page and the figure of all rules that have a name, and of these `rules` besides, to the folder `out`."""
+    """Write the page and the figure of all named rules, and of these `rules` too, to the folder `out`."""
     folder = out or Path("results") / "family"
     own = {}
     for spec in rules:
@@ -25,7 +25,7 @@ def run_family(pool: Executor, rules: Sequence[str], out: Path | None) -> None:
             continue
         other = "one of recredit's" if name in RULES else own.get(name, spec)
         if other != spec:
-            raise ValueError(f"two rules are called {name}, {other} and {spec}: give yours another name.")
+            raise ValueError(f"two rules are called {name}, {other} and {spec}: give yours a different name.")
         own[name] = spec
     there = next(each for each in (folder, *folder.parents) if each.exists())
     for name in (PAGE, *PICTURES, *TABLES):

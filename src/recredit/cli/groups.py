@@ -1,4 +1,4 @@
-"""The commands by what one wants of them, as the help shows them."""
+"""The commands grouped by purpose, as the help shows them."""
 
 from cyclopts import Group
 

@@ -12,8 +12,8 @@ from recredit.runs.local import local_executor
 from recredit.runs.settings import Run
 from recredit.runs.standing import Standing
 
-FRESH, SHARE = 2, 20  # a page is served again for so many seconds, and for so many times as long as it took to make
-LINGER = 10  # seconds that a page which was being looked at is waited for at the end
+FRESH, SHARE = 2, 20  # a page is served again for so many seconds, or for so many times as long as it took to make
+LINGER = 10  # seconds to wait at the end for a page that somebody is looking at
 
 
 PREPARING = (
@@ -35,7 +35,7 @@ class LivePage:
         """What is being done after the runs."""
         self.ended: bytes | None = None
         self.asked = 0.0
-        """When somebody asked last."""
+        """When somebody last asked."""
         self.told = threading.Event()
         """Set when somebody has been given the page of the end."""
         self.lock = threading.Lock()
@@ -45,7 +45,7 @@ class LivePage:
     def follow(
         self, title: str, runs: Mapping[str, Run], seeds: Sequence[int], standing: Callable[[], Standing | None]
     ) -> None:
-        """From now on the page is about these runs, of which `standing` tells how far they are."""
+        """From now on the page is about these runs, whose progress `standing` gives."""
         from recredit.report import page, progress  # here, since they take a second to import
         from recredit.report.so_far import SoFar
 
@@ -79,7 +79,7 @@ class LivePage:
         from recredit.cli.report import write_report
         from recredit.report.gathered import gather
 
-        self.word = "All runs have ended, and their rules are being audited."
+        self.word = "All runs have ended; their rules are being audited."
         file = self.folder / "report.html"
         with local_executor("recredit.studies.audits") as pool:
             write_report(pool, gather(place), file)
@@ -93,10 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
     live: LivePage
 
     def do_GET(self) -> None:
-        # A page of another site that has this address under a name of its own gets nothing.
+        # A page of another site that reaches this address under another name gets nothing.
         if self.headers.get("Host", "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
             self.send_error(403)
-        elif self.path not in ("/", "/latest"):  # a page asks for the latest by itself, and is loaded anew at the end
+        elif self.path not in ("/", "/latest"):  # a page asks for the latest by itself, and is reloaded at the end
             self.send_error(404)
         else:
             content = self.live.latest()

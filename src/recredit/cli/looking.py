@@ -1,4 +1,4 @@
-"""The commands that look at what others compute and have computed: parsing only, as in `recredit.cli.main`."""
+"""The commands that look at what other commands compute or have computed: parsing only, as in `recredit.cli.main`."""
 
 from typing import Annotated
 
@@ -12,11 +12,11 @@ from recredit.studies.variants import ListFormat
 
 
 def watch(folder: FilePath, /) -> None:
-    """Watch from another terminal how far a command is that computes.
+    """Watch the progress of a command from another terminal.
 
     For example: recredit watch results/fig1-written
 
-    In a terminal, until it has ended; else how far it is now.
+    In a terminal it watches until the command ends; otherwise it prints the progress once.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ def on_fresh_data(
     set: Annotated[tuple[str, ...], Many] = (),
     steps: Count | None = None,
 ) -> None:
-    """Test the trained networks of a run on fresh data, their weights standing still.
+    """Test the trained networks of a run on fresh data, with their weights fixed.
 
     For example: recredit test results/recorded-rflo --set task.part=test
 
-    What comes of it is written beside the run, to a file test-TASK-....nc.
+    The results are written beside the run, to a file test-TASK-....nc.
 
     Parameters
     ----------
     run
         The output folder of `recredit train`, or its run.nc.
     task
-        The task, as for `recredit train` (default: the one they were trained on, with the same settings). Each network plays
-        its own seed's, with data that training never used; of a recording, all that is asked for.
+        The task, as for `recredit train` (default: the one they were trained on, with the same settings). Each network gets
+        its own seed's data, which training never used; from a recording, all the data asked for.
     set
         Settings of the task, PATH=VALUE each: task.part=test task.t1=4.
     steps
@@ -77,8 +77,8 @@ def report(
     Parameters
     ----------
     place
-        The output folder of fig1, train, sweep or alignment, or one of the files there: curves.nc, run.nc, sweep.nc. Of a
-        folder whose command has not come to its end, what is finished is reported.
+        The output folder of fig1, train, sweep or alignment, or one of the files there: curves.nc, run.nc, sweep.nc. If the
+        command in the folder has not ended, the report shows what is finished.
     out
         The file to write (default: report.html in the folder).
     open_
@@ -103,7 +103,7 @@ def list_(
     each: Annotated[bool, Parameter(negative=())] = False,
     format: ListFormat = "table",
 ) -> None:
-    """List the results in a folder: what was computed with which settings and seeds, what came of it, when and where.
+    """List the results in a folder: what was computed with which settings and seeds, the final losses, when and where.
 
     For example: recredit results results/add-rflo --where rule=rflo task.t1=3
 
@@ -113,11 +113,11 @@ def list_(
         The output folder of any command that computes.
     where
         Settings that the results must have, PATH=VALUE each, as for --set of `recredit train`; seed=0, precision=float32 and
-        state=diverged count as settings here. Of several values for one setting, one must fit.
+        state=diverged count as settings here. If a setting is given several values, any of them will do.
     each
         A line for each seed.
     format
-        How to print them. csv and json hold every setting, and have an entry for each seed.
+        How to print them. csv and json hold every setting, with an entry for each seed.
     """
     from recredit.cli.results import list_results
 

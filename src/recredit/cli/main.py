@@ -51,14 +51,14 @@ def fig1(
     variant
         written: the paper's equations; published: what the published program did.
     seeds
-        Number of seeds, in place of the scale's.
+        Number of seeds, instead of the scale's.
     steps
-        Number of network steps, in place of the scale's.
+        Number of network steps, instead of the scale's.
     seeds_at_once
-        Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
+        Number of seeds that each worker vectorises together (default: as many as fit in a core's cache; on a GPU, all).
     out
-        Output folder (default: results/fig1-VARIANT, results/fig1-VARIANT-quick, or with other seeds or steps than the scale's
-        one that is named after them).
+        Output folder (default: results/fig1-VARIANT or results/fig1-VARIANT-quick; if seeds or steps differ from the scale's,
+        the name says so).
     live
         Show the report in a browser as the runs go, at an address that only this machine can reach. At the end it is written
         to the output folder, as report.html.
@@ -102,7 +102,7 @@ def train(
     ----------
     rule
         The learning rules: names, or files of your own as path/to/file.py:MyRule (or the path alone if it holds one rule).
-        If such a file changes, its runs are computed anew.
+        If such a file changes, its runs are computed again.
     task
         The task: a name, or a file of your own as path/to/file.py:MyTask (or the path alone if it holds one task).
     set
@@ -113,16 +113,16 @@ def train(
     config
         A TOML file with any of: rule, task, network, optimizer, observers, record, steps, bin, streams, seeds,
         seeds_at_once, out. For example: task = "add", steps = 1e5, network.n = 64, rule = ["rflo", "my.py:MyRule"]. A rule with
-        settings is a table with its name, [rule], or [[rule]] for each of several. Paths are seen from the file's folder.
+        settings is a table with its name, [rule], or [[rule]] for each of several. Paths are relative to the file's folder.
         Options and --set override the file, and must not contradict each other. The rules, observers or task that they name
-        replace the file's, but keep the settings that the file has for that same name.
+        replace the file's, but keep the settings that the file gives for the same name.
     observe
-        Further rules, as for --rule, that see the same steps without changing them; their alignment with each driver is
+        Further rules, as for --rule, that see the same steps without changing them. Their alignment with each driver is
         recorded.
     record
-        What to keep of the way there, in run.nc: NAME:every=STEPS or NAME:every=bin each, as in r:every=100 W:every=bin. Names:
+        What to record along the way, in run.nc: NAME:every=STEPS or NAME:every=bin each, as in r:every=100 W:every=bin. Names:
         x, target, weight, start, epoch (the task's), r (firing rates), s (states), z (outputs), G (the rule's gradient), W,
-        W_out, b_out. Memory does not grow with it; the disk takes it twice.
+        W_out, b_out. Recording takes no more memory, but needs its size twice on disk.
     seeds
         Number of seeds (default 20).
     steps
@@ -130,16 +130,16 @@ def train(
     bin
         Network steps over which the loss is averaged (default 10,000, or a hundredth of a shorter run).
     streams
-        Number of parallel data streams that share a seed's weights; each step makes one update, by the streams' mean gradient
+        Number of parallel data streams that share a seed's weights; each step makes one update, from the streams' mean gradient
         (default 1).
     across_trials
-        Let units and traces run on over the borders of trials, as if there were none.
+        Let units and traces carry over from one trial to the next, as if trials had no borders.
     seeds_at_once
-        Number of seeds that each worker vectorises together (default: as many as fit a core's cache; on a GPU all).
+        Number of seeds that each worker vectorises together (default: as many as fit in a core's cache; on a GPU, all).
     from_
-        The output folder of another `recredit train`, with :RULE behind it if one of its rules is meant. All that is not said
-        is as it was there. With nothing but --steps, that run is continued for so many more, exactly as if it had been longer;
-        with another task, rule, optimizer, ... its trained weights are what is begun with.
+        The output folder of another `recredit train`, followed by :RULE to choose one of its rules. Everything not given stays
+        as it was there. With --steps alone, that run continues for so many more steps, exactly as if it had been longer; with
+        another task, rule, optimizer, ... the new run starts from its trained weights.
     out
         Output folder (default: results/TASK-RULE, or results/TASK-RULE-RULE-... for several).
     live
@@ -169,26 +169,27 @@ def sweep(
 
     For example: recredit sweep sweeps/fair_fig1.toml --dry-run
 
-    Finished cells are kept in the output folder: after whatever interrupts it, the same command computes only what is missing.
+    Finished cells are kept in the output folder: after any interruption, the same command computes only what is missing.
 
     Parameters
     ----------
     file
-        A TOML file as for `recredit train --config`, with any of: lists of rules and tasks; [grid], axes whose every
+        A TOML file as for `recredit train --config`, with any of: lists of rules and tasks; [grid], axes of which every
         combination is a point; [zip], axes whose values go together; [[only]], axes and settings for some points; [select],
-        an axis along which the best value is chosen, by seeds of its own; [executor], where to compute: kind = "local",
-        "slurm" or "pbs", and its settings.
+        an axis along which the best value is chosen, on separate seeds; [executor], where to compute: kind = "local", "slurm"
+        or "pbs", and its settings.
     dry_run
-        Say what would be computed, what of it is finished, and roughly how long the rest would take, and compute nothing.
+        Show what would be computed, what is already finished, and roughly how long the rest would take; compute nothing.
     out
-        Output folder, in place of the file's (default: results/FILE, without its ending).
+        Output folder, instead of the file's (default: results/FILE, without its extension).
     watch
-        Instead of all that: the folder of a sweep that another command computes, to see how far it is (`recredit watch`).
+        Instead of all this: the folder of a sweep that another command computes, to watch its progress
+        (as `recredit watch` does).
     live
         Show the report in a browser as the runs go, as for `recredit fig1`.
     """
     if (file is None) == (watch is None) or (watch and (dry_run or out or live)):
-        raise ValueError("a sweep takes its file, as in recredit sweep my.toml, or a folder to look on at, --watch results/my.")
+        raise ValueError("a sweep takes a file, as in recredit sweep my.toml, or a folder to watch, as in --watch results/my.")
     check_xla_flags()
     if file:
         from recredit.cli.sweep import run_sweep
@@ -211,32 +212,33 @@ def audit(
     as_test: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = (),
     slopes: FilePath | None = None,
 ) -> None:
-    """Tell which operations of a learning rule's own program a neural circuit could perform.
+    """Find out which operations of a learning rule's own program a neural circuit could perform.
 
     For example: recredit audit uoro dni --with jacobian=learned feedback=random
 
     Parameters
     ----------
     rules
-        Rules by name, or of your own as path/to/file.py:MyRule (default: every rule that has a name).
+        Rules by name, or of your own as path/to/file.py:MyRule (default: every named rule).
     with_
         Settings of these rules, SETTING=VALUE.
     network
-        The network that they are to train, by its units and settings SETTING=VALUE as `recredit networks` lists them: gru, or
+        The network that they train: its units and settings SETTING=VALUE, as `recredit networks` lists them: gru, or
         excitatory=0.8 density=0.3 activation=relu (default: the paper's).
     format
         How to print the verdicts. json and html hold everything, operations included.
     explain
-        Print this one rule's operations, in the order of its program, instead.
+        Print this one rule's operations instead, in the order of its program.
     repair
-        Try the building blocks and switches that each rule has, and print which combination passes, or what remains.
+        Try each rule's building blocks and switches, and print which combination passes, or what remains.
     as_test
-        Criteria that each rule must pass, or "all": print what does not, and end with exit code 1 if anything does not.
+        Criteria that each rule must pass, or "all": print those that do not pass, and exit with code 1 if there are any.
     slopes
-        Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF; beside it, CSV).
+        Also draw how each matrix's change per step shrinks with the time step, to this file (PNG, SVG or PDF; with a CSV
+        beside it).
     """
     check_xla_flags()
-    alone = explain is not None or repair or 0 < len(rules) < 4  # it takes a second to start a process
+    alone = explain is not None or repair or 0 < len(rules) < 4  # starting a process takes a second
     with contextlib.nullcontext() if alone else local_executor("recredit.studies.audits") as pool:
         from recredit.cli.audit import run_audit  # while they start
 
@@ -258,13 +260,13 @@ for flag in ("--help", "--version"):
 
 
 def main(arguments: Any = None) -> None:
-    """Run the command line. What is wrong ends it with one sentence and exit code 2, a signal with 128 and its number.
+    """Run the command line. An error ends it with one sentence and exit code 2, a signal with 128 plus its number.
 
-    A reader that goes (as `head` does) is no failure: the computation goes on, and the exit code is 0.
+    A reader that goes away (as `head` does) is no failure: the computation goes on, and the exit code is 0.
     """
     gc.set_threshold(SELDOM)
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, perhaps, which matplotlib may refuse to start with: we draw to files
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn of
+    os.environ.pop("MPLBACKEND", None)  # perhaps a notebook's, with which matplotlib may refuse to start: we draw to files
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nothing to warn about
     if arguments is None:
         end_on_signals()
     with guarded_output() as out, warnings.catch_warnings():
@@ -282,6 +284,6 @@ def main(arguments: Any = None) -> None:
         except (ValueError, OSError, ImportError, RuntimeError, MemoryError, CycloptsError) as error:
             sentence = str(error) if isinstance(error, CycloptsError) else explanation(error)
             if isinstance(error, UnusedCliTokensError):
-                sentence = f'"{" ".join(error.unused_tokens or [])}" fits nowhere; options are given as --name value.'
+                sentence = f'"{" ".join(error.unused_tokens or [])}" is not expected here; options are given as --name value.'
             print("recredit:", *sentence.split(), file=sys.stderr)  # on one line
             sys.exit(2)

@@ -1,4 +1,4 @@
-"""Kinds of options that several commands have."""
+"""Types of options that several commands share."""
 
 import contextlib
 from pathlib import Path
@@ -23,6 +23,6 @@ FilePath = Annotated[Path, Parameter(converter=lambda _, tokens: user_path(token
 Many = Parameter(consume_multiple=True, negative=(), show_default=False)
 FigureStyle = Annotated[
     Style,
-    Parameter(help="How figures look: screen, or paper, as a journal prints them, in PNG, SVG and PDF (docs/figures.md)."),
+    Parameter(help="How figures look: as on a screen, or as on paper in a journal, in PNG, SVG and PDF (docs/figures.md)."),
 ]
 Live = Annotated[bool, Parameter(negative=(), show_default=False)]

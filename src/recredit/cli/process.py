@@ -87,11 +87,11 @@ def _refusal(flags: str) -> str:
     return said[1].rstrip(".") if tried.returncode and said else ""
 
 
-_last_words = ["\nInterrupted. Finished parts are kept; the same command goes on from there.\n"]
+_last_words = ["\nInterrupted. Finished parts are kept; run the same command to go on from there.\n"]
 
 
 def end_quietly() -> None:
-    """From now on a signal ends the process without a word, for one that only looks on."""
+    """From now on a signal ends the process without a word, for a command that only watches."""
     _last_words[0] = "\n"
 
 

@@ -16,7 +16,7 @@ from recredit.studies.variants import ListFormat
 
 def list_results(folder: Path, where: Sequence[str], each: bool, format: ListFormat) -> None:
     """Print the cells in a folder for which `where` holds."""
-    gc.disable()  # all that is read stays until the end, and to look for what does not would take a tenth of the time
+    gc.disable()  # all that is read stays until the end, and looking for what does not would take a tenth of the time
     cells = listed(folder, where)
     if format == "json":
         print(
@@ -39,12 +39,12 @@ def list_results(folder: Path, where: Sequence[str], each: bool, format: ListFor
 
 
 def export_results(folder: Path, file: Path, where: Sequence[str]) -> None:
-    """Write the cells in a folder for which `where` holds to one file, of the kind that its ending says."""
-    from recredit.studies.export import export  # here, since it takes a second, which a list needs not
+    """Write the cells in a folder for which `where` holds to one file, whose extension says its format."""
+    from recredit.studies.export import export  # here, since it takes a second, which a list does not need
 
     cells = listed(folder, where)
     if file.parent.resolve() == (folder / "cells").resolve():
-        raise ValueError(f"{file} would lie among the cells of {folder}, perhaps in the place of one; choose another folder.")
+        raise ValueError(f"{file} would be among the cells of {folder}, and might overwrite one; choose another folder.")
     count = export(cells, file, console.out)
     for sentence in remarks(cells):
         console.out(sentence)

@@ -25,12 +25,12 @@ PICTURES = ("sweep.png", "selection.png")
 
 
 def run_sweep(file: Path, dry_run: bool, out: Path | None, style: Style = "screen", live: bool = False) -> None:
-    """Compute what is missing of a sweep, then write and show what it came to; `dry_run`: only say what it would be.
+    """Compute what is missing of a sweep, then write and show its results; `dry_run`: only say what it would compute.
 
-    `out`: the folder, in place of the one that the file names. `live`: with a page that follows.
+    `out`: the folder, instead of the one that the file names. `live`: with a page that follows.
     """
     if read_told(file):
-        raise ValueError(f"{file} is a folder of results; to look on, recredit watch {file}; to compute, give a sweep's file.")
+        raise ValueError(f"{file} is a folder of results; to watch it, recredit watch {file}; to compute, give a sweep's file.")
     sweep = read_sweep(file)
     sweep = replace(sweep, out=out or sweep.out)
     if dry_run:
@@ -39,7 +39,7 @@ def run_sweep(file: Path, dry_run: bool, out: Path | None, style: Style = "scree
         try:
             check_ready(sweep.executor, sweep.out)
         except ValueError as error:
-            console.out(f"It cannot begin on this machine: {error}")
+            console.out(f"It cannot start on this machine: {error}")
         return
     check_ready(sweep.executor, sweep.out)
     files = "sweep.toml", "sweep.nc", "selection.nc", *pictures(PICTURES, style)

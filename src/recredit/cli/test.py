@@ -14,7 +14,7 @@ from recredit.runs.trained import file_of, load
 
 
 def run_test(run: Path, task: str | None, settings: Sequence[str], steps: int | None) -> None:
-    """Test a run's networks, write what came of it beside the run, and show it beside the end of training."""
+    """Test a run's networks, write the results beside the run, and show them beside the end of training."""
     trained = load(run)
     tests = tests_of(trained, task, settings, steps)
     any_test = next(iter(tests.values()))

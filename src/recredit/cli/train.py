@@ -37,7 +37,9 @@ def run_train(
         asked, seeds, told = request_from(origin, options, settings)
         console.out(told)
     else:
-        raise ValueError("what begins with another run has its settings: give others by options and --set, not by --config.")
+        raise ValueError(
+            "a run that starts from another run takes its settings: change them by options and --set, not by --config."
+        )
     any_run = next(iter(asked.runs.values()))
     name, task = any_run.task["name"], any_run.build_task()
     built = {label: run.build() for label, run in asked.runs.items()}

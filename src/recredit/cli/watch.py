@@ -16,14 +16,14 @@ from recredit.report.progress import drawn, in_words, put
 from recredit.runs.running import running
 from recredit.runs.standing import Told, computes, is_gone, read_told
 
-LOOK = 0.5  # seconds between two looks
-STALE = 600  # seconds without a word from a worker after which that is told: it may compile for minutes
+LOOK = 0.5  # seconds between looks
+STALE = 600  # seconds without news from a worker before that is reported: it may compile for minutes
 
 
 def watch_folder(folder: Path) -> None:
-    """Show how far what is computed in a folder is, in a terminal until it ends; say who computes, or that nobody does.
+    """Show the progress of what is computed in a folder, in a terminal until it ends; say who computes, or that nobody does.
 
-    Raises ValueError if a folder does not tell.
+    Raises ValueError if a folder reports none.
     """
     end_quietly()
     told = _first(folder)
@@ -39,18 +39,18 @@ def watch_folder(folder: Path) -> None:
 
 
 def _first(folder: Path) -> Told:
-    """What a folder tells at first. Raises ValueError if it tells nothing."""
+    """What a folder reports at first. Raises ValueError if it reports nothing."""
     if told := read_told(folder):
         return told
     if folder.is_dir():
-        raise ValueError(f"nobody has told in {folder} how far it is: no command has begun to compute there.")
+        raise ValueError(f"nothing in {folder} reports any progress: no command has started to compute there.")
     beside = [path.parent.name for path in folder.parent.glob("*/progress.json")]
-    what = "is a file; what is watched is the folder of a command's results" if folder.exists() else "does not exist"
+    what = "is a file; give the folder of a command's results" if folder.exists() else "does not exist"
     raise ValueError(f"{folder} {what}.{nearest(folder.stem, beside)}")
 
 
 def _follow(folder: Path, told: Told) -> Told:
-    """Show it for as long as it goes on; the last that was told."""
+    """Show it for as long as it goes on; return the last report."""
     title, said = told.title, set()
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -78,14 +78,14 @@ def _silent(folder: Path) -> Iterator[str]:
         if is_gone(job.host, job.pid):
             yield f"Process {job.pid}, which computed {what}, is gone."
         elif (since := time.time() - job.at) > STALE:
-            yield f"Process {job.pid} on {job.host}, which computes {what}, has not been heard of for {since / 60:.0f} minutes."
+            yield f"Process {job.pid} on {job.host}, which computes {what}, has been silent for {since / 60:.0f} minutes."
 
 
 def _state(told: Told, goes_on: bool) -> str:
     who = f"process {told.pid} on {told.host}"
     at = datetime.fromtimestamp(told.at).strftime("%Y-%m-%d %H:%M:%S")
     if goes_on:
-        return f"It goes on: {who} sees to it, and said this at {at}."
+        return f"Still running: {who} computes it, and reported this at {at}."
     if told.ended is None:
-        return f"Nobody computes there at the moment; {who} did until {at}. The same command goes on from there."
+        return f"Nothing is running there; {who} was, until {at}. Run the same command to go on."
     return f"It ended at {at}: {told.ended}" if told.ended else f"It ended at {at}."

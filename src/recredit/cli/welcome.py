@@ -10,13 +10,13 @@ from recredit.cli.groups import GROUPS
 
 WHAT = (
     "How does each synapse of a recurrent network learn what its past activity was worth? recredit compares learning rules "
-    "under one contract, computes Fig. 1 of Marschall, Cho & Savin 2019, and tells which operations of a rule a neural circuit "
+    "under one contract, computes Fig. 1 of Marschall, Cho & Savin 2019, and shows which operations of a rule a neural circuit "
     "could perform."
 )
 TRY = {
     "recredit rules uoro": "a learning rule explained: equations, settings, verdicts",
-    "recredit train --rule rflo rtrl --task add --steps 20000 --seeds 4": "two rules learn a task, and share a figure",
-    "recredit fig1 --scale quick": "the paper's figure, small: about a minute",
+    "recredit train --rule rflo rtrl --task add --steps 20000 --seeds 4": "two rules learn a task and share a figure",
+    "recredit fig1 --scale quick": "the paper's figure at a small scale: about a minute",
 }
 FLAGS = ("--help", "-h", "--version")
 
@@ -33,4 +33,4 @@ def first_screen(app: App) -> None:
     for group in GROUPS:
         names = [name for name in app if app[name].group == (group,) and name not in FLAGS]
         console.print(f"  {group.name:<19}{', '.join(names)}")
-    console.print("\nrecredit --help says what each does, recredit COMMAND --help how.", style="dim")
+    console.print("\nrecredit --help says what each command does, recredit COMMAND --help how to use it.", style="dim")

@@ -20,12 +20,12 @@ from recredit.runs.settings import Run
 from recredit.studies.variants import Style
 
 MISSING = "0.85"  # a grey
-MOST_WRITTEN = 14  # rules, up to which every field of the map has its number
-FIELD = 12  # points: the width of a field from which on it does
+MOST_WRITTEN = 14  # rules, up to which every cell of the map has its number
+FIELD = 12  # points: the least width of a cell that has it
 
 
 def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[Path], style: Style = "screen") -> None:
-    """The mean cosine of every two rules, and below it the ratio of their norms, for each part of W.
+    """The mean cosine of each pair of rules, and below it the ratio of their norms, for each part of W.
 
     `summary`: of `studies.alignment.alignment`. What was never compared is grey and has no number.
     """
@@ -61,7 +61,7 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
 
 
 def _write(axes: Axes, values: np.ndarray, norm: Any) -> None:
-    """Each field's number."""
+    """Each cell's number."""
     for i, j in np.ndindex(values.shape):
         if np.isfinite(values[i, j]):
             dark = abs(2 * float(norm(values[i, j])) - 1) > 0.7
@@ -70,7 +70,7 @@ def _write(axes: Axes, values: np.ndarray, norm: Any) -> None:
 
 
 def _caption(summary: xr.Dataset, driver: str, run: Run) -> str:
-    """Over what is averaged, and the settings of all but the task."""
+    """What is averaged over, and all settings but the task's."""
     rules = {driver: run.rule, **run.observers}
     settings = [label + settings_text(rule).removeprefix(rule["name"]) for label, rule in rules.items()]
     settings += [settings_text(run.network), f"optimizer {settings_text(run.optimizer)}"]
@@ -84,7 +84,7 @@ def short(value: float) -> str:
 
 
 def cosines_table(summary: xr.Dataset) -> Table:
-    """The mean cosine of every two rules, of all of W."""
+    """The mean cosine of each pair of rules, for all of W."""
     labels, values = summary.gradient.values.tolist(), summary.mean_cosine.sel(part="W")
     table = Table("", *labels, title="Cosine of the gradients for W")
     for column in table.columns:
@@ -96,7 +96,7 @@ def cosines_table(summary: xr.Dataset) -> Table:
         column.justify = "right"
     half = (values.sel(estimate="high") - values.sel(estimate="mean")).max().item()
     if np.isfinite(half):
-        table.caption = f"95 % intervals over {summary.seeds.item()} seeds reach {half:.2g} to either side at most."
+        table.caption = f"95 % intervals over {summary.seeds.item()} seeds are at most ±{half:.2g}."
     return table
 
 
@@ -116,9 +116,10 @@ def beside_table(summary: xr.Dataset, beside: str, exact: bool) -> Table:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    table.caption = "Mean over seeds ± half of its 95 % interval; norm ratio, bias² and variance of all of W."
+    table.caption = "Mean over seeds ± half of its 95 % interval; norm ratio, bias² and variance are for all of W."
     if exact:
-        table.caption += f" Both are over the mean squared norm of {beside}'s gradient; an estimate of bias² may be below 0."
+        table.caption += f" The last two are divided by the mean squared norm of {beside}'s gradient;"
+        table.caption += " an estimate of bias² may be below 0."
     return table
 
 
@@ -139,10 +140,10 @@ def remarks(data: xr.Dataset) -> Iterator[str]:
         own, gone = (int(each.sel(gradient=label, beside=label)) for each in (compared, lost))
         if gone:
             first = whole.not_finite_at.sel(gradient=label, beside=label)
-            told = f"{gone:,} of its {own + gone:,} gradients are left out, since they are not finite"
+            told = f"{gone:,} of its {own + gone:,} gradients are left out because they are not finite"
             yield f"{label}: {told}, from step {int(first.where(first >= 0).min()):,} on."
         elif not own:
-            yield f"{label}: its gradient is 0 at every step, so that it has nothing to compare."
+            yield f"{label}: its gradient is 0 at every step, so there is nothing to compare."
     apart = [
         f"{a} and {b}"
         for i, a in enumerate(labels)
@@ -150,4 +151,4 @@ def remarks(data: xr.Dataset) -> Iterator[str]:
         if not {a, b} & {*silent} and not compared.sel(gradient=a, beside=b) and not lost.sel(gradient=a, beside=b)
     ]
     if apart:
-        yield f"No step has a gradient of both of {', '.join(apart)}."
+        yield f"No step has gradients of both {', '.join(apart)}."

@@ -26,7 +26,7 @@ _STYLES = {"pass": "green", "fail": "bold red", "judgement": "yellow", "n/a": "d
 
 
 def shown_file(file: str) -> str:
-    """A file's path from the current folder if it lies there, else its name: where else it lies is nobody's concern."""
+    """A file's path from the current folder if it lies there, else its name: where else it lies is private."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
@@ -71,7 +71,7 @@ def _wrapped(text: str, width: int, indent: int = 0) -> Text:
 
 
 def table(audits: Sequence[Audit], width: int) -> Group:
-    """Rule × criterion, and below it where the paper says otherwise; of a single rule all that there is to say."""
+    """Rule × criterion, and below it where the paper says otherwise; for a single rule, everything about it."""
     grid = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=TITLE, title_justify="left")
     grid.add_column("rule", overflow="fold")
     for criterion in CRITERIA:
@@ -89,12 +89,12 @@ def table(audits: Sequence[Audit], width: int) -> Group:
 def _findings(audit: Audit, width: int) -> list[Text]:
     """The verdicts of one rule with their evidence, what the paper says, and what the rule costs."""
     said = {each.said.criterion: each for each in compare(audit)}
-    first: dict[Any, str] = {}  # of what is said, the criterion under which it is said in full
+    first: dict[Any, str] = {}  # for each explanation, the criterion under which it is given in full
     lines = []
     for criterion, cell in audit.cells.items():
         lines.append(Text.assemble(_mark(cell.verdict), " ", (criterion, "bold"), f": {CRITERIA[criterion]}"))
         full = not cell.evidence or first.setdefault((cell.why, cell.evidence), criterion) == criterion
-        lines.append(_wrapped(cell.why if full else f"As under {first[cell.why, cell.evidence]}.", width, 4))
+        lines.append(_wrapped(cell.why if full else f"See {first[cell.why, cell.evidence]}.", width, 4))
         for evidence in cell.evidence if full else ():
             lines.append(Text.assemble("    ", (evidence.operation, "cyan")))
             lines.append(Text(f"      {shown_file(evidence.file)}:{evidence.line}", "dim"))
@@ -133,7 +133,7 @@ def explain(audit: Audit, width: int) -> Group:
         column.overflow = "fold"
     files = dict.fromkeys(shown_file(each.file) for each in audit.operations)
     return Group(
-        fitted(grid, width), Text("✗ fails  ? to be judged  no mark: no criterion is against it", "dim"), *map(Text, files)
+        fitted(grid, width), Text("✗ fails  ? to be judged  no mark: no criterion objects to it", "dim"), *map(Text, files)
     )
 
 
@@ -218,14 +218,18 @@ def as_latex(audits: Sequence[Audit]) -> str:
 
 
 def repair_text(found: Repair, width: int) -> str:
-    """What would mend a rule, in words; what remains, with the line that decides it."""
+    """What would repair a rule, in words; what remains, with the line that decides it."""
     if not found.own.remains:
         return f"{found.rule} passes every criterion as it is."
     fails = ", ".join(found.own.fails)
-    now = f"{found.rule} fails {fails}" if fails else f"{found.rule} leaves {', '.join(found.own.judgements)} to judgement"
+    now = f"{found.rule} fails {fails}" if fails else f"{found.rule} leaves {', '.join(found.own.judgements)} to be judged"
     if not found.nearest[0].remains:
         return textwrap.fill(f"{now}. It passes with {' '.join(found.nearest[0].changes)}.", width)
-    more = f"None of its {found.tried} combinations passes everything" if found.tried > 1 else "It has nothing to choose"
+    more = (
+        f"None of its {found.tried} combinations passes everything"
+        if found.tried > 1
+        else "It has no alternatives to choose from"
+    )
     lines = [f"{now}. {more}; nearest:"]
     for attempt in found.nearest:
         lines.append(f"  {' '.join(attempt.changes) or 'as it is'}:")

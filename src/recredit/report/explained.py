@@ -1,4 +1,4 @@
-"""What has a name, explained on a terminal of any width."""
+"""Named things explained on a terminal of any width."""
 
 import re
 import textwrap
@@ -15,7 +15,7 @@ from recredit.report.audit_tables import MARKS, MEANINGS, shown_file
 from recredit.studies.explained import Explained, Setting
 
 NUMBER = re.compile(r" {2,}(\(\d+\w*'?\))$")  # of an equation, at the right edge
-READABLE = 100  # columns: a line of prose that is longer is hard to read
+READABLE = 100  # columns: longer lines of prose are hard to read
 WIDE = 100  # columns from which on settings are a table
 LABEL = 12
 Groups = Sequence[tuple[str, Sequence[Setting]]]
@@ -36,10 +36,10 @@ def listed(title: str, whats: Mapping[str, str], width: int) -> Text:
 
 
 def page(told: Explained, more: Iterable[Part], blocks: Mapping[str, Explained], prefix: str, width: int) -> Group:
-    """All that there is to say of one thing: what it is, its equations, its settings, `more`, its file and its references.
+    """Everything about one thing: what it is, its equations, its settings, `more`, its file and its references.
 
     `blocks`: the building blocks with settings of their own, by "jacobian=learned". `prefix`: what stands before a setting's
-    name where it is given, as in rule.window=20.
+    name when it is given, as in rule.window=20.
     """
     head = [Text(told.name, "bold"), Text(wrapped(told.what, width))]
     text = [Text(fitted_lines(each, width)) for each in (told.equations, told.details) if each]
@@ -89,7 +89,7 @@ def _lines(title: Text, groups: Groups, width: int) -> Text:
     for heading, settings in groups:
         lines += [Text(f"  {heading}", "italic")] if heading else []
         for each in settings:
-            default = f"default {each.default}" if each.default else "needed"
+            default = f"default {each.default}" if each.default else "required"
             indent = len(each.name) + 4
             may_be = wrapped(f"{default}; {each.allowed}", width, " " * indent)
             lines.append(Text.assemble("  ", (each.name, "cyan"), may_be[indent - 2 :]))
@@ -98,7 +98,7 @@ def _lines(title: Text, groups: Groups, width: int) -> Text:
 
 
 def _default(setting: Setting) -> str:
-    return setting.default or "(needed)"
+    return setting.default or "(required)"
 
 
 def audit_lines(audit: Audit, spec: str, width: int) -> list[Text]:

@@ -13,8 +13,8 @@ from recredit.studies.reductions import STEPS, Reduction
 
 INTRODUCTION = """# The family of learning rules
 
-Written by `recredit family` from the rules' own programs; `make docs` writes it anew. A rule of your own takes its place among
-them with `recredit family path/to/file.py:MyRule`.
+Written by `recredit family` from the rules' own programs; `make docs` rewrites it. A rule of your own joins them
+with `recredit family path/to/file.py:MyRule`.
 
 ![The rules by what they keep and by facing, and which reduces to which](rules.svg)
 
@@ -25,19 +25,20 @@ in the arrow's colour; each arrow is a test, in `tests/test_reductions.py`.
 FACTS = f"""
 ## What they keep, depend on and cost
 
-The rules as they come, on the paper's network of n units, n_in inputs and n_out outputs; m = n + n_in + 1. State: the arrays
-that it carries from step to step; memory counts their numbers, time the multiplications of a step, as the program is written.
+The rules with default settings, on the paper's network of n units, n_in inputs and n_out outputs; m = n + n_in + 1. State:
+the arrays that a rule carries from step to step. Memory counts their numbers, and time the multiplications of a step, as the
+program is written.
 
 Facing: what a step's gradient depends on. *Past-facing*: that step's loss and the activity of steps before it. *Future-facing*:
-that step's activity and later losses, or what was learned of losses. *Mixed*: both. *One step*: neither. Loss and presynaptic
-signals are changed at one step after another, and what moves the gradient by {100 * COUNTS:.0f} % of the largest effect
-counts: a running mean, or what learns slowly, does not.
+that step's activity and later losses, or what was learned about losses. *Mixed*: both. *One step*: neither. Loss and
+presynaptic signals are changed at one step after another, and a change counts if it moves the gradient by
+{100 * COUNTS:.0f} % of the largest effect: that of a running mean, or of what learns slowly, does not.
 
-Gradient: its sum over a run beside that of autodiff, with weights that stand still (n = {SIZES[0]}, alpha = 0.5, 64 bits).
-*Exact*: at each step; *exact in sum*: over the run alone. *Unbiased*: its mean over draws is, where a bias of
-{100 * RESOLVED:.0f} % would have been seen; *not resolved*, where it would not. *Biased*: with the cosine of the sum, or of its
-mean over draws, with the exact one. It is about this one small network with random weights; where credit is learned (DNI), it
-has only just begun to be.
+Gradient: its sum over a run compared with that of autodiff, with fixed weights (n = {SIZES[0]}, alpha = 0.5, 64 bits).
+*Exact*: at each step; *exact in sum*: only over the whole run. *Unbiased*: its mean over draws is exact, where a bias of
+{100 * RESOLVED:.0f} % would have been seen; *not resolved*, where it would not. *Biased*: given with the cosine between
+the sum, or its mean over draws, and the exact one. This is about one small network with random weights; where
+credit is learned (DNI), learning has only just begun.
 """
 
 VERDICTS = """
@@ -50,15 +51,15 @@ The criteria and their reasons: `recredit audit`, [judge your own rule](judge_yo
 NETWORKS = """
 ## The networks that they are for
 
-The rules as they come, by units ([networks](networks.md)). A rule that learns from noise needs a network that has some,
-`network.noise`.
+The rules with default settings, by units ([networks](networks.md)). A rule that learns from noise needs a network that has
+some, `network.noise`.
 """
 
 ARROWS = f"""
 ## Which rule reduces to which
 
-With weights that stand still, each a test over a run of {STEPS} steps, or of 2 or 3 of two units where it averages over all
-possible draws; *in sum* includes what is returned at the end of a trial.
+With fixed weights, each a test over a run of {STEPS} steps, or over 2 or 3 steps with two units where it averages
+over all possible draws; *in sum* includes what is returned at the end of a trial.
 """
 
 

@@ -1,4 +1,4 @@
-"""Learning curves as pictures, drawn on figures of their own: without pyplot, no backend of the user's matters or changes."""
+"""Learning curves as pictures, drawn on figures of their own: without pyplot, so that the user's backend is left alone."""
 
 import csv
 import io

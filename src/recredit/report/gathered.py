@@ -65,7 +65,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that a report shows but for the audit."""
+    """All that a report shows except the audit."""
 
     title: str
     source: str
@@ -100,7 +100,7 @@ def gather(place: Path) -> Gathered:
     try:
         return readers.get(place.name, _run)(place, data)
     except (KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{place} is no {' or '.join(FILES)} of this recredit's: {error} is missing.") from None
+        raise ValueError(f"{place} is not a {' or '.join(FILES)} of this version of recredit: {error} is missing.") from None
 
 
 def _fig1(file: Path, data: xr.Dataset) -> Gathered:
@@ -243,10 +243,10 @@ def shown_as(run: Settings, head: str | None = None, n_out: int = 1) -> tuple[st
 
 
 def _from_cells(folder: Path) -> Gathered:
-    """The finished cells of a folder in which no command has come to its end."""
+    """The finished cells of a folder in which no command has ended."""
     cells = [cell for cell in listed(folder) if cell.record]
     if not cells:
-        raise ValueError(f"{folder} holds no finished seed yet; recredit watch {folder} shows how far it is.")
+        raise ValueError(f"{folder} holds no finished seed yet; recredit watch {folder} shows the progress.")
     runs = by_run(cells)
     keys = [key for key in differing([run for run, _ in runs]) if not key.startswith("task")]
     panels: dict[str, list[Curve]] = {}
@@ -257,7 +257,7 @@ def _from_cells(folder: Path) -> Gathered:
         name = " ".join([run["rule"]["name"], *told, *others])
         panels.setdefault(settings_text(run["task"]), []).append(_finished(name, run, seeds))
     made = cells[0].record["versions"]
-    remark = f"No command has come to its end in {folder}: this is what {len(cells)} finished seeds hold."
+    remark = f"The command in {folder} has not ended: these are its {len(cells)} finished seeds."
     shown_panels = [Panel(title, *shown_as(curves[0].run)[:2], curves) for title, curves in panels.items()]
     return Gathered(f"Results in {folder.name}", str(folder), shown_panels, made, remarks=[remark])
 

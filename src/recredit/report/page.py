@@ -19,7 +19,7 @@ MOST_ON = 40  # lines that are drawn at first: a browser takes seconds to draw h
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a command is whose page is shown while it computes."""
+    """The progress of a command whose page is shown while it computes."""
 
     part: float
     """Of all network steps that are done."""

@@ -73,7 +73,7 @@ def draw_selection(
     rows = -(-len(panels) // columns)
     seeds = sweep.select.seeds
     who = f"mean ± s.e.m. of the selection seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"selection seed {seeds[0]}"
-    caption = f"Final loss, of the last tenth of the run: {who}.{left_out}"
+    caption = f"Final loss, the mean over the last tenth of the run: {who}.{left_out}"
     with styled(style) as on_paper:
         figure = Figure(layout="constrained")
         axes, marks = figure.subplots(rows, columns, squeeze=False).flatten(), []

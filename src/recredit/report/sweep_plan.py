@@ -14,16 +14,16 @@ def plan(sweep: Sweep, outlook: Outlook, cores: int, width: int = 80) -> str:
     lines = [f"{sweep.name}: {counted(len(sweep.points), 'point')}"]
     for path, labels in sweep.axes.items():
         having = sum(path in point.coordinates for point in sweep.points)
-        some = f" ({counted(having, 'point')} alone)" if having < len(sweep.points) else ""
+        some = f" (only {counted(having, 'point')})" if having < len(sweep.points) else ""
         shown = [*map(str, labels)] if len(labels) <= 12 else [*map(str, labels[:3]), "...", str(labels[-1])]
         lines.append(f"  {path}{some}: {', '.join(shown)}")
     for number, phase in enumerate(outlook.phases, 1):
         lines += [f"{number}. {phase.purpose}", *(f"   {line}" for line in _phase(phase))]
     name, size = outlook.largest
-    lines.append(f"Largest learner: {name}, {_bytes(size)} a seed.")
+    lines.append(f"Largest learner: {name}, {_bytes(size)} per seed.")
     wall = outlook.wall(cores)
-    sizes = f"a rough guess from the learners' sizes, and {PROGRAM} s to compile each job's program"
-    by = f"judged by the {counted(outlook.judged_by, 'cell')} finished" if outlook.judged_by else sizes
+    sizes = f"a rough guess from the learners' sizes, with {PROGRAM} s to compile each job's program"
+    by = f"judged by the {counted(outlook.judged_by, 'cell')} finished so far" if outlook.judged_by else sizes
     lasting = f"{_time(wall)}, {by}" if wall else "nothing is left to compute"
     jobs = max(_open(phase) for phase in outlook.phases)
     lines.append(f"In {sweep.out}, {_where(sweep.executor, cores, jobs)}: {lasting}.")
@@ -41,7 +41,7 @@ def _phase(phase: Phase) -> list[str]:
     cells, left = sum(len(job.cells) for job in phase.jobs), sum(phase.jobs.values())
     steps = sum(job.steps for job in phase.jobs)
     done = f"{cells - left:,} finished, " if left < cells else ""
-    rest = f"{left:,} to compute in {counted(_open(phase), 'job')}, {_time(sum(phase.seconds.values()))} of a core"
+    rest = f"{left:,} to compute in {counted(_open(phase), 'job')}, {_time(sum(phase.seconds.values()))} of one core"
     return [
         f"{counted(len(phase.runs), 'run')} on {which}: {counted(cells, 'cell')}, {steps:,} steps",
         f"{done}{rest}" if left else "all finished",

@@ -25,7 +25,7 @@ def sweep_table(data: xr.Dataset, axes: Sequence[str]) -> Table:
     final, accuracy = data.final_loss, data.get("final_accuracy")
     short = {path: path.rsplit(".", 1)[-1] if path.count(".") else path for path in axes}
     seeds = final.sizes["seed"]
-    title = f"Mean loss at the end, of {seeds} seeds" if seeds > 1 else "Loss at the end, of one seed"
+    title = f"Mean final loss of {seeds} seeds" if seeds > 1 else "Final loss of one seed"
     diverged = ["diverged"] if final.isnull().any() else []
     right = [] if accuracy is None else ["accuracy"]
     table = Table(*short.values(), "final loss", "± s.e.m.", *right, *diverged, title=title)

@@ -27,8 +27,8 @@ def counted(number: int, what: str) -> str:
 
 
 def alignment_line(data: xr.Dataset, driver: str, observer: str, rules: tuple[AbstractRule, AbstractRule] | None = None) -> str:
-    """How an observer's gradients lay to the driver's over a run, in words; `data` is of these two alone, (seed, step), and so
-    are the `rules`, which say whether there could be anything to compare."""
+    """How an observer's gradients aligned with the driver's over a run, in words. `data` is of these two alone, (seed, step),
+    and so are the `rules`, which say whether there could be anything to compare."""
     compared, lost = int(data.compared.sum()), int(data.not_finite.sum())
     mean = {name: float((data[name] * data.compared).sum()) / max(compared, 1) for name in ("cosine", "norm_ratio")}
     found = f"mean cosine {mean['cosine']:.3f}, norm {mean['norm_ratio']:.3g} times as large"
@@ -36,11 +36,11 @@ def alignment_line(data: xr.Dataset, driver: str, observer: str, rules: tuple[Ab
         found = "no step has a gradient of both to compare"
         if rules and (rules[0].delay - rules[1].delay) % math.gcd(rules[0].period, rules[1].period):
             sizes = " and ".join(str(rule.period) for rule in rules)
-            found = f"their sums, over {sizes} steps, never end at the same step, so that none can be compared"
+            found = f"their sums, over {sizes} steps, never end at the same step, so none can be compared"
     if lost:
         first = int(data.not_finite_at.where(data.not_finite_at >= 0).min())
         left = f"{lost:,} of {compared + lost:,} comparisons are left out"
-        found += f"; {left}, since one of the two was not finite, from step {first:,} on"
+        found += f"; {left}, because one of the two was not finite, from step {first:,} on"
     return f"{observer}'s gradient beside {driver}'s: {found}"
 
 
@@ -113,7 +113,7 @@ def claims_table(claims: list[dict]) -> Table:
     for claim in dict.fromkeys(entry["claim"] for entry in claims):
         table.add_row(claim, *(cells[claim, task] for task in tasks))
     if any("too few" in cell for cell in cells.values()):
-        table.caption = f"With fewer than {FEWEST} seeds no p can be below 0.05, and so no claim supported."
+        table.caption = f"With fewer than {FEWEST} seeds no p can be below 0.05, so no claim can be supported."
     return table
 
 
@@ -124,9 +124,11 @@ def _verdict(entry: dict[str, Any]) -> Text:
 
 
 def fits_table(fits: Mapping[str, Mapping[str, str | None]]) -> Table:
-    """Which rules are for which units; below it why the others are not."""
+    """Which rules work on which units; below it, why the others do not."""
     units = list(next(iter(fits.values())))
-    table = Table("rule", *units, title="Which rules are for which units, as they come", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        "rule", *units, title="Which rules work on which units, with default settings", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "center"

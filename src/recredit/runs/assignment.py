@@ -36,5 +36,5 @@ def parse_record(given: str) -> tuple[Keys, Any]:
     name, _, when = given.partition(":")
     path, equals, every = when.partition("=")
     if path.strip() != "every" or not equals or not name.strip() or not every.strip():
-        raise ValueError(f"{given!r} does not say what is recorded, and when; write r:every=100, or W:every=bin.")
+        raise ValueError(f"{given!r} does not say what to record, and how often; write r:every=100, or W:every=bin.")
     return parse(f"record.{name.strip()}={every}", like="r:every=100")

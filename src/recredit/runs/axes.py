@@ -23,7 +23,7 @@ class Value:
     given: Any = field(compare=False)
     """What the setting is set to."""
     kind: type = field(init=False, repr=False)
-    """True and 1 are two values, 1.0 and 1 are one."""
+    """True and 1 are different values, 1.0 and 1 are the same."""
     by: int = field(default=0, compare=False)
     """Which [[only]] gave it, counted from 1; 0: none."""
 
@@ -34,12 +34,12 @@ class Value:
 Values = dict[str, Value]
 """Of a point or a part of one, by path."""
 Rows = list[Values]
-"""What one axis, or several whose values go together, takes in turn."""
+"""The values that one axis, or several axes whose values go together, take in turn."""
 
 
 @dataclass(frozen=True)
 class Only:
-    """Axes and settings of those points alone that have certain values."""
+    """Axes and settings only of points that have certain values."""
 
     number: int
     when: dict[str, list[Label]]
@@ -71,9 +71,9 @@ def read_axes(grid: Any, zipped: Any, where: str = "", by: int = 0) -> list[Rows
     lengths = {path: len(values) for path, values in zipped.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{path} has {length}" for path, length in lengths.items())
-        raise ValueError(f"{where}[zip]: values there go together, so every axis needs equally many; {shown}.")
+        raise ValueError(f"{where}[zip]: values there go together, so every axis needs the same number of values; {shown}.")
     if len(zipped) == 1:
-        raise ValueError(f"{where}[zip] needs two axes or more, whose values go together, not {next(iter(zipped))} alone.")
+        raise ValueError(f"{where}[zip] needs two or more axes, whose values go together, not {next(iter(zipped))} alone.")
     together = [dict(zip(zipped, values, strict=True)) for values in zip(*zipped.values(), strict=True)]
     return [[{path: value} for value in values] for path, values in grid.items()] + ([together] if together else [])
 
@@ -92,7 +92,7 @@ def flat(table: Any, where: str) -> dict[str, Any]:
             raise ValueError(f"{where} {brief(path)} is not the path of a setting, as network.n is.")
         if keys[0] not in PARTS or keys == ("observers",):
             raise ValueError(
-                f"{where} {brief(path)[1:-1]} cannot vary; what can: rule, task, steps, bin, streams, across_trials, and "
+                f"{where} {brief(path)[1:-1]} cannot vary; these can: rule, task, steps, bin, streams, across_trials, and "
                 f"settings of rule, task, network, optimizer and observers, as in network.n.{nearest(keys[0], PARTS)}"
             )
         if path in found:
@@ -134,7 +134,7 @@ def axis(path: str, given: Any, where: str = "", by: int = 0) -> list[Value]:
             raise ValueError(f"{where} must be a list of values, as in [{brief(given)}], not {brief(given)}.")
         values = [_value(where, each, by) for each in given]
     if not values:
-        raise ValueError(f"{where} is an empty list; an axis needs one value or more.")
+        raise ValueError(f"{where} is an empty list; an axis needs at least one value.")
     for value, count in Counter(values).items():
         if count > 1:
             raise ValueError(f"{where} has the value {brief(value.label)} twice; give it once.")
@@ -176,7 +176,7 @@ def read_only(given: Any, number: int) -> Only:
     if not when or not all(when.values()):
         raise ValueError(f'{where}it needs when, the values that it is for, as in when = {{rule = "dni"}}.')
     if not axes and not fixed:
-        raise ValueError(f"{where}it gives nothing; it needs a table grid, zip or set.")
+        raise ValueError(f"{where}it sets nothing; it needs a table grid, zip or set.")
     return Only(number, when, axes, fixed)
 
 
@@ -251,7 +251,7 @@ def _check_when(only: Only, points: list[Values]) -> None:
         known = list(dict.fromkeys(point[path] for point in points if path in point))
         if not known:
             paths = list(dict.fromkeys(path for point in points for path in point))
-            raise ValueError(f"{where}when.{path} is no axis; the axes: {', '.join(paths)}.{nearest(path, paths)}")
+            raise ValueError(f"{where}when.{path} is not an axis; the axes: {', '.join(paths)}.{nearest(path, paths)}")
         for label in labels:
             if not isinstance(label, str | int | float) or Value(label, label) not in known:
                 shown = [str(value.label) for value in known]
@@ -260,7 +260,7 @@ def _check_when(only: Only, points: list[Values]) -> None:
                     f"{nearest(label, shown)}"
                 )
     if not any(_fits(only, point) for point in points):
-        raise ValueError(f"{where}no point has all that its when asks for.")
+        raise ValueError(f"{where}no point meets its condition, when.")
 
 
 def told(point: Mapping[str, Value | Label]) -> str:

@@ -41,16 +41,16 @@ def read_checkpoint(path: Path, say: Callable[[str], object]) -> tuple[str, dict
     try:
         content = real_file(path).read_bytes()
         if not content.startswith(FIRST):
-            raise ValueError("it is no checkpoint of this recredit's")
+            raise ValueError("it is not a checkpoint of this version of recredit")
         line, _, rest = content[len(FIRST) :].partition(b"\n")
         head = json.loads(line)
         if not isinstance(head, dict) or head.get("sha256") != _checksum(identity := str(head.get("identity")), rest):
-            raise ValueError("it is not whole")
+            raise ValueError("it is incomplete")
         return identity, _arrays(rest)
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever a library says to bytes like these
-        say(f"{path} cannot be gone on from ({str(error) or type(error).__name__}): the work starts over.")
+        say(f"{path} cannot be resumed ({str(error) or type(error).__name__}): the work starts over.")
         return None
 
 

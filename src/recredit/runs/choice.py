@@ -22,7 +22,7 @@ class Choice:
     points: tuple[int, ...]
     """The numbers of the points that are reported: one of each of the sweep's groups."""
     notes: tuple[str, ...]
-    """A sentence on each choice that is no clear one."""
+    """A sentence on each choice that is not clear."""
 
 
 def choose(sweep: Sweep, final: xr.DataArray) -> Choice:
@@ -56,7 +56,7 @@ def choose(sweep: Sweep, final: xr.DataArray) -> Choice:
 def _notes(
     sweep: Sweep, select: Select, group: tuple[int, ...], best: int, mean: np.ndarray, diverged: np.ndarray
 ) -> Iterator[str]:
-    """What should be known of the choice within a group, of which number `best` was taken."""
+    """What should be known about the choice within a group, of which number `best` was chosen."""
     labels = [sweep.points[number].coordinates[select.axis] for number in group]
     others = {k: v for k, v in sweep.points[group[best]].coordinates.items() if k not in select.along}
     where, taken = told(others), f"{select.axis}={labels[best]}"
@@ -65,11 +65,11 @@ def _notes(
     if np.isinf(mean[best]):
         also = f", as at {equal - 1} more" if equal > 1 else ""
         yield (
-            f"{where}: at every {select.axis} a selection seed diverged; {taken} is taken, the first with the fewest, "
+            f"{where}: at every {select.axis} a selection seed diverged; {taken} is chosen, the first with the fewest, "
             f"{diverged[best]} of {len(select.seeds)}{also}."
         )
     elif equal > 1:
-        yield f"{where}: {equal} values of {select.axis} are equally good; {taken} is taken, the first of them."
+        yield f"{where}: {equal} values of {select.axis} are equally good; {taken} is chosen, the first of them."
     elif at_end and len(labels) > 2:
-        end = "least" if labels[best] == min(labels) else "greatest"
-        yield f"{where}: {taken} is taken, the {end} that was tried, so a better one may lie beyond it."
+        end = "lowest" if labels[best] == min(labels) else "highest"
+        yield f"{where}: {taken} is chosen, the {end} that was tried, so a better one may lie beyond it."

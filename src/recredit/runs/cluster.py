@@ -30,7 +30,7 @@ class Local:
     """This machine."""
 
     cores: int | None = None
-    """How many workers, one a core; None: as many as there are cores."""
+    """How many workers, one per core; None: as many as there are cores."""
 
     def __post_init__(self):
         check_optional_count("executor local's cores", self.cores)
@@ -41,21 +41,21 @@ class Cluster:
     """Nodes that a scheduler lends, each for a while: a block. A worker computes on each of their cores."""
 
     walltime: str
-    """For how long a node is asked for, HH:MM:SS; what is unfinished then goes on in the next block."""
+    """How long a node is requested for, HH:MM:SS; what is unfinished then goes on in the next block."""
     cores: int
-    """Cores of a node, and so workers on it; with GPUs, a worker each."""
+    """Cores of a node, and so workers on it; with GPUs, one worker per GPU."""
     nodes: int = 1
-    """How many nodes at once, at most: each is a job of its own, asked for while there is work for it."""
+    """The most nodes at once: each is a job of its own, requested while there is work for it."""
     memory: int | None = None
     """GB of a node; None: what the scheduler gives."""
     gpus: int = 0
-    """GPUs of a node; each is one worker's own."""
+    """GPUs of a node; each worker has one to itself."""
     account: str | None = None
     """The account that pays."""
     options: str = ""
-    """More options of the scheduler, one a line, such as --constraint=skylake."""
+    """More options for the scheduler, one per line, such as --constraint=skylake."""
     environment: str = ""
-    """Lines of shell that make ready what the workers need, such as module load python."""
+    """Shell lines that prepare what the workers need, such as module load python."""
 
     def __post_init__(self):
         whose = f"executor {KIND[type(self)]}'s"
@@ -79,7 +79,7 @@ class Slurm(Cluster):
     """A cluster under SLURM."""
 
     partition: str | None = None
-    """The partition; None: the cluster's usual one."""
+    """The partition; None: the cluster's default."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class PBS(Cluster):
     """A cluster under PBS Pro or OpenPBS."""
 
     queue: str | None = None
-    """The queue; None: the cluster's usual one."""
+    """The queue; None: the cluster's default."""
 
 
 KINDS: Registry = {"local": Local, "slurm": Slurm, "pbs": PBS}
@@ -122,7 +122,9 @@ def check_ready(where: Local | Cluster, folder: Path) -> None:
         raise ValueError(f"executor {kind} needs Parsl: pip install 'recredit[cluster]'.")
     path = str(folder.resolve())
     if shlex.quote(path) != path:
-        raise ValueError(f"a folder that a cluster works in must have no spaces or signs in its path, not {brief(path)}.")
+        raise ValueError(
+            f"the path of a folder that a cluster works in must have no spaces or special characters, unlike {brief(path)}."
+        )
 
 
 @contextlib.contextmanager
@@ -255,9 +257,7 @@ def _fail_without_link(workers: Any, leaving: threading.Event) -> None:
     workers.interchange_proc.wait()
     if not leaving.is_set():
         workers.set_bad_state_and_fail_all(
-            ValueError(
-                "the process that links this one with the cluster's workers has ended; the same command goes on from there."
-            )
+            ValueError("the process that links this one with the cluster's workers has ended; run the same command to go on.")
         )
 
 
@@ -272,5 +272,5 @@ def _failed(error: Exception, _: Any) -> float:
         if isinstance(why := getattr(error.executor, "executor_exception", None), ValueError):
             raise why
         last = str(error).strip().splitlines()[-1].strip().rstrip(".")
-        raise ValueError(f"no block comes up on the cluster; the last that was heard of one: {last}.")
+        raise ValueError(f"no block starts on the cluster; the last news of one: {last}.")
     return 1

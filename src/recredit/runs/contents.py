@@ -120,7 +120,7 @@ class Seeds:
             array = arrays[str(name)]
             same = array.shape == variable.shape if "seed" in variable.dims else np.array_equal(array, variable.values)
             if not same:
-                raise DamagedError(f"its {name} is not like that of the cells before")
+                raise DamagedError(f"its {name} differs from that of the cells before")
         if arrays["seed"].tolist() != [seed]:
             raise DamagedError(f"it holds the seed {arrays['seed'].tolist()} where {seed} belongs")
         self.parts.append({name: arrays[name].astype(values.dtype) for name, values in seeded(self.first).items()})

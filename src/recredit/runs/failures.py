@@ -10,7 +10,7 @@ LOWER = "lower network.n, the rule's window or block, --streams or --seeds-at-on
 
 
 def explanation(error: BaseException) -> str:
-    """One sentence for an error: of this package its own, of the machine what it lacks and what to lower."""
+    """One sentence for an error: this package's own sentence, or what the machine lacks and what to lower."""
     text = str(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         size = re.search(r"allocating (\d+) bytes", text)
@@ -19,7 +19,7 @@ def explanation(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open at once; raise the limit, as ulimit -n 1024 does."
     if isinstance(error, ImportError):
-        return f"recredit cannot be started, since something that it needs cannot be imported: {text}."
+        return f"recredit cannot start, because something that it needs cannot be imported: {text}."
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}."
     return text if isinstance(error, ValueError | OSError | BrokenExecutor) else f"{type(error).__name__}: {text}"
@@ -31,7 +31,7 @@ def no_device(error: BaseException) -> str:
     why = f" ({' '.join(str(error).split())})" if str(error) else ""
     if asked:
         return f"JAX has no device for JAX_PLATFORMS={asked}; unset it, or set it to cpu{why}."
-    return f"JAX finds no device; with JAX_PLATFORMS=cpu it computes on the processor{why}."
+    return f"JAX finds no device; with JAX_PLATFORMS=cpu it computes on the CPU{why}."
 
 
 def ended(status: int, last: str) -> str:

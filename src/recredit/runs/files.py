@@ -40,7 +40,7 @@ def writable_folder(folder: Path, files: Iterable[str] = ()) -> Path:
 def check_writable(file: Path) -> None:
     """Raise ValueError unless a file of this name can be written; nothing is made, its folder neither."""
     if file.is_dir():
-        raise ValueError(f"{file} is a folder, where a file is to be written.")
+        raise ValueError(f"{file} is a folder, but a file must be written there.")
     try:
         with tempfile.TemporaryFile(dir=file.parent):
             pass

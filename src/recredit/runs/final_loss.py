@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DIVERGED = 10  # times the untrained network's loss and the task's known levels: beyond it a loss counts as divergence
 DIVERGED_MEANS = (
-    f"a loss that is not finite, or at the end more than {DIVERGED} times that of the untrained network "
+    f"a loss that is not finite, or a final loss more than {DIVERGED} times that of the untrained network "
     "and of every known level"
 )
 

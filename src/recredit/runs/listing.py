@@ -37,9 +37,7 @@ def listed(folder: Path, where: Sequence[str] = ()) -> list[Listed]:
     if not (folder / "cells").is_dir():
         if not folder.exists():
             raise ValueError(f"the folder {folder} does not exist.")
-        why = (
-            "it has no folder cells" if folder.is_dir() else "it is a file; what is listed is the folder of a command's results"
-        )
+        why = "it has no folder cells" if folder.is_dir() else "it is a file; give the folder of a command's results"
         raise ValueError(f"{folder} holds no results: {why}.")
     wanted: dict[str, list[Any]] = {}
     for keys, value in (parse(each, like="rule=rflo") for each in where):

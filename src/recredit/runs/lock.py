@@ -59,12 +59,12 @@ def _hold(handle: int, folder: Path, say: Callable[[str], object]) -> bool:
             return True
     except BlockingIOError:
         raise ValueError(
-            f"another recredit computes in {folder}{_who(handle)}; let it end, or choose another folder, out."
+            f"another recredit computes in {folder}{_who(handle)}; let it end, or choose another folder with out."
         ) from None
     except OSError as error:
         if error.errno not in LACKING:
             raise ValueError(f"cannot lock {folder / 'lock'}: {error.strerror}.") from None
-    say(f"The file system of {folder} has no locks: see to it that no second command computes there at the same time.")
+    say(f"The file system of {folder} has no locks: make sure that no second command computes there at the same time.")
     return False
 
 

@@ -1,4 +1,4 @@
-"""Runs that begin with another one: it is continued, or its weights are where something else starts."""
+"""Runs that start from another one: it is continued, or its weights are where something else starts."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
     """What is asked for as `request` does, with the settings of another run where nothing else is said; its seeds; and how it
     begins, in a sentence.
 
-    `run`: the other's folder, with :RULE behind it if one of its rules is meant; else each rule begins with its own networks,
-    or with the only ones. If all settings are the same it is continued, for `steps` more. Any other begins with weights alone.
+    `run`: the other's folder, followed by :RULE to choose one of its rules; else each rule starts from its own networks, or
+    from the only ones. If all settings are the same it is continued, for `steps` more. Any other starts from the weights alone.
 
     Raises ValueError, one sentence, as `request` and `load` do, and for what cannot be continued, or cannot begin so.
     """
@@ -44,23 +44,25 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
     changed = {label: _changed(new, source.run) for label, (new, source) in pairs.items()}
     if any(changed.values()) and not all(changed.values()):
         same, other = (next(label for label in pairs if bool(changed[label]) is wanted) for wanted in (False, True))
-        raise ValueError(f"{same} would be continued, and {other} begin anew with weights: do one after the other.")
+        raise ValueError(
+            f"{same} would be continued, but {other} would start anew from trained weights: do one after the other."
+        )
     is_continued = not any(changed.values())
     usable = seeds if is_continued else [seed for seed in seeds if all(seed in source for _, source in pairs.values())]
     if asked.seeds > len(seeds):
         raise ValueError(f"{folder} has {len(seeds)} seeds, fewer than the {asked.seeds} asked for.")
     chosen = [seed for seed in seeds[: asked.seeds] if seed in usable]
     if not chosen:
-        raise ValueError(f"{folder} has no trained networks to begin with: its seeds have diverged.")
+        raise ValueError(f"{folder} has no trained networks to start from: its seeds have diverged.")
     if is_continued:
         runs, done = _continued(pairs, chosen, folder, options), first.run.steps
-        told = f"Continues {run} after {done:,} steps: learners go on with all that they carry"
+        told = f"Continues {run} after {done:,} steps: learners keep their whole state"
     else:
         runs, differing = (
             _transferred(pairs, folder),
             ", ".join(dict.fromkeys(key for keys in changed.values() for key in keys)),
         )
-        told = f"Begins with the weights of {run}, learning states and optimizers anew, for another {differing}"
+        told = f"Starts from the weights of {run}, with new learning states and optimizers, for a different {differing}"
     left_out = (
         f"; without the seeds that diverged: {', '.join(map(str, lost))}"
         if (lost := {*seeds[: asked.seeds]} - {*chosen})
@@ -70,7 +72,7 @@ def request_from(run: str, options: Mapping[str, Any], settings: Sequence[str]) 
     default = Path("results") / (f"{name}-to-{steps}-steps" if is_continued else f"{asked.out.name}-from-{name}")
     out = asked.out if options.get("out") else default
     if out.resolve() == folder.resolve():
-        raise ValueError(f"what begins with {folder} needs a folder of its own: --out.")
+        raise ValueError(f"a run that starts from {folder} needs a folder of its own: --out.")
     return Request(runs, len(chosen), asked.seeds_at_once, out), chosen, f"{told}{left_out}."
 
 
@@ -78,9 +80,7 @@ def _source(sources: Mapping[str, Trained], label: str, folder: Path) -> Trained
     """The networks that the rule of a label begins with."""
     if len(sources) > 1 and label not in sources:
         one = f"{folder}:{next(iter(sources))}"
-        raise ValueError(
-            f"{folder} holds networks of {', '.join(sources)}, and {label} is none of them: name one, as in {one}."
-        )
+        raise ValueError(f"{folder} holds networks of {', '.join(sources)}, but not of {label}: choose one, as in {one}.")
     return sources[label] if label in sources else next(iter(sources.values()))
 
 
@@ -103,7 +103,7 @@ def _continued(pairs: Pairs, seeds: Sequence[int], folder: Path, options: Mappin
     for label, (new, source) in pairs.items():
         done, length = source.run.steps, source.run.bin
         if options.get("bin") not in (None, length):
-            raise ValueError(f"a run that is continued keeps its bin of {length:,} steps.")
+            raise ValueError(f"a continued run keeps its bin of {length:,} steps.")
         if done % length:
             raise ValueError(f"{folder} cannot be continued: its {done:,} steps end in the middle of a bin of {length:,}.")
         if source.program != program():
@@ -121,11 +121,11 @@ def _transferred(pairs: Pairs, folder: Path) -> dict[str, Run]:
     for label, (new, source) in pairs.items():
         if new.network != source.run.network:
             differing = [f"network.{key}" for key in new.network if new.network[key] != source.run.network.get(key)]
-            raise ValueError(f"what begins with the weights of {folder} keeps its network; {', '.join(differing)} differs.")
+            raise ValueError(f"a run from the weights of {folder} keeps its network, but {', '.join(differing)} differs.")
         units = new.network["units"]["name"] if new.network["units"] else ""
         if new.sources.get(units) != source.run.sources.get(units):
             raise ValueError(
-                f"what begins with the weights of {folder} keeps its network, and the source of its units {units} has changed."
+                f"a run from the weights of {folder} keeps its network, but the source of its units {units} has changed."
             )
         some = next(iter(source.weights.values()))
         check_sizes(new.build_task(), some["W"].shape[1] - new.network["n"] - 1, len(some["b_out"]))

@@ -79,9 +79,9 @@ def _record(file: BinaryIO, path: Path) -> dict[str, Any]:
     start = file.seek(max(0, end - 4096))
     tail = file.read(end - start)
     if not (last := _LAST.fullmatch(tail[-LAST:])):
-        raise DamagedError("it is cut short, or no file of recredit's")
+        raise DamagedError("it is cut short, or not a file of recredit")
     if int(last[1]) != FORMAT:
-        raise DamagedError(f"it has the format {int(last[1])} of cells, where this recredit knows {FORMAT}")
+        raise DamagedError(f"its cell format is {int(last[1])}, and this version of recredit reads {FORMAT}")
     size = int(last[2])
     if size + LAST > len(tail):
         file.seek(max(0, end - size - LAST))
@@ -93,7 +93,7 @@ def _record(file: BinaryIO, path: Path) -> dict[str, Any]:
     if record["size"] + size + LAST != end:
         raise DamagedError(f"it has {end:,} bytes where {record['size'] + size + LAST:,} belong")
     if file_name(record["identity"]) != path.name:
-        raise DamagedError("it holds another cell than its name says")
+        raise DamagedError("it holds a different cell than its name says")
     return record
 
 

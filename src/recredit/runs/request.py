@@ -209,11 +209,11 @@ def labelled(what: Literal["rule", "observer", "task"], given: Any) -> dict[str,
     alone = not isinstance(given, Mapping) or isinstance(given.get("name"), str)
     found: dict[str, dict[str, Any]] = {}
     if not alone and (meant := next(filter(None, (nearest(key, ["name"], 0.7) for key in given)), "")):
-        raise ValueError(f"{', '.join(given)}: a {what}'s label cannot be so like its name.{meant}")
+        raise ValueError(f"{', '.join(given)}: a {what}'s label must not be so close to the key name.{meant}")
     for key, each in [(None, each) for each in _listed(given)] if alone else given.items():
         table = {"name": each} if isinstance(each, str) else each
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-            raise ValueError(f"each {what} needs a name, as in {NAMED[what]}; given was {brief(each)}.")
+            raise ValueError(f"each {what} needs a name, as in {NAMED[what]}; what was given: {brief(each)}.")
         name, _ = find(TASK if what == "task" else RULE, table["name"])
         label = key or name
         if label in found:

@@ -30,14 +30,14 @@ START_LIES = {"folder", "label"}  # where a start lies
 
 
 class Start(pydantic.BaseModel):
-    """What a run begins with in place of untrained networks."""
+    """What a run starts from instead of untrained networks."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     how: Literal["continued", "weights"]
-    """Whether learners go on with all that they carry, or with their weights alone."""
+    """Whether learners go on with their whole state, or with their weights alone."""
     steps: int | None
-    """After how many steps they go on; None: they begin."""
+    """After how many steps they go on; None: they start anew."""
     drawn: bool
     """Whether the first networks of all, where the other run itself began, were drawn as every seed's are."""
     digest: str
@@ -66,15 +66,15 @@ class Run(pydantic.BaseModel):
     files: dict[str, str]
     """Where that source lies, by the class's name: absolute paths."""
     across_trials: bool = False
-    """Whether units and learning states run on over the borders of trials."""
+    """Whether units and learning states carry over from one trial to the next."""
     record: dict[str, int | str] = {}
-    """What is recorded on the way, each after every so many steps, or every "bin"."""
+    """What is recorded along the way, each after every so many steps, or every "bin"."""
     pairs: Literal["driver", "all"] = "driver"
     """Whether each observer's gradient is compared with the driver's alone, or every pair."""
     draws: int = 0
-    """How many draws of each rule with randomness watch too, where every pair is compared."""
+    """How many copies of each stochastic rule also watch, where every pair is compared."""
     start: Start | None = None
-    """What its networks begin with; None: untrained."""
+    """What its networks start from; None: untrained."""
     _learner_bytes: int | None = None
     _paths: set[str] | None = None
 
@@ -172,7 +172,7 @@ class Run(pydantic.BaseModel):
             return make(registry, self.task)
         task = make(registry, {key: value for key, value in self.task.items() if key != "digest"})
         if task.digest() != self.task.get("digest"):
-            raise ValueError(f"the data of the task {self.task['name']} have changed since the run began; start it again.")
+            raise ValueError(f"the data of the task {self.task['name']} have changed since the run began; start the run again.")
         return task
 
     def _own(self, kind: Kind, tables: Iterable[Mapping[str, Any]]) -> Own:

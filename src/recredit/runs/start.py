@@ -38,5 +38,5 @@ def source_of(start: Start) -> Trained:
     """The networks of a start. Raises ValueError if they have changed meanwhile."""
     found = load(start.folder)[start.label]
     if found.digest() != start.digest:
-        raise ValueError(f"{start.folder} has changed since the run that begins with it was asked for: ask again.")
+        raise ValueError(f"{start.folder} has changed since the run that starts from it was requested: start that run again.")
     return found

@@ -38,7 +38,7 @@ T = TypeVar("T")
 def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Say) -> dict[str, list[int]]:
     """The seeds of each run, by its label, that a folder has not whole and made by this program in this precision.
 
-    What lies damaged in the place of a cell is set aside, and that is said, as is what other programs made of those missing.
+    A damaged file in the place of a cell is set aside, and that is said, as is what other programs made of those missing.
     Only for the process that holds the folder's lock.
     """
     names = {entry.name for entry in entries(folder)}
@@ -64,7 +64,7 @@ def missing(folder: Path, runs: Mapping[str, Run], seeds: Sequence[int], say: Sa
     if damaged:
         one, more = len(damaged) == 1, f", and {len(damaged) - 1} more" * (len(damaged) > 1)
         now = "it is now in" if one else "they are now in"
-        say(f"Damaged in {folder / 'cells'}: {damaged[0]}{more}; {now} {folder / 'damaged'}, and computed anew.")
+        say(f"Damaged in {folder / 'cells'}: {damaged[0]}{more}; {now} {folder / 'damaged'}, and will be computed again.")
     _say_others(folder, names, wanted, say)
     return left
 
@@ -154,12 +154,12 @@ def _read(folder: Path, run: Run, seeds: Sequence[int], use: Callable[[Mapping[s
             found.append(use(*read_netcdf(path)))
         except FileNotFoundError:
             raise ValueError(
-                f"{path.parent} has changed meanwhile: seed {cell.seed} is gone; the same command computes it again."
+                f"{path.parent} has changed meanwhile: seed {cell.seed} is gone; run the same command to compute it again."
             ) from None
         except DamagedError as error:
             _set_aside(folder, cell.file)
             raise ValueError(
-                f"{path} is damaged: {error}; it is now in {folder / 'damaged'}, and the same command computes it again."
+                f"{path} is damaged: {error}; it is now in {folder / 'damaged'}; run the same command to compute it again."
             ) from None
     return found
 

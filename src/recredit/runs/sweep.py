@@ -130,7 +130,7 @@ def read_sweep(file: Path) -> Sweep:
     sweep = Sweep(file.stem, points, labels, range(seeds), select, at_once, out, executor)
     _check_cells(len(sweep.groups) * seeds)
     if select and not sweep.candidates:
-        raise ValueError(f"select's axis {select.axis} has one value wherever it is, so there is nothing to choose.")
+        raise ValueError(f"select's axis {select.axis} never has more than one value, so there is nothing to choose.")
     return sweep
 
 
@@ -173,7 +173,7 @@ def _select(given: Any, axes: list[Rows], seeds: int) -> Select | None:
     along = {other for rows in axes if path in rows[0] for other in rows[0]}
     if tasks := [other for other in sorted(along) if other.split(".")[0] == "task"]:
         raise ValueError(
-            f"select cannot choose along {path}: {tasks[0]} varies along it, and losses on two tasks do not compare."
+            f"select cannot choose along {path}: {tasks[0]} varies along it, and losses on different tasks cannot be compared."
         )
     return Select(path, frozenset(along), range(seeds, seeds + count), by)
 
@@ -198,7 +198,7 @@ def _check_rule_paths(values: list[Values]) -> None:
         settings = {key for table in having.values() for key in settings_of(find(RULE, table["name"])[1])}
         if len(keys) > 2 and keys[1] not in settings:
             raise ValueError(
-                f"{path} does not exist: {keys[1]} is the label of no rule and a setting of none; the rules: "
+                f"{path} does not exist: {keys[1]} is neither a rule's label nor a rule's setting; the rules: "
                 f"{', '.join(labels)}.{nearest(keys[1], [*labels, *settings])}"
             )
 

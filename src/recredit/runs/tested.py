@@ -34,7 +34,7 @@ def tests_of(trained: Mapping[str, Trained], task: str | None, settings: Sequenc
     given = given_once(map(parse, settings))
     for keys in given:
         if keys[0] != "task" or len(keys) < 2:
-            raise ValueError(f"a test has settings of the task alone, as in task.part=test; given was {'.'.join(keys)}.")
+            raise ValueError(f"a test takes only settings of the task, as in task.part=test, not {'.'.join(keys)}.")
     tests: dict[str, Run] = {}
     for label, found in trained.items():
         table = found.run.given()

@@ -107,7 +107,7 @@ def load(run: str | Path) -> ByRule:
         runs = {label: Run(**table) for label, table in tables.items()}
         program = {key: versions[key] for key in ("recredit", "source", *PACKAGES)}
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{file} is no run.nc of this recredit's: it does not say which runs it holds.") from None
+        raise ValueError(f"{file} is not a run.nc of this version of recredit: it does not say which runs it holds.") from None
     if data.attrs["precision"] != precision():
         raise ValueError(
             f"{file} was computed in {data.attrs['precision']}, and this process computes in {precision()}: "
@@ -122,7 +122,7 @@ def file_of(run: str | Path) -> Path:
     given = user_path(run)
     file = given / "run.nc" if given.is_dir() else given
     if not file.is_file():
-        raise ValueError(f"{given} holds no run of `recredit train`: {file} is not there.")
+        raise ValueError(f"{given} holds no run of `recredit train`: {file} does not exist.")
     return file
 
 
@@ -147,6 +147,6 @@ def _weights_in(cell: Path) -> Weights:
             arrays: dict[str, Any] = {name: file[name] for name in WEIGHTS}
             return {name: array[0] for name, array in arrays.items()}
     except FileNotFoundError:
-        raise ValueError(f"{cell} is gone; the command that made it computes it again.") from None
+        raise ValueError(f"{cell} is gone; run the command that made it to compute it again.") from None
     except DamagedError as error:
-        raise ValueError(f"{cell} is damaged: {error}; the command that made it computes it again.") from None
+        raise ValueError(f"{cell} is damaged: {error}; run the command that made it to compute it again.") from None

@@ -131,7 +131,7 @@ def _train(
     except UnfitError as error:
         if not file.exists():
             raise
-        print(f"{file} cannot be gone on from ({error}): its cells are trained from the beginning.")
+        print(f"{file} cannot be resumed ({error}): its cells are trained from the beginning.")
         file.unlink()
         _train(job, trainers, pack, left, file, report, done)
         return
@@ -162,6 +162,6 @@ def _begun(
         return left, None
     cells = [known[name] for name in names]
     if not Recorder(folder, cells).is_begun():
-        print(f"{file} cannot be gone on from (what was recorded is gone): its cells are trained from the beginning.")
+        print(f"{file} cannot be resumed (what was recorded is gone): its cells are trained from the beginning.")
         return left, None
     return cells, found[1]

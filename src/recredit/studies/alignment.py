@@ -31,9 +31,9 @@ LEVEL = 0.95  # of the intervals
 RUN = "over the whole run, mean over seeds and its 95 % interval"
 MEANING = {
     "mean_cosine": f"cosine of the two gradients {RUN}",
-    "norm_ratio": f"mean norm of the gradient over that of the one beside it, {RUN}",
-    "relative_squared_bias": f"squared norm of the gradient's bias against the one beside it, over that one's, {RUN}",
-    "relative_variance": f"variance of the gradient over the mean squared norm of the one beside it, {RUN}",
+    "norm_ratio": f"mean norm of the gradient divided by that of the one beside it, {RUN}",
+    "relative_squared_bias": f"squared norm of the gradient's bias relative to the one beside it, divided by that one's, {RUN}",
+    "relative_variance": f"variance of the gradient divided by the mean squared norm of the one beside it, {RUN}",
     "seeds": "number of seeds that did not diverge",
     "estimate": "mean over seeds, and the ends of its 95 % interval",
 }
@@ -63,7 +63,7 @@ def alignment_request(config: Path | None, options: Mapping[str, Any], settings:
 
 
 def exact_label(rules: Mapping[str, AbstractRule]) -> str | None:
-    """The first label of a rule whose gradient is exact, step by step, beside which bias and variance of the others are told.
+    """The first label of a rule whose gradient is exact, step by step, beside which bias and variance of the others are given.
 
     RTRL is, with the network's own Jacobian and W_out as feedback.
     """
@@ -80,18 +80,18 @@ def _unfit(rule: Mapping[str, Any], network: Any) -> str | None:
 
 
 def alignment(data: xr.Dataset) -> xr.Dataset:
-    """How well the gradients of every two rules align over a whole run, mean over seeds with 95 % intervals.
+    """How well the gradients of each pair of rules align over a whole run, mean over seeds with 95 % intervals.
 
     `data`: what `train` returned with pairs="all", or the `run.nc` that `recredit alignment` wrote.
 
     Returns, each (estimate, gradient, beside, part) with the estimates "mean", "low" and "high": `mean_cosine`, over all steps
     at which the two were compared; `norm_ratio`, of the mean norms there; `relative_squared_bias`, the squared norm of the
-    difference of what the two are on average over their randomness, as `recredit.training.comparison` estimates it, over the
-    mean squared norm of the one beside it (1 means: as large); and `relative_variance`, over that too. Each is worked out for
-    every seed over its whole run, then over seeds: the mean, and Student's t interval, nan of one seed. What was never compared
-    is nan. Seeds that diverged are left out; `seeds` counts the others.
+    difference between the two, each averaged over its randomness, as `recredit.training.comparison` estimates it, over the
+    mean squared norm of the one beside it (1 means: as large); and `relative_variance`, divided by the same. Each is worked out
+    for every seed over its whole run, then over seeds: the mean, and Student's t interval, nan for one seed. What was never
+    compared is nan. Seeds that diverged are left out; `seeds` counts the others.
 
-    Raises TypeError for what is no dataset, ValueError for one without every pair.
+    Raises TypeError for what is not a dataset, ValueError for one without every pair.
     """
     import xarray as xr
 

@@ -63,7 +63,7 @@ KINDS = (*OWN_KINDS, *REGISTRIES, *OPTAX)
 
 
 def explained(kind: str, name: str) -> Explained:
-    """What goes by a name, or by path/to/file.py:MyRule, among the things of one of the KINDS.
+    """What has this name, or this path/to/file.py:MyRule, among the things of one of the KINDS.
 
     Raises ValueError for an unknown kind or name, with the nearest, and for a file that cannot be used.
     """
@@ -143,7 +143,7 @@ def _allowed_of_optax(p: inspect.Parameter) -> str:
     if p.name in OPTAX:
         return in_words([*OPTAX[p.name]()]) + ", or left out"
     if p.annotation == Numbers:
-        return "a number of at least 0 for each step from which it counts"
+        return "a number of at least 0 for each step from which it applies"
     return allowed(p.annotation, optimizer_limits(p))
 
 

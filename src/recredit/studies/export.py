@@ -21,16 +21,16 @@ Stacks = list[tuple[list[Listed], xr.Dataset]]
 
 
 def export(cells: Sequence[Listed], file: Path, say: Callable[[str], object]) -> int:
-    """Write cells to a file of the kind that its ending says, and tell how many they were.
+    """Write cells to a file whose extension says its format, and return how many they were.
 
     Those that are damaged are left out, and that is said.
 
     Raises ValueError for another ending, if there is nothing to write, and if it cannot be written.
     """
     if file.suffix not in WRITTEN:
-        raise ValueError(f"{file} must end in {', '.join(WRITTEN)}: that says what to write.{nearest(file.suffix, WRITTEN)}")
+        raise ValueError(f"{file} must end in {', '.join(WRITTEN)}, which says what to write.{nearest(file.suffix, WRITTEN)}")
     if file.suffix == ".parquet" and not find_spec("pyarrow"):
-        raise ValueError('to write Parquet needs pyarrow: pip install "recredit[parquet]", or export to .csv or .nc.')
+        raise ValueError('writing Parquet needs pyarrow: pip install "recredit[parquet]", or export to .csv or .nc.')
     check_writable(file)
     stacks: list[tuple[list[Listed], Seeds]] = []
     damaged: list[str] = []
@@ -42,7 +42,7 @@ def export(cells: Sequence[Listed], file: Path, say: Callable[[str], object]) ->
     if damaged:
         say(f"Damaged, and left out: {damaged[0]}{f', and {len(damaged) - 1} more' * (len(damaged) > 1)}.")
     if not stacks:
-        raise ValueError(f"there is nothing to write to {file}: no cell fits.")
+        raise ValueError(f"there is nothing to write to {file}: no cell matches.")
     write_whole(file, WRITTEN[file.suffix]([(whole, together.dataset()) for whole, together in stacks]))
     return sum(len(whole) for whole, _ in stacks)
 

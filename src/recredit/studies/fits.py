@@ -1,4 +1,4 @@
-"""Which rules are for which networks."""
+"""Which rules work on which networks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from recredit.rule import AbstractRule
 
 
 def unfit(rule: AbstractRule, network: Any) -> str | None:
-    """Why a rule is not for a network, as `resolve_network` takes one; None: it is."""
+    """Why a rule does not work on a network, as `resolve_network` takes one; None: it does."""
     net = jax.eval_shape(lambda: resolve_network(network).create(1, 2, "softmax", random_key(0)))
     try:
         rule.check_network(net)

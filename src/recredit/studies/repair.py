@@ -1,4 +1,4 @@
-"""Mend a rule that fails the audit: try its building blocks and switches, and see which combination passes everything."""
+"""Repair a rule that fails the audit: try its building blocks and switches, and see which combination passes everything."""
 
 import inspect
 import itertools
@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Repair:
-    """What could be mended of a rule."""
+    """What could be repaired in a rule."""
 
     rule: str
     own: Attempt

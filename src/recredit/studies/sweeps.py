@@ -43,7 +43,7 @@ def final_losses(sweep: Sweep, folder: Path, numbers: Sequence[int], seeds: Sequ
                 records.append(read_record(file))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", error)
-                raise ValueError(f"{file} cannot be read ({why}); the same command computes it again.") from None
+                raise ValueError(f"{file} cannot be read ({why}); run the same command to compute it again.") from None
         found[text] = [np.nan if record["final_loss"] is None else record["final_loss"] for record in records]
     losses = [found[sweep.points[number].run.text()] for number in numbers]
     import xarray as xr

@@ -1,4 +1,4 @@
-// Draws the charts from the page's data, and redraws them as its controls, its theme or a run that goes on have it.
+// Draws the charts from the page's data, and redraws them when its controls, its theme or a running command ask for it.
 let data = JSON.parse(document.getElementById("data").textContent);
 const controls = document.getElementById("controls"), off = new Set([...controls.querySelectorAll('[name="rule"]:not(:checked)')].map((box) => box.value));
 const views = new Map();
@@ -124,7 +124,7 @@ async function follow() {
     await refillAll();
     setTimeout(follow, 2000);
   } catch {
-    document.getElementById("standing").textContent = "The command no longer answers: it has ended, or was stopped. The same command goes on from there.";
+    document.getElementById("standing").textContent = "The command no longer answers: it has ended or was stopped. Run the same command to go on from there.";
   }
 }
 

@@ -1,4 +1,4 @@
-// Light or dark: as the system is, until the button says otherwise; and evidence in a dialog, where it is asked for.
+// Light or dark: as the system has it, until the button says otherwise; and evidence in a dialog, when it is asked for.
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => root.dataset.theme === "dark";
 const themed = () => dispatchEvent(new Event("themed"));
