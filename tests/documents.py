@@ -113,6 +113,7 @@ def prepare(folder: Path) -> None:
     """Put into a folder what the pages take for granted there: this repository's examples, and files of the reader's own."""
     for name in ("examples", "sweeps"):
         shutil.copytree(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "reproduce/fig1-written", folder / "results/fig1-written")
     for file in (folder / "my.py", folder / "path/to/file.py"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(OWN_RULE + OWN_UNITS)

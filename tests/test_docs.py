@@ -28,7 +28,8 @@ BEFORE = {"docs/on_a_cluster.md": 'rule = "rflo"\ntask = "add"\nsteps = 500\nsee
 """What stands in it above the part that the page shows."""
 
 NOT_RUN = {
-    ("README.md", "make"): "installs, and takes an hour: .ci/run calls make",
+    ("README.md", "make|pip"): "installs, and takes an hour: .ci/run calls make",
+    ("docs/report.md", "make"): "installs: tests/test_live.py follows a run to its report",
     ("README.md", "recredit family"): "a minute: tests/test_family.py writes the page of some rules",
     ("README.md", "recredit audit$"): "every rule, most of a minute: make docs audits them all",
     ("README.md", "recredit audit dni --repair"): "minutes: tests/test_audit_report.py repairs rules of fewer blocks",
@@ -49,7 +50,7 @@ SLOW = {
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("alignment", "data", "errata", "index", "judge_your_own_rule", "sweeps", "trained_networks")
+        for name in ("alignment", "data", "errata", "index", "judge_your_own_rule", "report", "sweeps", "trained_networks")
     ),
     *(page for page in PAGES if page.startswith("docs/tutorials/")),
 }
@@ -72,6 +73,7 @@ def run(tmp_path, monkeypatch):
     """Runs a command of recredit's in a folder that is prepared for it; all commands of a page share their workers."""
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda address: True)
     monkeypatch.setenv("XLA_FLAGS", conftest.QUICK)  # for the workers, which compile more than they compute
     workers = LocalExecutor("recredit.runs.work", first=1)
     monkeypatch.setattr(command_line, "local_executor", lambda *_, **__: contextlib.nullcontext(workers))
