@@ -1,4 +1,4 @@
-"""Trials one after another without end, each with timing, stimuli and an answer of its own."""
+"""An endless sequence of trials, each with its own timing, stimuli and answer."""
 
 import math
 from abc import abstractmethod
@@ -26,7 +26,7 @@ class TrialState(eqx.Module):
 class AbstractTrialTask(AbstractTask):
     """A task of trials. It says how long each epoch may last, what is drawn for a trial, and what each step of it holds.
 
-    How long an epoch lasts is drawn here, evenly between its bounds, so that it tells nothing of the answer.
+    How long an epoch lasts is drawn here, evenly between its bounds, so that it says nothing about the answer.
     """
 
     @property

@@ -40,7 +40,7 @@ BURN_IN, DURATION = 10.0, 10.0  # in the network's time constants
 SEEDS = 8
 FLOOR = 0.1  # of the matrix's root mean square: the least scale of an entry
 LARGEST = 1e12  # an entry beyond it has diverged
-GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bounds
+GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bound
 OPERATIONS, SECONDS = 4000, 10  # the longest program that is compiled, the longest run
 
 
@@ -148,7 +148,7 @@ class _Measurement:
         for net, state in zip(nets, states, strict=True):
             updates.append(FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key))
             if (count := len(updates[-1].ops)) > OPERATIONS:
-                raise NotMeasuredError(f"an update has {count} operations, where {OPERATIONS} are looked at")
+                raise NotMeasuredError(f"an update has {count} operations, more than the {OPERATIONS} that are examined")
         coarse = updates[0]
         (begun, unlike_begun), (lifted, unlike) = that_differ(inits), that_differ(updates)
         first = len(coarse.inputs) - len(self.state) - 1

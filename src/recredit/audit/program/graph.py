@@ -44,8 +44,8 @@ class TooLargeError(Exception):
 
     def __init__(self, what: str):
         super().__init__(
-            f"The program has more than {what} at n = 5, which is as far as the audit follows one: "
-            "it could judge a shorter window, or fewer rounds of a loop."
+            f"The program has more than {what} at n = 5, the most that the audit follows; "
+            "it could judge a shorter window, or fewer iterations of a loop."
         )
 
 

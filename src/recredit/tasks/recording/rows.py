@@ -36,7 +36,7 @@ class AbstractRows(AbstractTask):
     passes: eqx.AbstractVar[int]
     """How often the rows are played."""
     shuffle: eqx.AbstractVar[bool]
-    """Whether each pass has the trials in an order of its own, which differs between seeds; within a trial nothing moves."""
+    """Whether each pass shuffles the trials, in an order that differs between seeds; the steps of a trial stay in order."""
     part: eqx.AbstractVar[Part]
     """What the rows are of a split: "train", "test" or "all"."""
 
