@@ -182,7 +182,7 @@ def test_the_gradients_and_the_data_of_all_streams_count_as_memory(monkeypatch):
     asked = []
     monkeypatch.setattr(loop, "check_memory", lambda learners, bins: (asked.append(learners), check_memory(10**18, bins)))
     with pytest.raises(
-        ValueError, match=r"this run needs .* GB where this machine has .*: lower network.n, streams or seeds_at"
+        ValueError, match=r"this run needs .* GB, but this machine has .*: lower network.n, streams or seeds_at"
     ):
         go(Plain(), Streamed(), observers=[RFLO()], streams=1000)
     assert asked == [2 * (passing_size(many, 8) + many.size)]
@@ -289,7 +289,7 @@ def traced_gain(gain):
 
 @pytest.mark.parametrize("how", WITHIN)
 def test_training_within_a_transformation_is_refused(how):
-    with pytest.raises(TypeError, match=r"^train cannot be called within jax\.jit, nor with what .* and arrays\."):
+    with pytest.raises(TypeError, match=r"^train cannot be called within jax\.jit, nor with values that .* and arrays\."):
         WITHIN[how]()
 
 
