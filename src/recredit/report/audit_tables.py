@@ -38,7 +38,7 @@ def differences(audit: Audit) -> dict[str, Comparison]:
 
 def difference_text(each: Comparison) -> str:
     """One difference in words."""
-    return f"the paper {_says(each)}, the audit: {each.found}. {each.reason}"
+    return f"the paper {_says(each)}, the audit says {each.found}. {each.reason}"
 
 
 def paper_text(each: Comparison) -> str:
@@ -223,8 +223,8 @@ def repair_text(found: Repair, width: int) -> str:
     now = f"{found.rule} fails {fails}" if fails else f"{found.rule} leaves {', '.join(found.own.judgements)} to judgement"
     if not found.nearest[0].remains:
         return textwrap.fill(f"{now}. It passes with {' '.join(found.nearest[0].changes)}.", width)
-    more = f"None of its {found.tried} combinations passes everything" if found.tried > 1 else "It has nothing to choose"
-    lines = [f"{now}. {more}; nearest:"]
+    more = f"None of its {found.tried} combinations passes everything" if found.tried > 1 else "It has no alternatives"
+    lines = [f"{now}. {more}; the nearest:"]
     for attempt in found.nearest:
         lines.append(f"  {' '.join(attempt.changes) or 'as it is'}:")
         for cell in attempt.remains:

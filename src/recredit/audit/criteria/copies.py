@@ -1,7 +1,7 @@
 """Second, perturbed copies of the network (criterion vi).
 
-A second network is a loop, over any number of steps: from a number through W, or through anything made of W entry by entry,
-and through a function that is not affine, in whatever order, back to that number. The network's own loop is none of the rule's.
+A second network is a loop, over any number of steps: from a number through W, or through anything made of W entry by entry, and
+through a function that is not affine, in any order, back to that number. The network's own loop does not belong to the rule.
 """
 
 from recredit.audit.facts.named import Program
@@ -10,7 +10,7 @@ from recredit.audit.verdicts import Cell
 
 
 def second_copy(p: Program) -> Cell:
-    """The network's own map, W and phi, on something else than its own rates, or with other weights."""
+    """The network's own map, W and phi, applied to something other than its own rates, or with other weights."""
     bad, weigh, loops = [], [], p.loops
     active = {loop for i, loop in loops.items() if any(a != i and loops.get(a) == loop for a in p.function_of(i))}
     for product in p.transmissions:

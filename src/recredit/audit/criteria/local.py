@@ -1,8 +1,8 @@
 """What the change of each synapse depends on (criterion ii-local).
 
-The new value of entry (i, j) of a matrix is followed back. What only this entry needs is opened up; what other entries need too
-is an ingredient: of a row or a column, then it is a neuron's own variable, or of all, then it is a global signal. No
-ingredient may be the strength of another synapse.
+The new value of entry (i, j) of a matrix is traced back. What only this entry needs is opened up; what other entries need too
+is an ingredient. If a row or a column shares it, it is a neuron's own variable; if all entries share it, it is a global signal.
+No ingredient may be the strength of another synapse.
 """
 
 import itertools
@@ -20,7 +20,7 @@ Index = tuple[int, ...]
 
 
 def changes(p: Program) -> tuple[list[Evidence], list[Evidence], list[str]]:
-    """What is not local, what is to be weighed, and what is worth saying, over all matrices (W with its gradient)."""
+    """What is not local, what is to be judged, and what is worth saying, over all matrices (W with its gradient)."""
     bad: list[Evidence] = []
     weigh: list[Evidence] = []
     remarks: list[str] = []

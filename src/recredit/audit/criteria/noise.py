@@ -1,6 +1,6 @@
 """How random draws enter (criterion v).
 
-What is noise, and from which draws, is followed through the state: a slow noise is made of the draws of all steps.
+Noise and the draws that it comes from are followed through the state: slow noise is made of the draws of all steps.
 """
 
 import math
@@ -16,7 +16,7 @@ ADDED = ("add", "sub", "sum")
 
 
 def noise(p: Program) -> Cell:
-    """Draws of each neuron's own that are added to a variable of it pass; one draw for a whole matrix does not."""
+    """Each neuron's own draws, added to one of its variables, pass; one draw for a whole matrix does not."""
     if not any(p.graph.op[i] == "noise" for i in p.reached):
         return Cell("v", "pass", "It draws no random numbers.")
     bad, weigh = _Noise(p).judge()

@@ -1,12 +1,12 @@
 """Does each matrix of a rule's state change continuously in time? Measured, by running the rule at ever finer time steps.
 
-Inputs and labels stay constant over intervals of fixed physical duration, the weights sway slowly about where they are, so that
-what follows them smoothly is smooth and what copies them now and then jumps; and of all entries S_ij and steps
+Inputs and labels stay constant over intervals of fixed physical duration. The weights vary slowly around their values, so that
+what follows them smoothly is smooth, and what copies them now and then jumps. Over all entries S_ij and steps,
 
     d = max |S_ij^t - S_ij^{t-1}| / scale_ij ~ alpha^slope:   1 smooth, 1/2 diffusive, 0 jumps.
 
-An entry's scale is its root mean square while it is measured, so that an entry jumps by what it jumps for itself, however
-large the others are; and no less than FLOOR of the matrix's, since what hovers around zero has no scale of its own.
+An entry's scale is its own root mean square while it is measured, so that its jumps count however large other entries are; but
+it is at least FLOOR of the matrix's, since an entry that hovers around zero has no scale of its own.
 
 "All learning rates in proportion to alpha" is read off the rule's program (`time_scales`, `simulation`).
 """

@@ -1,6 +1,6 @@
 """A traced program as a graph of single numbers.
 
-Each entry of each array is a node. So it makes no difference how a program is spelt: loops, einsum, explicit sums, vmap,
+Each entry of each array is a node. So it makes no difference how a program is written: loops, einsum, explicit sums, vmap,
 transposed or flattened storage all unfold into the same sums of products, and what is multiplied by a constant zero is gone.
 """
 
