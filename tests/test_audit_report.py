@@ -71,7 +71,7 @@ def test_agreements_and_differences_are_told_apart_and_differences_give_their_re
     assert set(compared) == {row.criterion for row in read() if row.rule == "kernl"} - {"ii-local"}
     assert {criterion for criterion, each in compared.items() if not each.agrees} == {"ii-stored"}
     assert compared["ii-stored"].reason.startswith("Because of ii-stored")
-    assert compared["ii-stored"].reason.endswith("does not hold for it.")
+    assert compared["ii-stored"].reason.endswith("does not apply to it.")
     assert compared["vi"].reason == ""
 
 

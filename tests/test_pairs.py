@@ -257,7 +257,7 @@ def test_seeds_that_diverged_are_left_out():
 
 WRONG = {
     "draws must be 0, or at least 2, enough for a variance, not 1": {"draws": 1},
-    'where every pair is compared: give pairs = "all" with the 4 draws': {"draws": 4, "pairs": "driver"},
+    'only if every pair is compared: give pairs = "all" with the 4 draws': {"draws": 4, "pairs": "driver"},
     'pairs "al" is unknown; allowed: driver, all. Did you mean "all"': {"pairs": "al"},
     "the number of draws must be": {"draws": -1},
 }
