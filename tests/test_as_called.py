@@ -217,7 +217,7 @@ class CalledBack(Plain):
         return jax.pure_callback(lambda W: W, jax.ShapeDtypeStruct(net.W.shape, net.W.dtype), net.W), state
 
 
-CLOCK = "gives a Clock that differs between seeds or streams; it must be .* so keep any other count in an array of the state"
+CLOCK = "gives a Clock that differs between seeds or streams; it must start as .* so keep any other count in an array of the state"
 ALONE = {
     OfSeed: rf"OfSeed's init {CLOCK}\.$",
     OfError: rf"OfError's update {CLOCK}\.$",
