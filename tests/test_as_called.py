@@ -182,7 +182,7 @@ def test_the_gradients_and_the_data_of_all_streams_count_as_memory(monkeypatch):
     asked = []
     monkeypatch.setattr(loop, "check_memory", lambda learners, bins: (asked.append(learners), check_memory(10**18, bins)))
     with pytest.raises(
-        ValueError, match=r"this run needs .* GB where this machine has .*: lower network.n, streams or seeds_at"
+        ValueError, match=r"this run needs .* GB, but this machine has .*: lower network.n, streams or seeds_at"
     ):
         go(Plain(), Streamed(), observers=[RFLO()], streams=1000)
     assert asked == [2 * (passing_size(many, 8) + many.size)]
@@ -217,7 +217,9 @@ class CalledBack(Plain):
         return jax.pure_callback(lambda W: W, jax.ShapeDtypeStruct(net.W.shape, net.W.dtype), net.W), state
 
 
-CLOCK = "gives a Clock that differs between seeds or streams; it must be .* so keep any other count in an array of the state"
+CLOCK = (
+    "gives a Clock that differs between seeds or streams; it must start as .* so keep any other count in an array of the state"
+)
 ALONE = {
     OfSeed: rf"OfSeed's init {CLOCK}\.$",
     OfError: rf"OfError's update {CLOCK}\.$",
@@ -289,7 +291,7 @@ def traced_gain(gain):
 
 @pytest.mark.parametrize("how", WITHIN)
 def test_training_within_a_transformation_is_refused(how):
-    with pytest.raises(TypeError, match=r"^train cannot be called within jax\.jit, nor with what .* and arrays\."):
+    with pytest.raises(TypeError, match=r"^train cannot be called within jax\.jit, nor with values that .* and arrays\."):
         WITHIN[how]()
 
 

@@ -71,7 +71,7 @@ def test_agreements_and_differences_are_told_apart_and_differences_give_their_re
     assert set(compared) == {row.criterion for row in read() if row.rule == "kernl"} - {"ii-local"}
     assert {criterion for criterion, each in compared.items() if not each.agrees} == {"ii-stored"}
     assert compared["ii-stored"].reason.startswith("Because of ii-stored")
-    assert compared["ii-stored"].reason.endswith("does not hold for it.")
+    assert compared["ii-stored"].reason.endswith("does not apply to it.")
     assert compared["vi"].reason == ""
 
 
@@ -95,7 +95,7 @@ def test_the_table_is_whole_in_80_columns_and_names_each_difference():
         row = next(line for line in lines if line.split()[:1] == [rule])
         assert row.count("✓") == len(CRITERIA)
         assert row.count("*") == sum(each.said.verdict == "fail" for each in compare(found(rule)))
-    assert "* kernl, vi: the paper says fail, the audit: pass." in " ".join(text.split())
+    assert "* kernl, vi: the paper says fail, the audit says pass." in " ".join(text.split())
 
 
 def test_one_rule_comes_with_its_evidence_and_what_the_paper_says():

@@ -66,7 +66,7 @@ def test_a_pack_cut_off_ends_bit_identically():
     whole = train_pack(pack, STEPS, BIN, at_end=lambda _, arrays: kept.append(arrays()))
     again = train_pack(pack, STEPS, BIN, begin=kept[1])
     assert all(one.identical(other) for one, other in zip(whole, again))
-    with pytest.raises(UnfitError, match=r"loss_at_start is float64 of shape \(3,\) and must be float64 of shape \(2,\)"):
+    with pytest.raises(UnfitError, match=r"loss_at_start is float64 of shape \(3,\) but must be float64 of shape \(2,\)"):
         train_pack(pack[:1], STEPS, BIN, begin=kept[1])
 
 
@@ -90,11 +90,11 @@ def test_a_checkpoint_holds_plain_arrays_by_name(kept):
 
 UNFIT = {
     "has no learner.net.W": lambda a: a.pop("learner.net.W"),
-    r"has a learner.net.w, which these learners have not. Did you mean \"learner.net.W\"": lambda a: a.update(
+    r"has a learner.net.w, which these learners do not have. Did you mean \"learner.net.W\"": lambda a: a.update(
         {"learner.net.w": a["learner.net.W"]}
     ),
     "learner.s is float32 of shape": lambda a: a.update({"learner.s": a["learner.s"].astype("float32")}),
-    r"sums.loss is float64 of shape \(2, 2\) and must be float64 of shape \(2, 1\)": lambda a: a.update(
+    r"sums.loss is float64 of shape \(2, 2\) but must be float64 of shape \(2, 1\)": lambda a: a.update(
         {"sums.loss": np.zeros((2, 2))}
     ),
     "no step at which": lambda a: a.update(step=np.array(14)),

@@ -192,7 +192,7 @@ def test_audits_are_printed_whole_to_a_pipe_and_end_with_its_reader():
     assert (process.returncode, err) == (0, "")
     assert "\x1b" not in out
     assert re.search(r"^ rflo +[✓✗?*– ]+$", out, re.MULTILINE)
-    assert "* kernl, ii-stored: the paper says fail, the audit: pass." in out
+    assert "* kernl, ii-stored: the paper says fail, the audit says pass." in out
     process = started("audit", "rflo", "--format", "html")
     process.stdout.close()
     assert process.stderr.read() == ""

@@ -124,7 +124,7 @@ def test_building_blocks_have_settings_of_their_own():
 def test_what_is_inherited_is_explained_where_it_is_written():
     assert settings("rule", "dni_lambda")["rate"] == settings("rule", "dni")["rate"]
     assert settings("rule", "dni_b")["jacobian"].meaning.startswith(
-        "How it gets at the network's Jacobian; synapses that learn it"
+        "How the rule obtains the network's Jacobian; by default from synapses that learn it"
     )
 
 

@@ -264,4 +264,4 @@ def test_a_bound_is_told(monkeypatch):
     monkeypatch.setattr(continuity, "OPERATIONS", 3)
     cell = audit(RFLO()).cells["ii-continuous"]
     assert cell.verdict == "judgement"
-    assert "where 3 are looked at" in cell.why
+    assert "more than the 3 that are examined" in cell.why

@@ -99,7 +99,7 @@ def test_modprop_is_rtrl_where_gains_are_one_and_rflo_where_they_are_none(alpha)
 
 def test_what_does_not_fit_is_refused():
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match="9 cell types need as many units at least, and the network has 6"):
+    with pytest.raises(ValueError, match="9 cell types need at least as many units, and the network has 6"):
         MDGL(types=9).check_network(leaky(0.5)[0])
     with pytest.raises(ValueError, match="ModProp is for leaky units, whose mean gain is one number, not GRU units"):
         ModProp().check_network(Network(n=6, units=GRU()).create(2, 3, "softmax", key))

@@ -81,7 +81,7 @@ def test_a_perturbed_copy_has_the_networks_noise(rule, copy):
 
 
 def test_a_rule_that_needs_noise_says_so():
-    with pytest.raises(ValueError, match="Correlated learns from the network's noise, and it has none: set it"):
+    with pytest.raises(ValueError, match="Correlated learns from the network's noise, but the network has none: set it"):
         recredit.train(Correlated(), Add(), seeds=1, steps=100)
     with pytest.raises(ValueError, match="the network's noise must lie in"):
         Network(noise=-1)

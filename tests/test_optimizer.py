@@ -169,7 +169,7 @@ def test_a_gradient_between_the_ends_of_its_windows_is_told_of():
     settings = {"network": NETWORK, "seeds": 1, "steps": 12, "bin": 4}
     with pytest.raises(ValueError) as refused:
         train(Odd(said={"period": 3}), TASK, **settings)
-    assert str(refused.value) == "Odd told a gradient between steps 0 and 4 at a step for which its period, 3, has none."
+    assert str(refused.value) == "Odd returned a gradient between steps 0 and 4 at a step for which its period, 3, has none."
 
 
 BAD_RULES = {
@@ -208,7 +208,7 @@ def changing(state):
     return optax.GradientTransformation(lambda params: jnp.zeros(1), lambda g, s, p=None: (g, state))
 
 
-NEEDS = "the optimiser needs more than a step online gives, the weights, their gradient and the loss (`value`): "
+NEEDS = "the optimiser needs more than an online step provides, the weights, their gradient and the loss (`value`): "
 REFUSED = {
     NEEDS + "'dict' object has no attribute 'fast'": optax.lookahead(optax.sgd(0.1), 5, 0.5),
     "missing 2 required keyword-only arguments: 'grad' and 'value_fn'": optax.lbfgs(),

@@ -136,7 +136,7 @@ FILES = {
         "def f(", "def h("
     ): "is no kind of units: a subclass of recredit.AbstractUnits with variables, voltages and f.",
     PLAIN.replace("= 2.0", ""): "unit Mine needs the setting tau.",
-    PLAIN.replace('voltages = {"v": "all"}', ""): "the units Mine must name their voltages, one at least.",
+    PLAIN.replace('voltages = {"v": "all"}', ""): "the units Mine must name their voltages, at least one.",
     PLAIN.replace("jnp.tanh(v[0])", "v[0].sum()"): "mix: f of one unit depends on another",
     PLAIN + "    def __check_init__(self):\n        1 / 0": "Mine cannot be made: ZeroDivisionError: division by zero.",
 }

@@ -256,8 +256,8 @@ def test_seeds_that_diverged_are_left_out():
 
 
 WRONG = {
-    "draws must be 0, or at least 2, which tell a variance, not 1": {"draws": 1},
-    'where every pair is compared: give pairs = "all" with the 4 draws': {"draws": 4, "pairs": "driver"},
+    "draws must be 0, or at least 2, enough for a variance, not 1": {"draws": 1},
+    'only if every pair is compared: give pairs = "all" with the 4 draws': {"draws": 4, "pairs": "driver"},
     'pairs "al" is unknown; allowed: driver, all. Did you mean "all"': {"pairs": "al"},
     "the number of draws must be": {"draws": -1},
 }
@@ -270,5 +270,5 @@ def test_wrong_pairs_and_draws_are_refused(message):
 
 
 def test_two_rules_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="rflo drives, and another rule is called so too"):
+    with pytest.raises(ValueError, match="rflo drives, and another rule has the same name"):
         train("rflo", TASK, observers=["rflo"], pairs="all", steps=5)

@@ -219,6 +219,6 @@ TOO_LARGE = [
 
 @pytest.mark.parametrize(("settings", "way_out"), TOO_LARGE)
 def test_a_run_that_no_memory_holds_is_refused_before_anything_is_made(settings, way_out):
-    with pytest.raises(ValueError, match=r"^this run needs [\d,]+ GB where this machine has [\d,]+: ") as refused:
+    with pytest.raises(ValueError, match=r"^this run needs [\d,]+ GB, but this machine has [\d,]+: ") as refused:
         train("rtrl", "add", **{"seeds": 1, "steps": 400, **settings})
     assert str(refused.value).endswith(way_out)

@@ -230,7 +230,7 @@ BAD = {
     "the weight is 0 at every step of the part test": {"weight": ROWS < 5, "part": "test"},
     "the weight is 0 at every step": {"targets": np.eye(2)[ROWS % 2] * [1, 0], "weight": ROWS % 2, "head": "softmax"},
     "passes must be a whole number of at least 1, not 0": {"passes": 0},
-    "shuffle plays trials in another order, and the recording has no trials": {"shuffle": True},
+    "shuffle plays trials in another order, but the recording has no trials": {"shuffle": True},
     r"the share of trials for testing must lie in \(0, 1\], not 0": {"test": 0},
     "a share of 0.01 of 6 trials for testing leaves 0 for testing and 6 for training": {
         "start": START,

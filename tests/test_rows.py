@@ -94,8 +94,8 @@ def test_a_text_is_read_from_a_file_and_known_by_its_digest(tmp_path):
     TASKS["characters"](str(file), digest=task.digest())
     for content, message in {
         b"aaab": f"text.txt has changed: its text's digest is {Characters('aaab').digest()}, not {task.digest()}.",
-        b"aaaa": "a text needs two different characters at least, not 1.",
-        b"": "a text needs two different characters at least, not 0.",
+        b"aaaa": "a text needs at least two different characters, not 1.",
+        b"": "a text needs at least two different characters, not 0.",
         b"ab\xff": "text.txt is not a text in UTF-8: invalid start byte at byte 2.",
     }.items():
         file.write_bytes(content)

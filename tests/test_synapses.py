@@ -176,7 +176,7 @@ def test_units_that_mix_are_found_when_they_are_made():
         MixingRates()
     with pytest.raises(ValueError, match=r"the units Short must have f give a tuple of 1 arrays \(n,\), not"):
         Short()
-    with pytest.raises(ValueError, match="the units Failing have a f that fails: IndexError"):
+    with pytest.raises(ValueError, match="the units Failing have an f that fails: IndexError"):
         Failing()
     Sorted()
 
@@ -200,7 +200,7 @@ STRANGE = {  # by what is said of it
     r"must have f give numbers of the type that it is given, float\d\d, not int\d\d": {
         "f": lambda self, s, v: ((v[0] > 0).astype(int),)
     },
-    "have a f that fails: TypeError": {"f": lambda self, s, v: (s[0] + jnp.ones(3) * v[0],)},
+    "have an f that fails: TypeError": {"f": lambda self, s, v: (s[0] + jnp.ones(3) * v[0],)},
     r"must have rest give a tuple of 1 arrays \(n,\), not \[\(3,\)\] where n = 4": {"rest": lambda self, n: (jnp.zeros(3),)},
     r"must have biases give .*, not \[\(3,\)\] where n = 4": {"biases": lambda self, n, key: (jnp.zeros(3),)},
     r"must have first give a tuple of 1 arrays \(n,\), not an array": {"first": lambda self, n, key: jnp.zeros(n)},
@@ -229,7 +229,7 @@ class NoNames(AbstractUnits):
 
 
 def test_units_name_their_parts():
-    with pytest.raises(ValueError, match="the units NoNames must name their variables, one at least"):
+    with pytest.raises(ValueError, match="the units NoNames must name their variables, at least one"):
         NoNames()
     with pytest.raises(ValueError, match='what Wrong\'s voltage v reads "everything" is unknown'):
         type("Wrong", (Mixing,), {"voltages": {"v": "everything"}, "f": lambda self, s, v: (v[0],)})()
@@ -252,7 +252,7 @@ W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
         ),
         (lambda: Network(connections="ring"), 'connections "ring" is unknown; allowed: all, areas, stack'),
         (lambda: Network(W_rec="orthogonl"), 'Did you mean "orthogonal"'),
-        (lambda: Network(4, areas=5, connections="areas"), "5 areas need as many units at least, and the network has 4"),
+        (lambda: Network(4, areas=5, connections="areas"), "5 areas need at least as many units, and the network has 4"),
         (
             lambda: Network(areas=2),
             'the connections "areas" and "stack", and no others, need two areas or more; given were "all" and 2',
@@ -285,11 +285,11 @@ W, OUT, B = jnp.zeros((4, 7)), jnp.zeros((2, 4)), jnp.zeros(2)
         ),
         (
             lambda: RNN(W, OUT, B, Leaky(), "softmax", fan_out=2),
-            "the most other units that a unit has recurrent synapses onto, and one has 3: 2 is too few",
+            "the largest number of other units onto which a unit has synapses; one unit has 3, so 2 is too few",
         ),
         (
             lambda: RNN(W, OUT, B, Leaky(), "softmax", jnp.ones((4, 7), bool).at[0, 1].set(False), fan_out=1),
-            "and one has 3: 1 is too few",
+            "one unit has 3, so 1 is too few",
         ),
         (lambda: Network(excitatory=1.5), r"the excitatory share must lie in \[0, 1\], not 1.5"),
         (
@@ -346,7 +346,7 @@ def test_a_mask_of_ones_own_leaves_the_units_their_parameters(tmp_path):
 
 
 def test_dales_law_with_rates_of_any_sign_is_warned_of():
-    with pytest.warns(UserWarning, match="Dale's law asks for rates that are not negative"):
+    with pytest.warns(UserWarning, match="Dale's law requires rates that are never negative"):
         Network(excitatory=0.8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

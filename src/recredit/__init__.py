@@ -1,7 +1,7 @@
 """recredit: temporal credit assignment in recurrent networks.
 
 Every online learning rule of Marschall, Cho & Savin 2019 under one contract, a training loop, the paper's Fig. 1, and an audit
-that shows which of a rule's operations a neural circuit could perform.
+that says which of a rule's operations a neural circuit could perform.
 """
 
 import ast
@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public names, and where each is at home, are listed once: in the stub beside this file, which type checkers read.
+# The public names, and the module that defines each, are listed once: in the stub next to this file, which type checkers read.
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
 _HOME = {each.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for each in node.names}
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

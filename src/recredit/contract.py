@@ -1,6 +1,6 @@
-"""The contract of a rule, checked where a rule comes in: by training and by the audit, when its program is traced.
+"""The contract of a rule, checked by training and by the audit when they trace its program.
 
-Nothing is compiled or computed: shapes and types are known from the trace.
+Nothing is compiled or computed: the trace gives shapes and types.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ def example_key() -> Any:
 
 
 def random_key(seed: Any) -> PRNGKeyArray:
-    """The key of a seed, of one generator whatever JAX's settings are: a seed's numbers stay what they are."""
+    """The key of a seed, of one generator whatever JAX's settings: so a seed always gives the same numbers."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
 def example_step(net: RNN) -> Step:
     """The shapes and types of a step of this network."""
-    return jax.eval_shape(_step, net)  # of one function, which JAX traces once for each kind of network
+    return jax.eval_shape(_step, net)  # a named function, so that JAX traces it once for each kind of network
 
 
 def _step(net: RNN) -> Step:
@@ -75,12 +75,12 @@ def check_rule(rule: Any, name: str) -> tuple[int, int]:
 def trace_rule(rule: AbstractRule, name: str, net: RNN) -> Traced:
     """The rule's program for a network (arrays, or their shapes).
 
-    Raises ValueError, one sentence, for an `init` or `update` that fails, a gradient that has not W's shape and type, or a
-    state that does not keep its structure, shapes and types.
+    Raises ValueError, one sentence, for an `init` or `update` that fails, a gradient without W's shape and type, or a state
+    that does not keep its structure, shapes and types.
     """
     rule.check_network(net)
     if rule.needs_noise and not net.noise:
-        raise ValueError(f"{name} learns from the network's noise, and it has none: set it, as network.noise=0.1.")
+        raise ValueError(f"{name} learns from the network's noise, but the network has none: set it, as in network.noise=0.1.")
     key = example_key()
     init, state = trace_function(f"{name}'s init", rule.init, net, key)
     update, result = trace_function(f"{name}'s update", rule.update, net, example_step(net), state, key)
@@ -103,8 +103,8 @@ def trace_restart(rule: AbstractRule, name: str, net: RNN, state: Any) -> Any:
     """The jaxpr of a rule's `restart`. Raises ValueError, one sentence, for a rule that has none or whose `restart` fails."""
     if type(rule).restart is AbstractRule.restart:
         raise ValueError(
-            f"{name} has no `restart`, so it cannot learn from trials: write it, as recredit.AbstractRule says, or let "
-            "units and traces run on over the borders of trials (across_trials)."
+            f"{name} has no `restart`, so it cannot learn from trials: write one, as recredit.AbstractRule says, or let "
+            "units and traces run on across the borders of trials (across_trials)."
         )
     program, result = trace_function(f"{name}'s restart", rule.restart, net, state)
     if not (isinstance(result, tuple) and len(result) == 2):
@@ -116,7 +116,7 @@ def trace_restart(rule: AbstractRule, name: str, net: RNN, state: Any) -> Any:
 
 
 def check_same(what: str, origin: str, before: Any, after: Any, at: str = "") -> None:
-    """Raise ValueError unless a state has the structure, the shapes and the types after that it had before."""
+    """Raise ValueError unless a state keeps its structure, shapes and types."""
     gone, new = (dict(zip(names_of(tree, "state"), jax.tree.leaves(tree), strict=True)) for tree in (before, after))
     if jax.tree.structure(before) != jax.tree.structure(after):
         changes = {name: "is gone" for name in gone if name not in new} | {name: "is new" for name in new if name not in gone}
@@ -130,7 +130,7 @@ def check_same(what: str, origin: str, before: Any, after: Any, at: str = "") ->
 
 
 def check_steps(name: str, delay: int, period: int, steps: int) -> None:
-    """Raise ValueError if a run of so many steps ends before the rule gives its first gradient."""
+    """Raise ValueError if a run of this many steps ends before the rule gives its first gradient."""
     first = (delay // period + 1) * period
     if first > steps:
         raise ValueError(
@@ -154,7 +154,7 @@ def trace_function(what: str, function: Callable[..., Any], *arguments: Any) -> 
 
 @contextlib.contextmanager
 def in_a_sentence(what: str, method: Callable[..., Any]) -> Iterator[None]:
-    """Whatever goes wrong as a ValueError of one sentence, which names the line in the method's file or its object's."""
+    """Turns any failure into a ValueError of one sentence, which names the line in the file of the method or its object."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -176,7 +176,7 @@ def kind_of(value: Any) -> str:
 
 
 def returns(owner: Any, method: str) -> tuple[str | None, int]:
-    """The file and the line where a method of an object returns; the file is None for code that was typed in."""
+    """The file and the line where a method of an object returns; the file is None for code typed at a prompt."""
     function = inspect.unwrap(getattr(type(owner), method))
     try:
         file, (lines, first) = inspect.getsourcefile(function), inspect.getsourcelines(function)

@@ -1,4 +1,4 @@
-"""How a jaxpr is read, by the audit and by training: its equations in order, what they run, and what they merely call."""
+"""Reading a jaxpr, for the audit and for training: its equations in order, what they run, and what they merely call."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 CALLS = {"jit", "remat2", "custom_jvp_call", "custom_vjp_call", "custom_vmap_call"}
 CALLS |= {"call", "closed_call", "eval_jaxpr", "composite", "compute_on", "xla_metadata_call"}
-"""The primitives that run one program on just what they are given, and give what it gives."""
+"""The primitives that run one program on exactly their own inputs, and return what it returns."""
 
 
 def programs_of(eqn: Any) -> list[Any]:
@@ -28,10 +28,10 @@ def called(eqn: Any) -> ClosedJaxpr | None:
 
 
 def scan_split(body: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[int, int]:
-    """How many constants a scan is given, and how many values it carries, from the types (avals) of what it is given and gives.
+    """How many constants a scan takes and how many values it carries, from the types (avals) of its inputs and outputs.
 
-    What is looped over, and what is stacked, has an axis more outside the body than inside. (JAX keeps the two numbers, too,
-    but under other names in other versions.)
+    What is looped over, and what is stacked, has one more axis outside the body than inside. (JAX stores the two numbers too,
+    but under different names in different versions.)
     """
     looped, stacked = (
         sum(outside.ndim != inside.aval.ndim for outside, inside in zip(*pair, strict=True))
@@ -42,10 +42,10 @@ def scan_split(body: Any, ins: Sequence[Any], outs: Sequence[Any]) -> tuple[int,
 
 
 def walk(jaxpr: Any, given: Sequence[V], apply: Callable[[Any, list[V]], Sequence[V]], literal: Callable[[Any], V]) -> list[V]:
-    """What stands for a jaxpr's outputs: arrays, nodes of a graph, or whatever the caller reads it as.
+    """A jaxpr's outputs, evaluated as the caller chooses: as arrays, as nodes of a graph, or anything else.
 
-    `given` stands for its constants, then its inputs; `literal(atom)` for a number written in it; `apply(equation, inputs)`,
-    told of each equation in order, for the outputs of that.
+    `given`: the values of its constants, then of its inputs. `literal(atom)` gives the value of a number written in it.
+    `apply(equation, inputs)` is called for each equation in order and gives the values of its outputs.
     """
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], given, strict=True))
 

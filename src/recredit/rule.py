@@ -20,30 +20,30 @@ State = Any  # a pytree of arrays, the rule's own
 
 
 class Step(eqx.Module):
-    """All that the network did at time t, with the weights it had before they were updated."""
+    """Everything that the network did at time t, with the weights before their update."""
 
     r_prev: Float[Array, " n"]
     """Firing rates r^{t-1}."""
     r_hat: Float[Array, " m"]
     """[r^{t-1}; x^t; 1], what the weights W read."""
     v: Float[Array, " P"]
-    """Voltages W r_hat, and the network's noise."""
+    """Voltages W r_hat, plus the network's noise."""
     r: Float[Array, " n"]
-    """Firing rates r^t; of leaky units (1 - alpha) r^{t-1} + alpha phi(v^t)."""
+    """Firing rates r^t; for leaky units, (1 - alpha) r^{t-1} + alpha phi(v^t)."""
     error: Float[Array, " n_out"]
     """dL/dz, the error of the read-out, times the step's weight."""
     target: Float[Array, " n_out"]
     """The label y*."""
     s_prev: Float[Array, " N"] | None = None
-    """The units' state s^{t-1} where it is more than their rates; None: it is the rates. `state_prev` is either."""
+    """The units' state s^{t-1}, if it is not just their rates; None: it is the rates. `state_prev` gives either."""
     s: Float[Array, " N"] | None = None
-    """The units' state s^t, likewise; `state` is either."""
+    """The units' state s^t, likewise; `state` gives either."""
     loss: Float[Array, ""] | None = None
     """The loss L of the step, times its weight."""
     xi: Float[Array, " P"] | None = None
-    """The noise that the voltages v hold; None: the network has none."""
+    """The noise in the voltages v; None: the network has none."""
     weight: Float[Array, ""] | None = None
-    """The weight of the step, which is in loss and error: 0 where nothing is scored, 1 where the task has no weights."""
+    """The weight of the step, included in loss and error: 0 if the step is not scored, 1 if the task has no weights."""
 
     @classmethod
     def of(
@@ -54,7 +54,7 @@ class Step(eqx.Module):
         target: Float[Array, " n_out"],
         xi: Float[Array, " P"] | None = None,
     ) -> "Step":
-        """One step of a network from the state `s_prev` on; `xi`: the noise of its voltages (`RNN.noise_of`)."""
+        """One step of a network from the state `s_prev`; `xi`: the noise of its voltages (`RNN.noise_of`)."""
         r_hat, v, s = net.step(s_prev, x, xi)
         loss, error = net.loss_and_error(net.readout(s), target)
         one = jnp.ones_like(loss)
@@ -63,7 +63,7 @@ class Step(eqx.Module):
         return cls(r_hat[: net.n], r_hat, v, net.rates(s), error, target, s_prev, s, loss, xi, one)
 
     def weighted(self, weight: Float[Array, ""]) -> "Step":
-        """The same step with error, loss and weight times this weight."""
+        """The same step, with error, loss and weight multiplied by this weight."""
         loss, own = (None if each is None else weight * each for each in (self.loss, self.weight))
         return replace(self, error=weight * self.error, loss=loss, weight=own)
 
@@ -78,7 +78,7 @@ class Step(eqx.Module):
         return self.r if self.s is None else self.s
 
     def at(self, net: RNN) -> At | Float[Array, " P"]:
-        """What the derivatives of this step depend on: its voltages, and unless the units are leaky the state before it."""
+        """What the derivatives of this step depend on: its voltages and, unless the units are leaky, the state before it."""
         return At(self.state_prev, self.v) if net.units.depends_on_state else self.v
 
 
@@ -93,20 +93,20 @@ class AbstractRule(eqx.Module):
 
     @property
     def delay(self) -> int:
-        """By how many steps the gradient is late: what is returned at step t belongs to step t - delay."""
+        """How many steps late the gradient is: what is returned at step t belongs to step t - delay."""
         return 0
 
     @property
     def period(self) -> int:
-        """A gradient is returned at every period-th step, (t + 1) % period == 0, the sum for the steps since the last one.
+        """A gradient is returned at every period-th step, (t + 1) % period == 0: the sum over the steps since the last one.
 
-        At the other steps it is 0, and W's part of the optimiser stands still.
+        At the other steps it is 0, and W's part of the optimiser does nothing.
         """
         return 1
 
     @property
     def needs_noise(self) -> bool:
-        """Whether it learns from the network's noise (`Step.xi`), so that it is refused for a network without."""
+        """Whether it learns from the network's noise (`Step.xi`), so that a network without noise is refused."""
         return False
 
     @abstractmethod
@@ -118,19 +118,19 @@ class AbstractRule(eqx.Module):
         """The rule's estimate of dL/dW at this step, and the next learning state (the same pytree of the same shapes)."""
 
     def restart(self, net: RNN, state: State) -> tuple[Float[Array, "P m"], State]:
-        """What the rule still owes the trial that has ended, a gradient, and the learning state before the next trial.
+        """The gradient that the rule still owes the trial that has ended, and the learning state before the next trial.
 
-        Traces, influences and windows are zero in it; synapses (a learned Jacobian, say) are kept, and a Clock runs on. A rule
-        without this method learns from unbroken streams alone.
+        There, traces, influences and windows are zero; synapses (a learned Jacobian, say) are kept, and a Clock runs on. A rule
+        without this method learns only from unbroken streams.
         """
         raise NotImplementedError
 
     def check_network(self, net: RNN) -> None:
-        """Raise ValueError, one sentence, for a network that the rule is not written for; by default it is for any."""
+        """Raise ValueError, one sentence, for a network that the rule does not support; by default it supports any."""
 
 
 def check_simple(rule: AbstractRule, net: RNN) -> None:
-    """Raise ValueError for units of more than one state variable or voltage, for a rule that has one number a unit."""
+    """Raise ValueError for units with more than one state variable or voltage, for a rule with one number per unit."""
     units = net.units
     if not units.is_simple:
         raise ValueError(
@@ -140,10 +140,10 @@ def check_simple(rule: AbstractRule, net: RNN) -> None:
 
 
 class Clock(eqx.Module):
-    """How many steps a rule has made.
+    """How many steps a rule has taken.
 
-    It ticks alike in all seeds and all their streams, so training leaves it unvectorised, and a branch on it is taken for all
-    of them or for none.
+    It is the same in all seeds and all their streams, so training does not vectorise it, and a branch on it is taken for all of
+    them or for none.
     """
 
     steps: Int[Array, ""]

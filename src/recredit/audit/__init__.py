@@ -29,13 +29,13 @@ from recredit.rule import AbstractRule
 def audit(rule: AbstractRule, *, name: str | None = None, network: Network | None = None, measure: bool = True) -> Audit:
     """Judge a learning rule by the operations of its own program.
 
-    `name`: what to call it (default: its class). `network`: what it is to train (default: the paper's network); its units, and
-    whether synapses are sparse or keep their signs, decide what the rule's program is, not its size or its weights.
+    `name`: what to call it (default: its class). `network`: what it is to train (default: the paper's network); the rule's
+    program depends on its units, and on whether synapses are sparse or keep their signs, not on its size or its weights.
     `measure`: also measure whether its matrices change continuously in time, which takes a second or two; otherwise that
     criterion is n/a.
 
-    Raises ValueError, one sentence, for what is not a rule or breaks the contract (recredit.rule), and NotForNetworkError, one
-    too, for a rule that is not for this network.
+    Raises ValueError, one sentence, for anything that is not a rule or breaks the contract (recredit.rule), and
+    NotForNetworkError, also one sentence, for a rule that does not support this network.
     """
     name = name or type(rule).__name__
     check_rule(rule, name)
@@ -54,13 +54,13 @@ def audit(rule: AbstractRule, *, name: str | None = None, network: Network | Non
 
 
 OWN = (
-    "Of states, voltages and the rows of matrices, the entries i, i + n, i + 2n, ... are unit i's own, and so are its "
+    "In states, voltages and the rows of matrices, the entries i, i + n, i + 2n, ... belong to unit i, and so do its "
     "derivatives L, D and R; the synapses from one neuron to the voltages of another count as one."
 )
 
 
 class NotForNetworkError(ValueError):
-    """The rule is not written for the network on which it was to be audited; a sentence."""
+    """The rule does not support the network on which it was to be audited; a sentence."""
 
 
 def _check_network(rule: AbstractRule, audited: Audited) -> None:
@@ -71,7 +71,7 @@ def _check_network(rule: AbstractRule, audited: Audited) -> None:
 
 
 def _sentenced(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Audit:
-    """The audit of a rule that obeys the contract; whatever else goes wrong is told in a sentence, not in a traceback."""
+    """The audit of a rule that obeys the contract; whatever else goes wrong is reported in a sentence, not in a traceback."""
     try:
         return _audit(rule, name, audited, measure)
     except TooLargeError:
@@ -111,12 +111,12 @@ def _audit(rule: AbstractRule, name: str, audited: Audited, measure: bool) -> Au
 
 
 def _notes(p: Program) -> tuple[str, ...]:
-    """What is common to many rules, or how the network was read, and decides nothing."""
+    """What is common to many rules, or how the network was read; it decides nothing."""
     own = () if p.audited.is_simple else (OWN,)
     entries = (p.stored_rows(product.rows).values() for product in p.transmissions if "·W_out" in p.show(product))
     if any(entry and entry[0] == "net.W_out" for found in entries for entry in found):
         return (
-            "W_out is used backwards, as by every rule with exact feedback; not counted under vii. Random feedback avoids it.",
+            "W_out is used backwards, as in every rule with exact feedback; vii does not count it. Random feedback avoids it.",
             *own,
         )
     return own
@@ -128,18 +128,20 @@ def _known(p: Program, cell: Cell) -> Cell:
     if not unknown or cell.verdict != "pass" or cell.criterion == "memory":
         return cell
     what = f"the primitive {unknown[0]}" if len(unknown) == 1 else f"the primitives {', '.join(unknown)}"
-    evidence = tuple(p.evidence(u, p.graph.unknown[u], f"The audit does not know what {u} asks of a circuit.") for u in unknown)
-    return replace(cell, verdict="judgement", why=f"It uses {what}, unknown to the audit.", evidence=evidence)
+    evidence = tuple(
+        p.evidence(u, p.graph.unknown[u], f"The audit does not know what {u} would require of a circuit.") for u in unknown
+    )
+    return replace(cell, verdict="judgement", why=f"It uses {what}, which the audit does not know.", evidence=evidence)
 
 
 class _Prints(io.TextIOBase):
-    """Takes what a rule prints when it is traced or run, and shows it beside the verdicts, not among them, nor at length."""
+    """Takes what a rule prints when it is traced or run, and shows it, cut short, apart from the verdicts."""
 
     def __init__(self) -> None:
         self.left = 10_000  # characters
 
     def write(self, text: str) -> int:
-        """Show a text on standard error, as long as there was not too much."""
+        """Show a text on standard error, until there has been too much."""
         sys.stderr.write(text[: self.left] if len(text) < self.left or not self.left else f"{text[: self.left]}\n...\n")
         self.left = max(self.left - len(text), 0)
         return len(text)

@@ -1,4 +1,4 @@
-"""What the paper itself says of its rules, beside what an audit finds. No verdict depends on it."""
+"""What the paper itself says about its rules, next to what an audit finds. No verdict depends on it."""
 
 import csv
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from recredit.audit.verdicts import THE_PAPERS, Audit, Cell, Verdict
 
 @dataclass(frozen=True)
 class Said:
-    """One verdict of Marschall, Cho & Savin 2019: a row of paper.csv, which has none where the paper is silent."""
+    """One verdict of Marschall, Cho & Savin 2019: a row of paper.csv. Where the paper is silent, there is no row."""
 
     rule: str
     criterion: str
@@ -32,17 +32,17 @@ class Comparison:
     found: Verdict
     agrees: bool
     reason: str
-    """Of a difference: why the audit decides otherwise."""
+    """If they differ, why the audit decides otherwise."""
 
 
 def read() -> tuple[Said, ...]:
-    """All that the paper says, rule by rule."""
+    """Everything that the paper says, rule by rule."""
     text = files("recredit.audit").joinpath("paper.csv").read_text(encoding="utf-8")
     return tuple(Said(**row) for row in csv.DictReader(text.splitlines()))
 
 
 def compare(audit: Audit) -> tuple[Comparison, ...]:
-    """The audit beside the paper, where both have a verdict.
+    """The audit compared with the paper, where both have a verdict.
 
     Empty for a rule, a choice of building blocks, or a network that is not the paper's.
     """

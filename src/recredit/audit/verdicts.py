@@ -7,7 +7,7 @@ Verdict = Literal["pass", "fail", "judgement", "n/a"]
 THE_PAPERS = "the paper's leaky tanh units"
 
 NOT_COUNTED = "not counted"
-"""What stands for the costs of a rule whose program is too long to be followed."""
+"""What replaces the costs of a rule whose program is too long to follow."""
 
 # The criteria, in the order of the tables: what each one asks. memory to vi: Marschall et al. 2019; vii: ours.
 CRITERIA: dict[str, str] = {
@@ -27,7 +27,7 @@ CRITERIA: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One operation of the rule's program that decides a criterion, and where it is written."""
+    """One operation of the rule's program that decides a criterion, and its place in the source."""
 
     operation: str
     """In the field's notation, with symbolic shapes: "J·B : (n×n)·(n×m)"."""
@@ -88,7 +88,7 @@ class Audit:
     cells: dict[str, Cell]
     """The verdict of each criterion, in the order of CRITERIA."""
     operations: tuple[Operation, ...]
-    """All that its update does, in the order of the program."""
+    """Everything that its update does, in the order of the program."""
     state: tuple[StateLeaf, ...]
     """The arrays that it keeps from step to step."""
     reads: tuple[str, ...]
@@ -98,7 +98,7 @@ class Audit:
     multiplications: str
     """Multiplications per step, likewise."""
     notes: tuple[str, ...] = ()
-    """What is common or worth knowing and decides nothing."""
+    """What is common or worth knowing but decides nothing."""
     slopes: dict[str, dict[str, list[float]]] | None = None
     """Of the continuity measurement: per matrix, "alpha", and "max" and "mean" over runs of the largest relative change."""
     network: str = THE_PAPERS

@@ -1,1 +1,1 @@
-"""What a rule is put together from: feedback, Jacobian, buffers."""
+"""The building blocks of rules: feedback, Jacobian, buffers."""

@@ -6,7 +6,7 @@ from recredit.rule import Step
 
 
 def above_baseline(step: Step, L_bar: Float[Array, ""], rate: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """L - L_bar times the step's weight, and L_bar after the step, a running mean of the loss L where it is scored."""
+    """(L - L_bar) times the step's weight, and L_bar after the step, a running mean of the loss L over scored steps."""
     assert step.loss is not None
     assert step.weight is not None
     m = step.loss - step.weight * L_bar

@@ -14,7 +14,7 @@ from recredit.network.rnn import At
 
 
 def push(window: Any, newest: Any) -> Any:
-    """A window of the last T rows, newest first, moved on by one step; of an array, or of each of a tree's."""
+    """A window of the last T rows, newest first, moved on by one step; for an array, or for each array of a tree."""
     return jax.tree.map(lambda rows, row: jnp.concatenate([row[None], rows[:-1]]), window, newest)
 
 
@@ -30,13 +30,13 @@ def empty_window(net: RNN, length: int) -> tuple[Float[Array, "T N"], Any, Float
 
 
 def put(rows: Float[Array, "T *k"], i: Int[Array, ""], row: Float[Array, " *k"]) -> Float[Array, "T *k"]:
-    """The rows with the i-th replaced; vectorised over seeds and streams, a write in place where they share `i`, a clock's."""
+    """The rows with the i-th replaced. Vectorised over seeds and streams that share `i`, as a clock's, it writes in place."""
     return _put_along(0)(rows, i, row)
 
 
 @functools.cache
 def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
-    """`put` for rows that are counted by some axis, those before it being of seeds and streams."""
+    """`put` for rows along some axis; the axes before it are those of seeds and streams."""
 
     @jax.custom_batching.custom_vmap
     def write(rows: Array, i: Array, row: Array) -> Array:
@@ -48,7 +48,7 @@ def _put_along(axis: int) -> Callable[[Array, Array, Array], Array]:
 
 @dataclass(frozen=True)
 class _Vectorised:
-    """How `put` is vectorised: an object whose text says all of it, since programs are compared by their text."""
+    """How `put` is vectorised: an object whose text says everything about it, since programs are compared by their text."""
 
     axis: int
 
@@ -58,7 +58,7 @@ class _Vectorised:
         rows, row = (
             a if has else jnp.broadcast_to(a, (size, *a.shape)) for a, has in ((rows, has_size[0]), (row, has_size[2]))
         )
-        # JAX's own way is a scatter, of several operations, whether or not they share `i`.
+        # JAX itself would scatter, in several operations, whether or not they share `i`.
         if has_size[1]:
             return jax.vmap(lambda *each: jax.lax.dynamic_update_index_in_dim(*each, self.axis))(rows, row, i), True
         return _put_along(self.axis + 1)(rows, i, row), True

@@ -1,4 +1,4 @@
-"""Building block: types of units, and what a synapse weighs on the average between two of them."""
+"""Building block: types of units, and the mean synaptic weight between two of them."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ class CellTypes(eqx.Module):
 
     @classmethod
     def of(cls, net: RNN, types: int) -> "CellTypes":
-        """`types` equal groups of a network's units, in their order; under Dale's law so many of its excitatory units, and so
-        many of its inhibitory ones, or as many as there are of these: further types have no members.
+        """`types` equal groups of a network's units, in their order; under Dale's law, this many of its excitatory units and
+        this many of its inhibitory ones. If there are fewer units of a sign than types, the other types have no members.
 
-        The means are those of the weights that the network has now.
+        The means are those of the network's current weights.
         """
         n, count = net.n, types
         kind = jnp.arange(n) * types // n
@@ -33,16 +33,16 @@ class CellTypes(eqx.Module):
         return cls(members, mean @ members)
 
     def between(self) -> Float[Array, "G C C"]:
-        """For each voltage, the mean weight onto units of each type from each type, times the number of its units."""
+        """For each voltage, the mean weight onto units of each type from each type, times the number of units of the latter."""
         return self.onto @ self.members.T
 
     def received(self, secreted: Float[Array, " P"]) -> Float[Array, " n"]:
-        """What reaches each unit of what all voltages secrete, by the mean weights onto their types from its own."""
+        """What each unit receives of what all voltages secrete, by the mean weights from its own type onto theirs."""
         by_type = secreted.reshape(len(self.onto), -1) @ self.members.T
         return jnp.einsum("gc,gcn->n", by_type, self.onto)
 
 
 def check_fit(rule: str, types: int | None, net: RNN) -> None:
-    """Raise ValueError for more cell types of a rule than units."""
+    """Raise ValueError if a rule has more cell types than the network has units."""
     if types is not None and types > net.n:
-        raise ValueError(f"{rule}'s {types} cell types need as many units at least, and the network has {net.n}.")
+        raise ValueError(f"{rule}'s {types} cell types need at least as many units, and the network has {net.n}.")

@@ -1,6 +1,6 @@
-"""Building block: how a rule gets at the network's Jacobian, J = L + D W_rec R.
+"""Building block: how a rule obtains the network's Jacobian, J = L + D W_rec R.
 
-Of leaky units it is (1 - alpha) I + alpha diag(phi') W_rec.
+For leaky units it is (1 - alpha) I + alpha diag(phi') W_rec.
 """
 
 from abc import abstractmethod
@@ -21,7 +21,7 @@ Linearised = At | Float[Array, " P"]
 
 
 class AbstractJacobian(eqx.Module):
-    """Products with J, forwards (J a) and backwards (c J), of the step whose derivatives depend on `at` (`Step.at`)."""
+    """Products with J, forwards (J a) and backwards (c J), for the step whose derivatives depend on `at` (`Step.at`)."""
 
     def __check_init__(self):
         check_fields(self)
@@ -44,7 +44,7 @@ class AbstractJacobian(eqx.Module):
 
 
 class ExactJacobian(AbstractJacobian):
-    """The matrix J, built anew at each step."""
+    """The matrix J, computed anew at each step."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> None:
         return None
@@ -84,27 +84,28 @@ Regressors = Literal["r", "r1", "r_hat"]
 
 
 class LearnedJacobian(AbstractJacobian):
-    """Synapses JJ (N, k) that learn to predict s^t linearly from f = s^{t-1}, and so approximate J; of leaky units, s = r.
+    """Synapses JJ (N, k) that learn to predict s^t linearly from f = s^{t-1}, and so approximate J; for leaky units, s = r.
 
-    JJ <- JJ + rate (s^t - JJ f) f^T: Eq. 3 with its sign mended (the printed one climbs the squared error).
+    JJ <- JJ + rate (s^t - JJ f) f^T: Eq. 3 with its sign corrected (as printed, it climbs the squared error).
 
     Source: Marschall et al. 2019, Eq. 3.
     """
 
     rate: float = eqx.field(default=1e-3, converter=partial(check_range, "the learned Jacobian's rate", least=0))
-    """Learning rate of Eq. 3; the published program's 1e-3. 0: the synapses stay as they start. Stable in the mean below
-    2 / lambda_max(E[f f^T])."""
+    """Learning rate of Eq. 3; the published program's 1e-3. At 0 the synapses keep their initial values. Stable in the mean
+    below 2 / lambda_max(E[f f^T])."""
     init_from: JacobianInit = "W_rec"
-    """What the synapses start as: W_rec, the published program's; "leaky": (1 - alpha) I + alpha W_rec; or "zero".
-    Units with more than one state variable or voltage have no such start but "zero"."""
+    """The initial synapses: "W_rec", as in the published program; "leaky", (1 - alpha) I + alpha W_rec; or "zero", the only
+    choice for units with more than one state variable or voltage."""
     regressors: Regressors = "r"
-    """What f holds: "r", the paper's firing rates, or the state of other units; "r1" = [r; 1]; "r_hat" = [r; x; 1]."""
+    """What f holds: "r", the firing rates, as in the paper (for other units, their state); "r1" = [r; 1]; "r_hat" =
+    [r; x; 1]."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> Float[Array, "N k"]:
         if self.init_from == "W_rec" and not net.units.is_simple:
             raise ValueError(
-                f"{type(net.units).__name__} units have a state of another size than W_rec: a learned Jacobian "
-                "of theirs must start from zero, init_from=zero"
+                f"{type(net.units).__name__} units have a state of a different size from W_rec, so their learned Jacobian "
+                "must start from zero, init_from=zero"
             )
         eye = jnp.eye(net.n_state, dtype=net.W.dtype)
         if self.init_from == "W_rec":

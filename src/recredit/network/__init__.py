@@ -1,4 +1,4 @@
-"""The network that learns: units, each on its own, and the synapses that connect them."""
+"""The network that learns: independent units, and the synapses that connect them."""
 
 from recredit.network.alif import ALIF
 from recredit.network.gru import GRU

@@ -5,10 +5,10 @@
     z^t = H(u^t - threshold - beta a^t), 0 while refractory             spike
     y^t = kappa y^{t-1} + (1 - kappa) z^t,   kappa = exp(-dt / tau_out) what the read-out gets
 
-Spikes have no derivative; in its place stands psi = (dampening / threshold) max(0, 1 - |u - threshold - beta a| / threshold),
-and 0 while refractory. The derivative of the reset, threshold z, is cut, as in the published e-prop: with it L's trace would be
-another rule. So RTRL and all others here are of a network whose spikes do not act back on their own membrane but through
-synapses and adaptation.
+Spikes have no derivative; it is replaced by psi = (dampening / threshold) max(0, 1 - |u - threshold - beta a| / threshold), and
+by 0 while refractory. The derivative of the reset, threshold z, is cut, as in the published e-prop: with it, the trace of L
+would be another rule. So for RTRL and all other rules here, a unit's spikes act back on its own membrane only through synapses
+and adaptation.
 
 Source: Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons", Nature
 Communications 11, 3625, and its published program.
@@ -34,13 +34,13 @@ class ALIF(AbstractUnits):
     tau_m: float = eqx.field(default=20.0, converter=partial(check_range, "tau_m", **MS))
     """Time constant of the membrane, ms."""
     tau_a: float = eqx.field(default=2000.0, converter=partial(check_range, "tau_a", **MS))
-    """Time constant of the adaptation, ms; about the time that a task asks a unit to remember."""
+    """Time constant of the adaptation, ms; about as long as the task requires a unit to remember."""
     tau_out: float = eqx.field(default=20.0, converter=partial(check_range, "tau_out", **MS))
     """Time constant of the filter through which the read-out sees spikes, ms."""
     dt: float = eqx.field(default=1.0, converter=partial(check_range, "dt", **MS))
     """Length of a network step, ms."""
     threshold: float = eqx.field(default=0.6, converter=partial(check_range, "the threshold", above=0))
-    """Voltage at which a unit that has not spiked for long spikes."""
+    """Voltage at which a unit spikes if it has not spiked for a long time."""
     beta: float = eqx.field(default=1.7, converter=partial(check_range, "beta", least=0))
     """How much a spike raises the threshold, times (1 - exp(-dt / tau_a)) / (1 - exp(-dt / tau_m)) as in the published
     program; 0: plain integrate-and-fire."""

@@ -1,4 +1,4 @@
-"""Leaky units, the paper's: their rate leaks.
+"""Leaky units, as in the paper: their rate leaks.
 
     r^t = (1 - alpha) r^{t-1} + alpha phi(v^t)
     L = 1 - alpha,   D = alpha phi'(v),   R = 1
@@ -25,7 +25,7 @@ class Leaky(AbstractUnits):
     """Units whose rate leaks."""
 
     alpha: float = eqx.field(default=0.5, converter=ALPHA)
-    """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
+    """Leak, the fraction of a firing rate that is renewed at each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = "tanh"
     """phi, by name; the paper's tanh."""
 

@@ -32,7 +32,7 @@ class LeakyRNN(RNN):
         noise: float = 0.0,
         fan_out: int | None = None,
     ):
-        """`alpha`: leak, the part of a firing rate that is renewed each step, in (0, 1]; `activation`: phi, by name."""
+        """`alpha`: leak, the fraction of a firing rate that is renewed at each step, in (0, 1]; `activation`: phi, by name."""
         self.W, self.W_out, self.b_out, self.head, self.mask, self.signs = W, W_out, b_out, head, mask, signs
         self.units, self.noise, self.fan_out = Leaky(alpha, activation), noise, fan_out
 
@@ -63,7 +63,7 @@ class LeakyRNN(RNN):
 
     @property
     def alpha(self) -> float:
-        """Leak, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
+        """Leak, the fraction of a firing rate that is renewed at each step, in (0, 1]; the paper's 0.5."""
         return self.leaky.alpha
 
     @property

@@ -1,6 +1,6 @@
 """Leaky units whose time constants are learned.
 
-    alpha   = sigmoid(v_2)     v_2 reads the bias alone: a number of each unit
+    alpha   = sigmoid(v_2)     v_2 reads only the bias: one number per unit
     r^t     = (1 - alpha) r^{t-1} + alpha phi(v_1^t)
 
 A time constant is a voltage whose only synapse is the one from the bias, so every rule learns it as it learns any weight.
@@ -21,10 +21,10 @@ from recredit.network.units import AbstractUnits, PerUnit
 
 
 class LearnedLeak(AbstractUnits):
-    """Units whose rate leaks, each at a pace that is learned."""
+    """Units whose rate leaks, each at its own learned pace."""
 
     alpha: float = eqx.field(default=0.5, converter=BELOW_1)
-    """Leak of every unit at first, in (0, 1); the paper's 0.5."""
+    """Initial leak of every unit, in (0, 1); the paper's 0.5."""
     activation: Activation = "tanh"
     """phi, by name."""
 

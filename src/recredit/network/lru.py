@@ -3,9 +3,9 @@
     lambda = exp(-exp(nu) + i exp(theta)),   gamma = sqrt(1 - |lambda|^2)
     s^t    = lambda s^{t-1} + gamma (v_re^t + i v_im^t)
 
-nu and theta are voltages that read the bias alone: each unit's own decay and frequency, learned like any weight. The read-out
-gets both parts of s. As no unit has a synapse onto another, the trace of each unit's own weights is its whole influence: RFLO's
-gradient is exact RTRL's, in O(P m). Where the published unit also has a gamma of its own to learn, here it follows lambda.
+nu and theta are voltages that read only the bias: each unit's own decay and frequency, learned like any weight. The read-out
+gets both parts of s. As no unit has a synapse onto another, the trace of each unit's own weights is their whole influence:
+RFLO's gradient is exactly RTRL's, in O(P m). The published unit also learns gamma; here gamma follows from lambda.
 
 Source: Orvieto et al. 2023, "Resurrecting recurrent neural networks for long sequences", ICML.
 """
@@ -22,14 +22,14 @@ from recredit.network.units import AbstractUnits, PerUnit
 
 
 class LRU(AbstractUnits):
-    """Linear recurrent units, whose state turns and decays in the complex plane."""
+    """Linear recurrent units, whose state rotates and decays in the complex plane."""
 
     r_min: float = eqx.field(default=0.0, converter=partial(check_range, "r_min", least=0, most=1 - 1e-6))
-    """The least |lambda| at first, in [0, 1)."""
+    """The smallest initial |lambda|, in [0, 1)."""
     r_max: float = eqx.field(default=0.99, converter=partial(check_range, "r_max", above=0, most=1 - 1e-6))
-    """The largest |lambda| at first, in (r_min, 1)."""
+    """The largest initial |lambda|, in (r_min, 1)."""
     phase_max: float = eqx.field(default=6.28, converter=partial(check_range, "phase_max", above=0, most=6.2832))
-    """The largest angle of lambda at first, in radians a step."""
+    """The largest initial angle of lambda, in radians per step."""
 
     variables = ("re", "im")
     voltages = {"re": "inputs", "im": "inputs", "nu": "bias", "theta": "bias"}

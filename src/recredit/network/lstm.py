@@ -3,8 +3,8 @@
     c' = sigmoid(v_forget) c + sigmoid(v_input) tanh(v_cell)
     h' = sigmoid(v_output) tanh(c')
 
-Source: Hochreiter & Schmidhuber 1997, "Long short-term memory"; the forget gate: Gers, Schmidhuber & Cummins 2000; its bias of
-1 at first: Jozefowicz, Zaremba & Sutskever 2015.
+Source: Hochreiter & Schmidhuber 1997, "Long short-term memory"; the forget gate: Gers, Schmidhuber & Cummins 2000; its initial
+bias of 1: Jozefowicz, Zaremba & Sutskever 2015.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ class LSTM(AbstractUnits):
     """Long short-term memory: a cell that gates write, keep and read."""
 
     forget_bias: float = eqx.field(default=1.0, converter=partial(check_range, "the forget gate's bias"))
-    """The forget gate's bias at first; 1, so that cells keep what they hold."""
+    """The forget gate's initial bias; 1, so that cells keep what they hold."""
 
     variables = ("h", "c")
     voltages = {"input": "all", "forget": "all", "output": "all", "cell": "all"}

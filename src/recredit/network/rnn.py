@@ -1,4 +1,4 @@
-"""The network that learns: units, each on its own, that linear synapses connect, and a linear read-out.
+"""The network that learns: independent units, linear synapses that connect them, and a linear read-out.
 
 With n units of S state variables and G voltages each (`recredit.network.units`), n_in inputs, n_out outputs, N = S n, P = G n
 and m = n + n_in + 1,
@@ -8,8 +8,8 @@ and m = n + n_in + 1,
     s^t     = f(s^{t-1}, v^t)                            (N,)   unit by unit
     z^t     = W_out out(s^t) + b_out                     (n_out,)
 
-and its derivatives are made of those of a unit: L = ds'/ds at fixed v, D = ds'/dv, R = dg/ds, and J = L + D W_rec R, all of
-which are what one step does to the state (N,).
+and its derivatives are made of those of a unit: L = ds'/ds at fixed v, D = ds'/dv, R = dg/ds, and J = L + D W_rec R, which is
+what one step does to the state (N,).
 """
 
 from typing import Any, Literal, NamedTuple, cast
@@ -57,13 +57,13 @@ class RNN(eqx.Module):
     head: Head = eqx.field(static=True)
     """The loss: "softmax" (cross-entropy) or "linear" (half the summed squared error)."""
     mask: Bool[Array, "_ _"] | None = None
-    """Which synapses exist, (P, m): the others are 0 and stay so. None: all."""
+    """Which synapses exist, (P, m): the others are 0 and stay 0. None: all."""
     signs: Float[Array, " _"] | None = None
     """(m,), the sign that all synapses from each presynaptic signal keep: 1, -1, or 0 for any (Dale's law). None: any."""
     noise: float = eqx.field(default=0.0, static=True)
-    """Standard deviation of what is added to each voltage at each step."""
+    """Standard deviation of the noise added to each voltage at each step."""
     fan_out: int | None = eqx.field(default=None, static=True)
-    """The most other units that a unit has recurrent synapses onto; None: all of them."""
+    """The largest number of other units onto which a unit has recurrent synapses; None: all of them."""
 
     def __check_init__(self):
         check_fields(self)
@@ -140,7 +140,7 @@ class RNN(eqx.Module):
         return eqx.tree_at(lambda net: (net.W, net.W_out, net.b_out), self, (W, W_out, b_out))
 
     def kept(self, W: Float[Array, "P m"]) -> Float[Array, "P m"]:
-        """The nearest weights to W that mask and signs allow: no synapse where there is none, and none of the wrong sign."""
+        """The nearest weights to W that mask and signs allow: 0 where there is no synapse, and none of the wrong sign."""
         if self.mask is not None:
             W = jnp.where(self.mask, W, 0)
         return W if self.signs is None else jnp.where(W * self.signs < 0, 0, W)
@@ -183,7 +183,7 @@ class RNN(eqx.Module):
         return PHI[getattr(self.units, "activation")](v)  # noqa: B009
 
     def gain(self, at: At | Float[Array, "*T P"], *, with_alpha: bool = True) -> Float[Array, "*S_G n"]:
-        """D = ds'/dv of a step (`Step.at`); without alpha, of leaky units alone, phi': the published program's slip."""
+        """D = ds'/dv of a step (`Step.at`); without alpha, for leaky units only, phi': the published program's slip."""
         if not with_alpha:
             return self.slope(at)
         return self.units.gain(*self._split(at))
@@ -201,7 +201,7 @@ class RNN(eqx.Module):
         return matrix(cast(Array, L)) + self.times_slope(at, times_column(D, W_rec))
 
     def own_jacobian(self, at: At | Float[Array, " P"]) -> Float[Array, "*S_S n"]:
-        """What J holds of a unit by itself, its memory and the way through its synapse onto itself: blocks as of `memory`."""
+        """Each unit's own part of J, its memory and the path through its synapse onto itself: blocks as in `memory`."""
         own = jnp.diagonal(self.W_rec.reshape(-1, self.n, self.n), axis1=1, axis2=2)  # (G, n)
         R = 1.0 if self.units.rates_are_state else self.units.rates_slope(self._split(at)[0])
         if self.units.is_simple:
@@ -236,7 +236,7 @@ class RNN(eqx.Module):
         return split(v, len(self.units.voltages))
 
     def _split(self, at: At | Float[Array, "*T P"]) -> tuple[Any, Any]:
-        """A step's state before it and its voltages, by variable and voltage; units that need no state are given none."""
+        """The state before a step and the step's voltages, by variable and voltage; units that need no state are given none."""
         return (self._state(at.s_prev), self._voltages(at.v)) if isinstance(at, At) else (None, (at,))
 
     def loss_and_error(

@@ -38,27 +38,27 @@ class Network(eqx.Module):
     n: int = eqx.field(default=32, converter=partial(check_count, "n"))
     """Number of recurrent units; the paper's 32."""
     alpha: float = eqx.field(default=0.5, converter=ALPHA)
-    """Leak of leaky units, the part of a firing rate that is renewed each step, in (0, 1]; the paper's 0.5."""
+    """Leak of leaky units, the fraction of a firing rate that is renewed at each step, in (0, 1]; the paper's 0.5."""
     activation: Activation = "tanh"
     """phi of leaky units, by name; the paper's tanh."""
     units: AbstractUnits | None = None
     """Units of another kind, with settings of their own; None: leaky units with `alpha` and `activation`."""
     W_rec: NameOrFile = eqx.field(default="orthogonal", converter=partial(synapses.check_name, "W_rec", allowed=RECURRENCE))
-    """The recurrent weights at first, of each voltage: "orthogonal" as in the paper, "gaussian" ~ N(0, 1/n), "identity",
+    """The initial recurrent weights, for each voltage: "orthogonal" as in the paper, "gaussian" ~ N(0, 1/n), "identity",
     "zero"; or an array (n, n) of your own, a .npy or .csv file."""
     gain: float = eqx.field(default=1.0, converter=partial(check_range, "the gain of W_rec", least=0))
-    """What W_rec is multiplied by at first: its spectral radius, if it is orthogonal or Gaussian."""
+    """Factor of the initial W_rec: its spectral radius, if it is orthogonal or Gaussian."""
     connections: NameOrFile = eqx.field(
         default="all", converter=partial(synapses.check_name, "connections", allowed=CONNECTIONS)
     )
     """Which recurrent synapses exist: "all"; "areas", within each of `areas` equal groups of units; "stack", from each group to
-    the next, the inputs reaching the first alone; "diagonal", of each unit with itself; "none"; or a mask (n, m) of 0 and 1 of
+    the next, with inputs to the first group only; "diagonal", from each unit to itself; "none"; or a mask (n, m) of 0 and 1 of
     your own, a .npy or .csv file."""
     areas: int = eqx.field(default=1, converter=partial(check_count, "the number of areas"))
     """Number of equal groups of units, for the connections "areas" and "stack"."""
     density: float = eqx.field(default=1.0, converter=partial(check_range, "the density", above=0, most=1))
-    """The share of these recurrent synapses that exist: as many leave each unit, to units drawn at random once for each seed
-    (a fixed out-degree); weights are scaled by the square root of n over the number that reach a unit."""
+    """The share of these recurrent synapses that exist: the same number leaves each unit (a fixed out-degree), to units drawn
+    at random once for each seed; weights are scaled by the square root of n over the number that reach a unit."""
     self_synapses: bool = True
     """Whether a unit may have a synapse with itself."""
     excitatory: float | None = eqx.field(
@@ -67,9 +67,9 @@ class Network(eqx.Module):
     """Dale's law: the share of the units whose outgoing synapses are all excitatory; those of the others are inhibitory. None:
     weights of any sign."""
     noise: float = eqx.field(default=0.0, converter=partial(check_range, "the network's noise", least=0))
-    """Standard deviation of what is added to each voltage at each step, drawn anew from a normal distribution."""
+    """Standard deviation of the normally distributed noise that is added to each voltage at each step."""
     digest: str | None = None
-    """The fingerprint that the arrays of your own must have; None: whatever the files hold now."""
+    """The fingerprint that your own arrays must have; None: whatever the files hold now is used."""
 
     def __check_init__(self):
         check_count("n", self.n)
@@ -81,7 +81,7 @@ class Network(eqx.Module):
                 f"{kind} units have settings of their own, as network.units.NAME=VALUE."
             )
         if self.areas > self.n:
-            raise ValueError(f"{self.areas} areas need as many units at least, and the network has {self.n}.")
+            raise ValueError(f"{self.areas} areas need at least as many units, and the network has {self.n}.")
         if (self.areas > 1) != (self.connections in ("areas", "stack")):
             raise ValueError(
                 'the connections "areas" and "stack", and no others, need two areas or more; given were '
@@ -108,7 +108,7 @@ class Network(eqx.Module):
                 "a share of 0 or 1 if all are to be of one kind."
             )
         if self.connections == "diagonal" and not self.self_synapses:
-            raise ValueError('the connections "diagonal" are synapses of units with themselves: leave self_synapses true.')
+            raise ValueError('the connections "diagonal" are synapses of units onto themselves: leave self_synapses true.')
         if self.kind.are_recurrent and self.connections != "none":
             if self.density < 1:
                 synapses.sent(self._possible(0), self.density)
@@ -128,14 +128,14 @@ class Network(eqx.Module):
 
     @property
     def is_masked(self) -> bool:
-        """Whether not all synapses exist that the units could have."""
+        """Whether some synapses that the units could have do not exist."""
         return self.connections != "all" or self.density < 1 or not self.self_synapses
 
     def advice(self) -> str | None:
         """A sentence on what makes little sense in these settings; None: nothing."""
         if self.excitatory is not None and not self.kind.nonnegative:
             return (
-                "Dale's law asks for rates that are not negative: where a unit's rate changes sign, so does the effect of all "
+                "Dale's law requires rates that are never negative: if a unit's rate changes sign, so does the effect of all "
                 "its synapses; take relu, sigmoid or softplus units."
             )
         return None
@@ -191,5 +191,5 @@ class Network(eqx.Module):
 
 
 def _own(key: PRNGKeyArray, g: int) -> PRNGKeyArray:
-    """The key of the g-th voltage; the first has what a unit's only one would."""
+    """The key of the g-th voltage; the first has the key that a unit's only voltage would have."""
     return jax.random.fold_in(key, g) if g else key

@@ -1,4 +1,4 @@
-"""Which synapses a network has, what signs they keep, and what they are at first."""
+"""Which synapses a network has, which signs they keep, and their initial weights."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ OWN = (".npy", ".csv", ".txt")
 
 
 def is_own(name: str) -> bool:
-    """Whether an array of the user's is meant, by its file."""
+    """Whether this is the file of an array of the user's own."""
     return Path(name).suffix in OWN
 
 
 def check_name(what: str, name: Any, allowed: tuple[str, ...]) -> str:
-    """A name among those `allowed`, or a file's. Raises ValueError for any other."""
+    """One of the `allowed` names, or a file's. Raises ValueError for any other."""
     if not (isinstance(name, str) and is_own(name)):
         check_choice(what, name, (*allowed, "path/to/file.npy"))
     return name
@@ -43,7 +43,7 @@ def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray
     except OSError as error:
         raise ValueError(f"the file {file} of {what} cannot be read: {error.strerror or error}.") from None
     except (ValueError, TypeError, EOFError):
-        raise ValueError(f"the file {file} of {what} is no array of real numbers, .npy or a table as text.") from None
+        raise ValueError(f"the file {file} of {what} holds no array of real numbers, as .npy or as a table in text.") from None
     if array.shape != shape:
         raise ValueError(f"{what} must be of shape {shape}, and the array in {file} is of shape {array.shape}.")
     if not (np.abs(array) <= LARGEST).all():
@@ -74,7 +74,7 @@ def possible(name: str, areas: int, self_synapses: bool, sizes: tuple[int, int])
     if is_own(name):
         given = read_array("the mask", name, (n, n + n_in + 1))
         if not np.isin(given, (0, 1)).all():
-            raise ValueError(f"the mask in {name} must hold 0 and 1 alone: which synapses exist.")
+            raise ValueError(f"the mask in {name} must hold only 0 and 1: which synapses exist.")
         return given == 1
     group = np.arange(n) * areas // n
     to, source = group[:, None], group[None]
@@ -105,14 +105,14 @@ def sent(possible: Bool[np.ndarray, "n m"], density: float) -> Int[np.ndarray, "
 
 
 def fan_out(possible: Bool[np.ndarray, "n m"], density: float) -> int:
-    """The most other units that a unit has recurrent synapses onto."""
+    """The largest number of other units onto which a unit has recurrent synapses."""
     n = len(possible)
     others = (possible[:, :n] & ~np.eye(n, dtype=bool)).sum(0)
     return int(np.minimum(sent(possible, density), others).max())
 
 
 def drawn(possible: Bool[np.ndarray, "n m"], density: float, key: PRNGKeyArray) -> Bool[Array, "n m"]:
-    """Of the recurrent synapses that may leave a unit as many as `sent` says, drawn at random; all others that are possible."""
+    """As many of the possible recurrent synapses from a unit as `sent` says, drawn at random; all other possible synapses."""
     n = len(possible)
     order = jnp.where(possible[:, :n], jax.random.uniform(key, (n, n)), 1)  # the first ones exist
     place = jnp.argsort(jnp.argsort(order, axis=0), axis=0)
@@ -120,9 +120,9 @@ def drawn(possible: Bool[np.ndarray, "n m"], density: float, key: PRNGKeyArray) 
 
 
 def reached(units: AbstractUnits, n: int, n_in: int, mask: Bool[Array, "n m"] | None) -> Bool[Array, "P m"] | None:
-    """The mask of all voltages: what each reads, and of that what exists; None: all.
+    """The mask of all voltages: what each reads, as far as it exists; None: all.
 
-    A bias that is all that a voltage reads is a parameter of the units, and no synapse.
+    If a voltage reads only the bias, that is a parameter of the units, not a synapse.
     """
     if mask is None and set(units.voltages.values()) == {"all"}:
         return None
@@ -141,7 +141,7 @@ def dale(excitatory: float, n: int, n_in: int) -> Float[np.ndarray, " m"]:
 
 
 def balanced(W_rec: Float[Array, "n n"], signs: Float[np.ndarray, " n"]) -> Float[Array, "n n"]:
-    """Weights of these signs by sender with the norm of W_rec, inhibition as strong as excitation on the whole."""
+    """Weights with these signs, by sender, and the norm of W_rec; overall, inhibition is as strong as excitation."""
     share = max((signs > 0).mean(), 1e-9), max((signs < 0).mean(), 1e-9)
     strength = np.where(signs > 0, 1 / share[0], -1 / share[1]) if (signs > 0).any() and (signs < 0).any() else signs
     W = jnp.abs(W_rec) * jnp.asarray(strength, W_rec.dtype)
@@ -160,12 +160,12 @@ def check_signs(W: Any, signs: Any) -> None:
 
 
 def check_fan_out(fan_out: int, n: int, mask: Any) -> None:
-    """Raise ValueError where a unit has recurrent synapses onto more of the others than is said."""
+    """Raise ValueError if a unit has recurrent synapses onto more than `fan_out` others."""
     others = n - 1
     if mask is not None:
         others = (np.asarray(mask)[:, :n].reshape(-1, n, n).any(0) & ~np.eye(n, dtype=bool)).sum(0).max()
     if others > fan_out:
         raise ValueError(
-            f"the network's fan_out is the most other units that a unit has recurrent synapses onto, and one has {others}: "
-            f"{fan_out} is too few."
+            f"the network's fan_out is the largest number of other units onto which a unit has synapses; one unit has "
+            f"{others}, so {fan_out} is too few."
         )

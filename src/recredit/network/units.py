@@ -7,8 +7,8 @@ A unit has S state variables and G voltages. With n units, and one array (n,) fo
     o^t = out(s^t)              what the read-out gets, one array or several
 
 A unit's next state depends on its own state and voltages alone, so f, g and out are written for all units at once, elementwise,
-and the derivatives L = ds'/ds, D = ds'/dv, R = dg/ds are numbers for each unit. They are worked out by forward
-differentiation, one pass a column, unless the units write them.
+and the derivatives L = ds'/ds, D = ds'/dv, R = dg/ds are numbers for each unit. They are computed by forward differentiation,
+one pass per column, unless the units define them.
 """
 
 import functools
@@ -41,8 +41,7 @@ class AbstractUnits(eqx.Module):
     """The names of a unit's state variables; the first is its rate unless the units say otherwise."""
     voltages: ClassVar[dict[str, Reads]]
     """The names of a unit's voltages, and what synapses reach each: from "all" presynaptic signals, or from "inputs" or
-    "units" and the bias, or from the "bias" alone. A voltage that reads the bias alone is a parameter of the unit that is
-    learned."""
+    "units" and the bias, or from the "bias" alone. A voltage that reads the bias alone is a learned parameter of the unit."""
 
     def __check_init__(self):
         check_fields(self)
@@ -57,7 +56,7 @@ class AbstractUnits(eqx.Module):
         return s[0]
 
     def out(self, s: PerUnit) -> PerUnit:
-        """What the read-out gets of the units, elementwise; by default their rates."""
+        """What the read-out gets from the units, elementwise; by default their rates."""
         return (self.g(s),)
 
     def rest(self, n: int) -> PerUnit:
@@ -69,7 +68,7 @@ class AbstractUnits(eqx.Module):
         return self.rest(n)
 
     def biases(self, n: int, key: PRNGKeyArray) -> PerUnit:
-        """What the weights from the bias are at first, of each voltage; by default zeros."""
+        """The initial weights from the bias, for each voltage; by default zeros."""
         return tuple(jnp.zeros(n) for _ in self.voltages)
 
     def memory(self, s: PerUnit, v: PerUnit) -> Float[Array, "*S_S n"] | float:
@@ -134,12 +133,12 @@ def join(parts: PerUnit) -> Float[Array, " K_n"]:
 def _check_units(units: AbstractUnits) -> None:
     """Raise ValueError unless units keep the contract: shapes, and no unit's state depends on another's.
 
-    What is seen of a class and its numbers is kept: it is looked at once.
+    Each class with its numbers is tested once; the result is kept.
     """
     name = type(units).__name__
     for what, kind in (("variables", tuple), ("voltages", Mapping)):
         if not (given := getattr(units, what, None)):
-            raise ValueError(f"the units {name} must name their {what}, one at least.")
+            raise ValueError(f"the units {name} must name their {what}, at least one.")
         if not isinstance(given, kind) or len({*given}) < len(given):
             wanted = 'a table such as {"v": "all"}' if kind is Mapping else 'a tuple of different names, such as ("r",)'
             raise ValueError(f"the units {name} must have as {what} {wanted}, not {brief(given)}.")
@@ -155,7 +154,7 @@ def _check_units(units: AbstractUnits) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _problem(units: AbstractUnits) -> str | None:
-    """What is wrong with units, seen from a few at random states and voltages; None: nothing."""
+    """What is wrong with units, as a few of them show at random states and voltages; None: nothing."""
     S, G = len(units.variables), len(units.voltages)
     for n in (3, 4):  # what fits one number of units may not fit another
         draw = np.random.default_rng(0).normal(size=(S + G, n))
@@ -172,7 +171,7 @@ def _problem(units: AbstractUnits) -> str | None:
         for what, (function, given, count) in parts.items():
             told = _shapes(function, given)
             if isinstance(told, str):
-                return f"have {'a' if what == 'f' else 'a function'} {what} that fails: {told}"
+                return f"have {'an' if what == 'f' else 'a function'} {what} that fails: {told}"
             are_arrays = isinstance(told, tuple) and told != ()
             shapes = [getattr(each, "shape", None) for each in told] if are_arrays else None
             if not shapes or any(shape != (n,) for shape in shapes) or count not in (None, len(shapes)):
@@ -185,7 +184,7 @@ def _problem(units: AbstractUnits) -> str | None:
                 return f"must have {what} be the same function whenever it is asked for: no randomness, nothing that changes"
             if given and n == 3 and _mixes(function, given):
                 return (
-                    f"mix: {what} of one unit depends on another, and it may depend on the unit's own state and voltages alone"
+                    f"mix: {what} of one unit depends on another, but it may depend only on the unit's own state and voltages"
                 )
         if problem := _problem_of_slopes(units, s, v):
             return problem
@@ -193,7 +192,7 @@ def _problem(units: AbstractUnits) -> str | None:
 
 
 def _problem_of_slopes(units: AbstractUnits, s: PerUnit, v: PerUnit) -> str | None:
-    """What is wrong with the shapes of the derivatives that units write themselves; None: nothing."""
+    """What is wrong with the shapes of the derivatives that units define themselves; None: nothing."""
     S, G, n = len(units.variables), len(units.voltages), len(s[0])
     slopes: dict[str, tuple[tuple[Any, ...], tuple[int, ...]]] = {
         "memory": ((s, v), (S, S, n)),
@@ -220,7 +219,7 @@ def _program(function: Callable[..., Any], given: tuple[Any, ...]) -> str:
 
 
 def _shapes(function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
-    """The shapes of what a function gives; in words what is wrong if it fails."""
+    """The shapes of what a function returns; if it fails, what is wrong, in words."""
     try:
         return jax.eval_shape(function, *given)
     except Exception as error:
@@ -240,9 +239,9 @@ SCALES = (0.1, 1, 1, 10, 1000)
 
 
 def _mixes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
-    """Whether an entry of what a function gives depends on an entry of another place, be it by a comparison alone.
+    """Whether an entry of a function's result depends on an entry at another place, even if only through a comparison.
 
-    Unless all is made by elements, one unit after another is given other numbers, small and large: the rest must not change.
+    Unless everything is elementwise, one unit after another is given other numbers, small and large: the rest must not change.
     """
     if _is_by_elements(jax.make_jaxpr(function)(*given).jaxpr):
         return False
@@ -260,7 +259,7 @@ def _mixes(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
 
 
 def _is_by_elements(jaxpr: Any, given: set[Any] | None = None) -> bool:
-    """Whether all that a program makes of its arguments (of `given` among them) is made by elements."""
+    """Whether everything that a program computes from its arguments (from `given` among them) is elementwise."""
     made = set(jaxpr.invars) if given is None else given
     for eqn in jaxpr.eqns:
         ours = [isinstance(atom, Var) and atom in made for atom in eqn.invars]

@@ -1,10 +1,10 @@
-"""Products with the derivatives of units, each of which is on its own: they are numbers for each unit, not matrices.
+"""Products with the derivatives of units. Each unit is independent, so these are numbers for each unit, not matrices.
 
 A derivative of A quantities of a unit by B others is an array of blocks (A, B, n), and what carries a unit's own influence
 (an eligibility trace) is (S, G, n, m). Where a unit has one state variable and one voltage, both lose their first two axes, and
 everything below is a product by elements: (n,) and (n, m). A number stands for the same number in every unit.
 
-The few blocks are summed one by one: a processor takes a tenth of the time of an einsum, whose sums are of two to five terms.
+The few blocks are summed one by one, which takes a processor a tenth of the time of an einsum with sums of two to five terms.
 """
 
 import functools

@@ -18,7 +18,7 @@ class Voltage(AbstractUnits):
     """Units whose voltage leaks, and whose rate is a function of it."""
 
     alpha: float = eqx.field(default=0.2, converter=ALPHA)
-    """dt / tau, the part of the voltage that is renewed each step, in (0, 1]; 0.2, as for steps of 20 ms and tau = 100 ms."""
+    """dt / tau, the fraction of the voltage renewed at each step, in (0, 1]; 0.2, as for steps of 20 ms and tau = 100 ms."""
     activation: Activation = "tanh"
     """phi, by name."""
 

@@ -26,7 +26,7 @@ _STYLES = {"pass": "green", "fail": "bold red", "judgement": "yellow", "n/a": "d
 
 
 def shown_file(file: str) -> str:
-    """A file's path from the current folder if it lies there, else its name: where else it lies is private."""
+    """A file's path from the current folder if it lies there, else only its name."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
@@ -38,11 +38,11 @@ def differences(audit: Audit) -> dict[str, Comparison]:
 
 def difference_text(each: Comparison) -> str:
     """One difference in words."""
-    return f"the paper {_says(each)}, the audit: {each.found}. {each.reason}"
+    return f"the paper {_says(each)}, the audit says {each.found}. {each.reason}"
 
 
 def paper_text(each: Comparison) -> str:
-    """What the paper says, beside the reason that the audit gives anyway."""
+    """What the paper says, next to the reason that the audit gives in any case."""
     note = f" {each.said.note}" if each.said.note and not each.agrees else ""
     return f"The paper {_says(each)}: “{each.said.quotation}” ({each.said.place}).{note}"
 
@@ -52,7 +52,7 @@ def _says(each: Comparison) -> str:
 
 
 def networks(audits: Sequence[Audit]) -> list[str]:
-    """A line on the network that rules were audited on."""
+    """A line for each network that rules were audited on."""
     return [f"Network: {network}." for network in dict.fromkeys(audit.network for audit in audits)]
 
 
@@ -71,7 +71,7 @@ def _wrapped(text: str, width: int, indent: int = 0) -> Text:
 
 
 def table(audits: Sequence[Audit], width: int) -> Group:
-    """Rule × criterion, and below it where the paper says otherwise; for a single rule, everything about it."""
+    """Rule × criterion, and below it where the paper says otherwise; for a single rule, everything that was found."""
     grid = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, title=TITLE, title_justify="left")
     grid.add_column("rule", overflow="fold")
     for criterion in CRITERIA:
@@ -111,7 +111,7 @@ def _findings(audit: Audit, width: int) -> list[Text]:
 def facts(audit: Audit) -> dict[str, str]:
     """What the rule keeps, costs and reads."""
     state = ", ".join(f"{leaf.name} ({', '.join(leaf.shape)})" for leaf in audit.state)
-    unknown = "not told" if audit.memory == NOT_COUNTED else None
+    unknown = "unknown" if audit.memory == NOT_COUNTED else None
     return {
         "Learning state": state or unknown or "none",
         "Numbers kept": audit.memory,
@@ -132,13 +132,11 @@ def explain(audit: Audit, width: int) -> Group:
     for column in grid.columns:
         column.overflow = "fold"
     files = dict.fromkeys(shown_file(each.file) for each in audit.operations)
-    return Group(
-        fitted(grid, width), Text("✗ fails  ? to be judged  no mark: no criterion objects to it", "dim"), *map(Text, files)
-    )
+    return Group(fitted(grid, width), Text("✗ fails  ? to be judged  no mark: no criterion objects", "dim"), *map(Text, files))
 
 
 def as_json(audits: Sequence[Audit]) -> str:
-    """Everything that the audits found, and the paper's verdicts beside it."""
+    """Everything that the audits found, with the paper's verdicts."""
     told = {
         "made_with": f"recredit {__version__}",
         "criteria": CRITERIA,
@@ -225,12 +223,8 @@ def repair_text(found: Repair, width: int) -> str:
     now = f"{found.rule} fails {fails}" if fails else f"{found.rule} leaves {', '.join(found.own.judgements)} to be judged"
     if not found.nearest[0].remains:
         return textwrap.fill(f"{now}. It passes with {' '.join(found.nearest[0].changes)}.", width)
-    more = (
-        f"None of its {found.tried} combinations passes everything"
-        if found.tried > 1
-        else "It has no alternatives to choose from"
-    )
-    lines = [f"{now}. {more}; nearest:"]
+    more = f"None of its {found.tried} combinations passes everything" if found.tried > 1 else "It has no alternatives"
+    lines = [f"{now}. {more}; the nearest:"]
     for attempt in found.nearest:
         lines.append(f"  {' '.join(attempt.changes) or 'as it is'}:")
         for cell in attempt.remains:

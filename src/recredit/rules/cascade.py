@@ -4,9 +4,9 @@
     e_k^t = (1 - a) e_k^{t-1} + a e_{k-1}^t,        k = 2, ..., stages                                          (2)
     G_ij^t = c_bar_i^t e_stages,ij^t                                                                            (3)
 
-What a synapse does at one step weighs most some (stages - 1)(1 - a) / a steps later, where one exponential (one stage: at
-a = alpha, alpha times RFLO's trace) weighs most at once. State: e (stages, n, m). Cost: stages nm memory and time. Biased. Of
-any units, e (stages, S, G, n, m) and ds'/dv for alpha D.
+What a synapse does at one step counts most about (stages - 1)(1 - a) / a steps later, whereas a single exponential counts most
+at once. (With one stage and a = alpha, the trace is alpha times RFLO's.) State: e (stages, n, m). Cost: stages nm memory and
+time. Biased. For units of any kind, e is (stages, S, G, n, m), and ds'/dv replaces alpha D.
 
 @inproceedings{ralambomihanta2026learning, title={Learning from the past with cascading eligibility traces},
   author={Ralambomihanta, Tokiniaina Raharison and Anokhin, Ivan and Pogodin, Roman and Kahou, Samira Ebrahimi and Cornford,
@@ -36,14 +36,14 @@ class CascadeState(eqx.Module):
 
 
 class Cascade(AbstractRule):
-    """Eligibility traces one after the other, of which the last meets the credit."""
+    """A chain of eligibility traces, the last of which meets the credit."""
 
     stages: int = eqx.field(default=2, converter=partial(check_count, "Cascade's number of stages", most=1000))
-    """How many traces follow one another; 2 is the least that lags."""
+    """How many traces follow one another; it takes at least 2 for a lag."""
     rate: float = eqx.field(default=0.5, converter=partial(check_range, "Cascade's rate", above=0, most=1))
-    """a, the part of a trace that is replaced at each step."""
+    """a, the fraction of a trace that is replaced at each step."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> CascadeState:
         return CascadeState(jnp.zeros((self.stages, *net.own_shape), net.W.dtype), self.feedback.init(net, key))

@@ -7,10 +7,10 @@
     G_ij^t = (A r_tilde^t)_i alpha D_i^t r_hat_j^t                                                              (5)
 
 It predicts c^t = d(sum_{s>=t} L^s) / d r^t, the future-facing credit, and bootstraps the label of step t-1 at step t. State:
-A, A_frozen (n, n_out + n + 1) and the last step's c_bar (n,), r (n,) and y* (n_out,). Of any units the state s stands for r,
-ds'/dv for alpha D. Cost: 2n(n + n_out + 1) memory, O(n^2) time.
-Biased by the bootstrap and the linear class. Table 1 prints (3) without the factor r_tilde, and no frozen copy
-(`refresh` = 1); the published program refreshes it every 5 steps.
+A, A_frozen (n, n_out + n + 1) and the last step's c_bar (n,), r (n,) and y* (n_out,). For units of any kind, the state s
+replaces r, and ds'/dv replaces alpha D. Cost: 2n(n + n_out + 1) memory, O(n^2) time. Biased by the bootstrap and because the
+prediction is linear. Table 1 prints (3) without the factor r_tilde, and no frozen copy (`refresh` = 1); the published program
+refreshes it every 5 steps.
 
 @inproceedings{jaderberg2017decoupled, title={Decoupled neural interfaces using synthetic gradients},
   author={Jaderberg, Max and Czarnecki, Wojciech Marian and Osindero, Simon and Vinyals, Oriol and Graves, Alex and Silver,
@@ -46,7 +46,7 @@ class DNIState(eqx.Module):
     feedback: Any
     state_last: Float[Array, " N"]
     E: Any = None
-    """What earlier steps have left of A's eligibility, if it has one."""
+    """What remains of A's eligibility trace from earlier steps, if it has one."""
 
 
 class DNI(AbstractRule):
@@ -55,13 +55,13 @@ class DNI(AbstractRule):
     rate: float = eqx.field(default=1e-3, converter=partial(check_range, "DNI's rate", least=0))
     """Learning rate of A; the published program's 1e-3."""
     refresh: int = eqx.field(default=1, converter=partial(check_count, "DNI's refresh"))
-    """Steps between copies of A to A_frozen; 1, as the paper has no frozen copy (published program: 5)."""
+    """Steps between copies of A to A_frozen; 1, since the paper has no frozen copy (the published program: 5)."""
     squash: bool = False
     """Send phi(u) in place of u through the Jacobian, so that only firing rates pass through synapses (DNI(b))."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> DNIState:
         k_A, k_jacobian, k_feedback = jax.random.split(key, 3)
@@ -92,15 +92,15 @@ class DNI(AbstractRule):
         return G, DNIState(A, A_frozen, c_bar, step.target, clock, jacobian, feedback, step.state, E)
 
     def eligibility(self, net: RNN, state: DNIState, r_tilde_prev: Float[Array, " k"]) -> Any:
-        """What A's entries are changed by, for an error of 1 in the credit of the last step's state."""
+        """How A's entries change for an error of 1 in the credit of the last step's state."""
         return r_tilde_prev
 
     def corrected(self, A: Float[Array, "N k"], error: Float[Array, " N"], eligibility: Any) -> Float[Array, "N k"]:
-        """A after an error in the credit of the last step's state."""
+        """A, corrected for an error in the credit of the last step's state."""
         return A - self.rate * jnp.outer(error, eligibility)
 
     def carried(self, net: RNN, at: Any, jacobian: Any, eligibility: Any) -> Any:
-        """What of the eligibility is left for the next step's."""
+        """The part of the eligibility that carries over to the next step."""
         return None
 
     def check_network(self, net: RNN) -> None:

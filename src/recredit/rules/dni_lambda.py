@@ -1,19 +1,20 @@
-"""BP(lambda): DNI whose prediction of the credit learns from lambda-returns, by an eligibility trace, as in TD(lambda).
+"""BP(lambda): DNI that learns to predict the credit from lambda-returns, with an eligibility trace, as in TD(lambda).
 
     delta  = c_bar^{t-1} + (A r_tilde^t) J^t - A r_tilde^{t-1},   r_tilde^t = [r^t; y*^t; 1]                    (1)
     E_lki^{t-1} = lam sum_k' J_kk'^{t-1} E_lk'i^{t-2} + delta_ki r_tilde_l^{t-1}                                (2)
     A_il   <- A_il + rate sum_k delta_k E_lki^{t-1}                                                             (3)
     G_ij^t = (A r_tilde^t)_i alpha D_i^t r_hat_j^t                                                              (4)
 
-With lam = 0 it is DNI. With lam = 1 the errors of an episode telescope: for an A that stands still their sum regresses
-A r_tilde^s on the true credit of all that follows, d(sum_{t>=s} L^t) / d r^s, without any bootstrap. E is as large as RTRL's
-influence. `trace="local"` has the units' own memory in place of J; on leaky units
+With lam = 0 it is DNI. With lam = 1 the errors of an episode telescope: for a fixed A their sum regresses A r_tilde^s on the
+true credit of all that follows, d(sum_{t>=s} L^t) / d r^s, without any bootstrap. E is as large as RTRL's influence.
+`trace="local"` replaces J by the units' own memory; on leaky units
 
     E_lki = delta_ki e_l,   e_l^{t-1} = lam (1 - alpha) e_l^{t-2} + r_tilde_l^{t-1}                             (2')
 
-State: DNI's and E (n, n, n_out + n + 1), locally (n, n_out + n + 1). Cost: n^4 time, locally O(n^2). Of any units the state s
-stands for r, ds'/dv for alpha D, and locally ds'/ds for 1 - alpha. In the paper A predicts the credit of later losses alone,
-from rates alone, and starts from zero; here all that is as in DNI.
+State: DNI's, and E (n, n, n_out + n + 1), or (n, n_out + n + 1) if the trace is local. Cost: n^4 time, or O(n^2) if it is
+local. For units of any kind, the state s replaces r, ds'/dv replaces alpha D and, in the local trace, ds'/ds replaces 1 -
+alpha. In the paper, A predicts only the credit of later losses, only from rates, and starts from zero; here all of this is as
+in DNI.
 
 @article{pemberton2024bp, title={{BP}(lambda): Online learning via synthetic gradients}, author={Pemberton, Joseph and Costa,
   Rui Ponte}, journal={Transactions on Machine Learning Research}, year={2024}}
@@ -33,13 +34,13 @@ from recredit.rules.dni import DNI, DNIState
 
 
 class DNILambda(DNI):
-    """DNI with an eligibility trace: it learns to predict the credit by lambda-returns."""
+    """DNI with an eligibility trace: it learns to predict the credit from lambda-returns."""
 
     lam: float = eqx.field(default=0.9, converter=partial(check_range, "DNILambda's lam", least=0, most=1))
-    """lambda: 0 bootstraps at each step, as DNI; 1 learns from the true credit of the steps that follow; 0.9
-    looks some ten of them ahead."""
+    """lambda: 0 bootstraps at each step, as DNI does; 1 learns from the true credit of the steps that follow; 0.9 looks about
+    ten of them ahead."""
     trace: Literal["exact", "local"] = "exact"
-    """What carries errors to earlier steps: "exact", the Jacobian, as in the paper; "local", the units' own memory alone."""
+    """What carries errors to earlier steps: "exact", the Jacobian, as in the paper; "local", only the units' own memory."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> DNIState:
         state = super().init(net, key)

@@ -1,11 +1,11 @@
-"""E-BPTT: efficient truncated backpropagation through time, windows that do not overlap.
+"""E-BPTT: efficient truncated backpropagation through time, over windows that do not overlap.
 
     c^s    = c_bar^s + c^{s+1} J^{s+1}   within the window, c = 0 after its end                                 (1)
     G_ij^t = sum_s c_i^s alpha D_i^s r_hat_j^s   at every T-th step, 0 at the others                            (2)
 
 State: the window's c_bar (T, n), v (T, n), r_hat (T, m), newest first, and a clock. Cost: T(2n + m) memory, n^2 + nm time a
-step on average. Biased: it cuts across the windows' borders, so credit reaches back T/2 steps on average. A window's sum is
-summed, not averaged.
+step on average. Biased: no credit crosses a border between windows, so it reaches back T/2 steps on average. The gradients of
+a window's steps are summed, not averaged.
 
 @article{werbos1990backpropagation, title={Backpropagation through time: what it does and how to do it},
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
@@ -30,8 +30,8 @@ from recredit.rule import AbstractRule, Clock, Step
 
 
 class EBPTTState(eqx.Module):
-    """The window's immediate credits, voltages (unless units are leaky with the states before) and inputs, newest first, the
-    clock, and the blocks' arrays."""
+    """The window's immediate credits, voltages (with the states before them, unless the units are leaky) and inputs, newest
+    first, the clock, and the blocks' arrays."""
 
     c_bar: Float[Array, "T N"]
     v: Any
@@ -45,17 +45,17 @@ class EBPTT(AbstractRule):
     """Backpropagation over windows that do not overlap: one gradient every `window` steps."""
 
     window: int = eqx.field(default=10, converter=partial(check_count, "E-BPTT's window"))
-    """Length of a window and steps between two gradients, in network steps; the paper's 10."""
+    """Length of a window, and of the interval between two gradients, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     @property
     def period(self) -> int:
-        """The window, at whose end its sum is returned."""
+        """The window: its sum is returned at its end."""
         return self.window
 
     def init(self, net: RNN, key: PRNGKeyArray) -> EBPTTState:
@@ -87,7 +87,7 @@ class EBPTT(AbstractRule):
         return credit.T @ state.r_hat  # (2)
 
     def restart(self, net: RNN, state: EBPTTState) -> tuple[Float[Array, "P m"], EBPTTState]:
-        """It owes the steps of the window that is open, which the trial's end cuts short."""
+        """It owes the gradient of the open window, which the trial's end cuts short."""
         is_open = (jnp.arange(self.window) < state.clock.steps % self.window)[:, None]
         now = replace(state, c_bar=jnp.where(is_open, state.c_bar, 0), r_hat=jnp.where(is_open, state.r_hat, 0))
         c_bar, v, r_hat = empty_window(net, self.window)

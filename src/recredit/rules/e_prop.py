@@ -4,11 +4,11 @@
     e_bar^t = kappa e_bar^{t-1} + (d out/ds)^t E^t                                                              (2)
     G^t     = (error W_FB) e_bar^t                                                                              (3)
 
-L = ds'/ds and D = ds'/dv of each unit, so that E (S, G, n, m) holds what its synapses do to its own state: on ALIF units the
-membrane's and the adaptation's trace. A read-out that leaks, z^t = kappa z^{t-1} + W_out out(s^t), meets rates of earlier
-steps, and so does e_bar (K, G, n, m). Without one (kappa = 0) it is RFLO. `feedback` makes it symmetric (exact), random,
-broadcast or adaptive (Kolen-Pollack) e-prop. State: E and e_bar, 2nm of leaky units. Cost: O(nm) time. Biased: it drops
-every path through another unit.
+L = ds'/ds and D = ds'/dv of each unit, so E (S, G, n, m) holds the influence of a unit's synapses on its own state: on ALIF
+units, the traces of the membrane and of the adaptation. A leaky read-out, z^t = kappa z^{t-1} + W_out out(s^t), also sees the
+rates of earlier steps, and so does e_bar (K, G, n, m). Without a leaky read-out (kappa = 0) this is RFLO. `feedback` makes it
+symmetric (exact), random, broadcast or adaptive (Kolen-Pollack) e-prop. State: E and e_bar, 2nm numbers on leaky units. Cost:
+O(nm) time. Biased: it drops every path through another unit.
 
 @article{bellec2020solution, title={A solution to the learning dilemma for recurrent networks of spiking neurons},
   author={Bellec, Guillaume and Scherr, Franz and Subramoney, Anand and Hajek, Elias and Salaj, Darjan and Legenstein, Robert
@@ -39,12 +39,12 @@ class EPropState(eqx.Module):
 
 
 class EProp(AbstractRule):
-    """Eligibility traces that a leaky read-out's filter has passed, gated by a learning signal for each unit."""
+    """Eligibility traces, filtered as by a leaky read-out and gated by a learning signal for each unit."""
 
     kappa: float = eqx.field(default=0.0, converter=partial(check_range, "e-prop's kappa", least=0, most=1))
-    """What a leaky read-out keeps of itself from step to step; 0, since the library's read-out does not leak."""
+    """The fraction of its value that a leaky read-out keeps from step to step; 0, since recredit's read-out does not leak."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> EPropState:
         E = jnp.zeros(net.own_shape, net.W.dtype)
@@ -63,7 +63,7 @@ class EProp(AbstractRule):
 
 
 def at_readout(net: RNN, out_slope: Any, E: Float[Array, "*S_G n m"]) -> Float[Array, "*K_G n m"]:
-    """(d out/ds) E, what a change of the weights does to what the read-out gets of each unit; E where that is the state."""
+    """(d out/ds) E, the effect of a change of the weights on what the read-out gets from each unit; E if that is the state."""
     if net.units.rates_are_state:
         return E
     return times_trace(out_slope, E.reshape(len(net.units.variables), -1, *E.shape[-2:]))

@@ -1,4 +1,4 @@
-"""F-BPTT: future-facing truncated backpropagation through time, a window that slides by one step.
+"""F-BPTT: future-facing truncated backpropagation through time, over a window that slides by one step.
 
     q^{t,t} = c_bar^t;   q^{t,s-1} = q^{t,s} J^s;   c_s += q^{t,s}   for s = t, t-1, ..., t-T+1                 (1)
     G_ij^t  = c_s,i alpha D_i^s r_hat_j^s   at s = t-T+1                                                        (2)
@@ -30,8 +30,8 @@ from recredit.rule import AbstractRule, Step
 
 
 class FBPTTState(eqx.Module):
-    """The window's credits, voltages (of other units than leaky ones with the states before) and inputs, newest first, and the
-    blocks' arrays."""
+    """The window's credits, voltages (with the states before them, unless the units are leaky) and inputs, newest first, and
+    the blocks' arrays."""
 
     c: Float[Array, "T N"]
     v: Any
@@ -44,13 +44,13 @@ class FBPTT(AbstractRule):
     """Backpropagation over a window that slides by one step: future-facing, `window` - 1 steps late."""
 
     window: int = eqx.field(default=10, converter=partial(check_count, "F-BPTT's window"))
-    """How many losses each weight's credit takes in, in network steps; the paper's 10."""
+    """How many losses the credit of each weight takes in, one per network step; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     @property
     def delay(self) -> int:
@@ -76,7 +76,7 @@ class FBPTT(AbstractRule):
         return jnp.outer(row_times(c[-1], gain), r_hat[-1]), FBPTTState(c, v, r_hat, jacobian, feedback)  # (2)
 
     def restart(self, net: RNN, state: FBPTTState) -> tuple[Float[Array, "P m"], FBPTTState]:
-        """It owes the credit of all steps whose window the trial's end has cut short, all but the oldest, which is told."""
+        """It owes the credit of all steps whose window the trial's end cuts short: all but the oldest, already returned."""
 
         def told(c, at, r_hat):
             return jnp.outer(row_times(c, net.gain(at, with_alpha=not self.published_alpha_bug)), r_hat)

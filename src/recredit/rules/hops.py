@@ -1,16 +1,16 @@
-"""Hops: RTRL's influence over paths of at most so many steps from unit to unit through W_rec.
+"""Hops: RTRL's influence along paths of at most `hops` steps from unit to unit through W_rec.
 
     B_ij^t = (1 - alpha) B_ij^{t-1} + alpha D_i r_hat_j                                                         (1)
     H_1,kij^t = (1 - alpha) H_1,kij^{t-1} + alpha D_k W_ki B_ij^{t-1}                                           (2)
     H_s^t = (1 - alpha) H_s^{t-1} + alpha D^t W_rec H_{s-1}^{t-1},        s = 2, ..., hops                      (3)
     G_ij^t = c_bar_i^t B_ij^t + sum_s sum_k c_bar_k^t H_s,kij^t                                                 (4)
 
-B is each unit's own trace, H_s the influence along paths of exactly s synapses: RFLO at hops = 0, RTRL from as many hops as
-there were steps. State: B (n, m), H (hops, n, n, m). Cost: hops n^2 m memory; time hops n^2 m, and n^3 m for each hop after the
-first. Biased: longer paths are dropped. Of any units, L = ds'/ds stands for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes
-before W_rec.
+B is each unit's own trace, H_s the influence along paths of exactly s synapses. It is RFLO at hops = 0, and RTRL once there are
+as many hops as steps so far. State: B (n, m), H (hops, n, n, m). Cost: hops n^2 m memory; time hops n^2 m, and n^3 m for each
+hop after the first. Biased: longer paths are dropped. For units of any kind, L = ds'/ds replaces 1 - alpha, ds'/dv replaces
+alpha D, and W_rec R replaces W_rec, with R = dr/ds.
 
-SnAp, MDGL and ModProp lie between RFLO and RTRL, too, by which of these paths they drop or average:
+SnAp, MDGL and ModProp also lie between RFLO and RTRL. They differ in which of these paths they drop or average:
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
   author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\\"u}mb{\\"u}l, Uygar},
@@ -34,7 +34,7 @@ from recredit.rule import AbstractRule, Step
 
 
 class HopsState(eqx.Module):
-    """Each unit's own trace, the influence on all by the number of synapses on the way, and the feedback's arrays."""
+    """Each unit's own trace, the influence on all units by the number of synapses in between, and the feedback's arrays."""
 
     B: Float[Array, "*S_G n m"]
     H: Float[Array, "hops N P m"]
@@ -45,9 +45,9 @@ class Hops(AbstractRule):
     """The influence along paths of at most `hops` recurrent synapses."""
 
     hops: int = eqx.field(default=1, converter=partial(check_count, "Hops' number of hops", least=0, most=1000))
-    """The most recurrent synapses on a path, each of which takes a step: 0 is RFLO."""
+    """The largest number of recurrent synapses on a path, each of which takes a step; 0 is RFLO."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> HopsState:
         B, H = (jnp.zeros(shape, net.W.dtype) for shape in (net.own_shape, (self.hops, net.n_state, *net.W.shape)))
@@ -72,7 +72,7 @@ class Hops(AbstractRule):
 
 
 def onto_others(net: RNN, at: At | Float[Array, " P"], B: Float[Array, "*S_G n m"]) -> Float[Array, "P P m"]:
-    """W_rec R B: what each unit's own trace comes to at the voltages of all units."""
+    """W_rec R B: the effect of each unit's own trace on the voltages of all units."""
     own = B.reshape(-1, len(net.units.voltages), *B.shape[-2:]).swapaxes(1, 2)
     sent = net.sent(at, own.reshape(net.n_state, *own.shape[2:])).swapaxes(0, 1)
     return (net.W_rec[:, None, :, None] * sent[None]).reshape(-1, *net.W.shape)

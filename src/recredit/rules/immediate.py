@@ -3,9 +3,9 @@
     G_ij^t = c_bar_i^t alpha D_i^t r_hat_j^t                                                                    (1)
 
 The influence M_kij ~ delta_ki alpha D_i^t r_hat_j^t: F-BPTT with a window of one step. State: none. Cost: nm time. Biased: no
-credit crosses a step. Of any units, ds'/dv stands for alpha D. "Temporal credit is free" reports that it matches RTRL once the
-optimiser divides by the root of a running mean of squared gradients, as RMSprop does: `optimizer=rmsprop`. What came of it on
-four tasks: `reproduce/rules`.
+credit crosses a step. For units of any kind, ds'/dv replaces alpha D. "Temporal credit is free" reports that it matches RTRL
+once the optimiser divides by the root of a running mean of squared gradients, as RMSprop does: `optimizer=rmsprop`.
+`reproduce/rules` tests this on four tasks.
 
 @misc{merin2026temporal, title={Temporal credit is free}, author={Merin, Aur Shalev}, eprint={2603.28750},
   archivePrefix={arXiv}, year={2026}}
@@ -26,7 +26,7 @@ class Immediate(AbstractRule):
     """The derivative within one step: no memory, no trace."""
 
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> Any:
         return self.feedback.init(net, key)

@@ -12,9 +12,9 @@ r_tilde (n,). Cost: n^2 + nm + 4n memory, about 3n^2 + 3nm time with the second 
 after the step and traced at once, so that A = I is the fixed point for J = kappa I; the published program's order moves it to
 kappa^2 / (1 - kappa). Table 1 prints a_i in place of alpha in (4).
 
-The copy has the network's own noise and starts where the network does. Where the network is chaotic it leaves it, and A learns
-from differences that are not small; so the published program could start anew at every `reset`-th step, which the paper's runs
-did not use:
+The copy has the network's own noise and starts from the network's state. If the network is chaotic, the copy drifts away from
+it, and A learns from differences that are not small. The published program could therefore restart the copy at every `reset`-th
+step, which the paper's runs did not use:
 
     r_tilde <- r^{t-1};  Omega, Gamma, B <- 0   before (2)                                                      (7)
 
@@ -60,11 +60,11 @@ class KeRNL(AbstractRule):
     inverse_timescale: float = eqx.field(
         default=0.8, converter=partial(check_range, "KeRNL's inverse_timescale", least=0, most=1)
     )
-    """Where every unit's a starts, per step; a trace keeps 1 - a of itself a step. The published program's."""
+    """The initial a of every unit, per step: a trace keeps a fraction 1 - a at each step. The published program's."""
     reset: int | None = eqx.field(default=None, converter=partial(check_optional_count, "KeRNL's reset"))
-    """Network steps after which the copy starts anew from the network, and its traces from 0; None, as in the paper: never."""
+    """Network steps after which the copy restarts from the network, and its traces from 0; None: never, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> KeRNLState:
         zero = jnp.zeros(net.n, net.W.dtype)

@@ -7,10 +7,9 @@
     G_ij^t = (sum_k c_bar_k B_ki) A_j                                                                           (5)
 
 The influence M_kij ~ A_j B_ki (Table 1 prints A_i and r_hat_i). State: A (m,), B (n, n). Cost: m + n^2 memory, n^3 time.
-Of any units, B (N, P), and
-ds'/dv stands for alpha diag(D). Unbiased for weights that stand still; the immediate influence alone is exact for every draw.
-Of several independent draws, each with factors of its own, G is the mean (KF-RTRL-AVG): as many times the memory and the time,
-and the variance divided by as many.
+For units of any kind, B is (N, P), and ds'/dv replaces alpha diag(D). Unbiased for fixed weights; the immediate influence alone
+is exact for every draw. With several independent draws, each with its own factors, G is their mean (KF-RTRL-AVG): k draws take
+k times the memory and time, and divide the variance by k.
 
 @inproceedings{mujika2018approximating, title={Approximating real-time recurrent learning with random {Kronecker} factors},
   author={Mujika, Asier and Meier, Florian and Steger, Angelika}, booktitle={NeurIPS}, year={2018}}
@@ -35,7 +34,7 @@ from recredit.rule import AbstractRule, Step
 
 
 class KFRTRLState(eqx.Module):
-    """The two factors of the influence, of each draw where there are several, and the blocks' arrays."""
+    """The two factors of the influence, for each draw if there are several, and the blocks' arrays."""
 
     A: Float[Array, "*draws m"]
     B: Float[Array, "*draws N P"]
@@ -44,16 +43,16 @@ class KFRTRLState(eqx.Module):
 
 
 class KFRTRL(AbstractRule):
-    """A Kronecker-factored estimate of the influence, unbiased thanks to two random signs a step."""
+    """A Kronecker-factored estimate of the influence, unbiased thanks to two random signs per step."""
 
     draws: int = eqx.field(default=1, converter=partial(check_count, "the number of draws"))
     """Number of independent estimates that are averaged; 1, the paper's."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> KFRTRLState:
         P, m = net.W.shape
@@ -82,7 +81,7 @@ class KFRTRL(AbstractRule):
 
     @property
     def _several(self) -> tuple:
-        """The leading axis of what each draw has of its own; none where there is one draw."""
+        """The leading axis, for the draws; none if there is only one."""
         return () if self.draws == 1 else (self.draws,)
 
     def restart(self, net: RNN, state: KFRTRLState) -> tuple[Float[Array, "P m"], KFRTRLState]:

@@ -1,15 +1,15 @@
-"""MDGL: multidigraph learning, RFLO and the paths through one synapse, whose credit diffuses between types of cells.
+"""MDGL: multidigraph learning, RFLO plus the paths through one synapse, whose credit diffuses between cell types.
 
     B^t     = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                           (1)
     a_i^t   = sum_k c_bar_k^t alpha D_k^t W~_ki                                                                 (2)
     G_ij^t  = c_bar_i^t B_ij^t + a_i^t B_ij^{t-1}                                                               (3)
 
-a_i is what modulators carry of the credit of all units that unit i acts on. W~ holds the mean weight between their C types,
-taken from the initial network and then fixed, so that all that the units of one type send is one number; with `types` = None
-nothing is averaged, and W~ is W_rec as it is now. State: B (n, m), and with types their members (C, n) and mean weights
-(C, n). Cost: nm memory, nm + n^2 time (types: nm). Biased: paths through more synapses are dropped, and of paths through one,
-those that stay in the receiving unit for a step or more. At alpha = 1 and W~ = W_rec it is `hops` = 1. Of any units,
-L = ds'/ds for 1 - alpha, ds'/dv for alpha D, and R = dr/ds comes before W~.
+a_i is the credit of all units that unit i acts on, carried by modulators. W~ holds the mean weights between the units' C types,
+taken from the initial network and then fixed, so that the units of one type together send a single number. With `types` = None
+nothing is averaged, and W~ is the current W_rec. State: B (n, m), and with types their members (C, n) and mean weights (C, n).
+Cost: nm memory, nm + n^2 time (with types, nm). Biased: it drops paths through more than one synapse and, of the paths through
+one, those that stay in the receiving unit for a step or more. With alpha = 1 and W~ = W_rec it is Hops with `hops` = 1. For
+units of any kind, L = ds'/ds replaces 1 - alpha, ds'/dv replaces alpha D, and W~ R replaces W~, with R = dr/ds.
 
 @article{liu2021cell, title={Cell-type--specific neuromodulation guides synaptic credit assignment in a spiking neural network},
   author={Liu, Yuhan Helena and Smith, Stephen and Mihalas, Stefan and Shea-Brown, Eric and S{\\"u}mb{\\"u}l, Uygar},
@@ -41,13 +41,13 @@ class MDGLState(eqx.Module):
 
 
 class MDGL(AbstractRule):
-    """Eligibility traces, gated by a unit's own credit and by what modulators carry of that of others."""
+    """Eligibility traces, gated by a unit's own credit and by the credit of others, which modulators carry."""
 
     types: int | None = eqx.field(default=None, converter=partial(check_optional_count, "MDGL's number of cell types"))
     """Number of cell types: equal groups of consecutive units, with the mean weights of the initial network; under Dale's law,
-    so many of each sign, or as many as it has units. None: no averaging, the current W_rec itself."""
+    this many of each sign, or as many as there are units of that sign. None: no averaging, the current W_rec itself."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> MDGLState:
         types = None if self.types is None else CellTypes.of(net, self.types)

@@ -1,17 +1,17 @@
-"""Miconi's delayed-reward Hebbian rule: presynaptic rate times how far a unit's voltage is from its running mean, cubed.
+"""Miconi's delayed-reward Hebbian rule: presynaptic rate times the deviation of a unit's voltage from its running mean, cubed.
 
-    x^t    = v^t, and of units that leak their voltage, as the published ones do, that voltage: their state     (1)
+    x^t    = v^t; for units whose voltage leaks, as in the published program, that voltage: their state         (1)
     e_ij^t = decay e_ij^{t-1} + S(r_hat_j^t (x_i^t - x_bar_i^{t-1})),   S(z) = z^3                              (2)
     x_bar^t = keep x_bar^{t-1} + (1 - keep) x^t                                                                 (3)
     m^t    = L^t - L_bar^{t-1},   L_bar^t = L_bar^{t-1} + baseline_rate m^t                                     (4)
     G_ij^t = m^t e_ij^t                                                                                         (5)
 
-State: e (n, m) and x_bar (n,), of any units (P, m) and (P,), and L_bar. Cost: nm + n memory, 4nm time. Node perturbation that
-does not know the noise: a cube makes large deviations count, which noise causes, more than the small ones by which x_bar lags
-behind. Biased: even if x_bar were exact, a step's share in E[G_ij] would be 3 noise^4 r_hat_j^3 dL / dv_i. The reward is -L
-where a step is scored, times its weight; L_bar starts at 0. In the paper a trial has one reward, at its end, a trace without
-decay, and first steps that leave no trace; here x_bar starts at what x is at rest, without input. The published program also
-multiplies G by L_bar, keeps one for each kind of trial, and clips the change of a weight.
+State: e (n, m), x_bar (n,) and L_bar; for units of any kind, e (P, m) and x_bar (P,). Cost: nm + n memory, 4nm time. This is
+node perturbation without access to the noise: the cube gives large deviations, which noise causes, more weight than the small
+ones by which x_bar lags behind. Biased: even if x_bar were exact, a step's share in E[G_ij] would be 3 noise^4 r_hat_j^3 dL /
+dv_i. The reward is -L at scored steps, times the step's weight; L_bar starts at 0. In the paper, a trial has one reward, at its
+end, the trace does not decay, and a trial's first steps leave no trace; here x_bar starts from x at rest, without input. The
+published program also multiplies G by L_bar, keeps one L_bar for each kind of trial, and clips the change of a weight.
 
 @article{miconi2017biologically, title={Biologically plausible learning in recurrent neural networks reproduces neural dynamics
   observed during cognitive tasks}, author={Miconi, Thomas}, journal={eLife}, volume={6}, pages={e20899}, year={2017}}
@@ -33,7 +33,7 @@ SHARE = partial(check_range, least=0, most=1)
 
 
 class MiconiState(eqx.Module):
-    """The trace, the running means of voltages and loss."""
+    """The trace, and the running means of voltages and loss."""
 
     e: Float[Array, "P m"]
     x_bar: Float[Array, " P"]
@@ -44,11 +44,11 @@ class Miconi(AbstractRule):
     """A Hebbian trace of cubed fluctuations, times how much worse than usual the step went."""
 
     decay: float = eqx.field(default=0.9, converter=partial(SHARE, "the trace's decay"))
-    """What the trace keeps of itself at each step; 1, the paper's, is for trials alone."""
+    """The fraction of the trace that is kept at each step; 1, as in the paper, is only for trials."""
     keep: float = eqx.field(default=0.05, converter=partial(SHARE, "Miconi's keep"))
-    """What the running mean of the voltages keeps of itself at each step; the published program's."""
+    """The fraction of the running mean of the voltages that is kept at each step; the published program's."""
     baseline_rate: float = eqx.field(default=0.01, converter=partial(SHARE, "the baseline's rate"))
-    """The part of the running mean of the loss that is renewed at each step; in the published program 0.25 a trial."""
+    """The fraction of the running mean of the loss that is renewed at each step; in the published program, 0.25 per trial."""
 
     @property
     def needs_noise(self) -> bool:
@@ -69,7 +69,7 @@ class Miconi(AbstractRule):
         return z**3
 
     def fluctuation(self, step: Step, x: Float[Array, " P"], x_bar: Float[Array, " P"]) -> Float[Array, " P"]:
-        """What of x was not expected."""
+        """The unexpected part of x."""
         return x - x_bar
 
     def restart(self, net: RNN, state: MiconiState) -> tuple[Float[Array, "P m"], MiconiState]:
@@ -77,7 +77,7 @@ class Miconi(AbstractRule):
 
 
 def _leak_voltage(net: RNN) -> bool:
-    """Whether the units' one state variable is a voltage, of which their rate is a function."""
+    """Whether the units' only state variable is a voltage, and their rate a function of it."""
     return net.units.is_simple and not net.units.rates_are_state
 
 

@@ -1,12 +1,12 @@
-"""ModProp: RFLO and paths through any number of synapses, with average gains and weights.
+"""ModProp: RFLO plus paths through any number of synapses, with average gains and weights.
 
     B^t        = (1 - alpha) B^{t-1} + alpha D^t r_hat^t                                                        (1)
     N_aij^t    = (1 - alpha) N_aij^{t-1} + alpha mu (w_{a tau(i)} B_ij^{t-1} + sum_b w_ab n_b N_bij^{t-1})      (2)
     G_ij^t     = c_bar_i^t B_ij^t + sum_a (sum_{k of type a} c_bar_k^t) N_aij^t                                 (3)
 
-N_a is a synapse's influence on each unit of type a through other units: mu stands for their gains phi', w_ab for the weights
-from type b onto type a, taken from the initial network and then fixed, tau(i) is unit i's type and n_b the number of units of
-type b. With `types` = None nothing is averaged: each unit is a type of its own, and w is W_rec as it is now. State: B (n, m),
+N_a is a synapse's influence on each unit of type a through other units. mu replaces the units' gains phi', and w_ab the weights
+from type b onto type a, taken from the initial network and then fixed; tau(i) is unit i's type and n_b the number of units of
+type b. With `types` = None nothing is averaged: each unit is its own type, and w is the current W_rec. State: B (n, m),
 N (C, n, m), and the types' members (C, n) and mean weights (C, n) and (C, C). Cost: C nm memory, C^2 nm time for C types.
 Biased, but exact for linear units with `types` = None and mu = 1.
 
@@ -32,7 +32,7 @@ from recredit.rule import AbstractRule, Step
 
 
 class ModPropState(eqx.Module):
-    """The eligibility traces, each synapse's influence on the others by type, the types, and the feedback's."""
+    """The eligibility traces, each synapse's influence through other units by type, the types, and the feedback's arrays."""
 
     B: Float[Array, "n m"]
     N: Float[Array, "C n m"]
@@ -42,15 +42,15 @@ class ModPropState(eqx.Module):
 
 
 class ModProp(AbstractRule):
-    """Eligibility traces, and modulators that carry the credit of all types of cells to each synapse, through slow filters."""
+    """Eligibility traces, and modulators that carry the credit of all cell types to each synapse through slow filters."""
 
     types: int | None = eqx.field(default=2, converter=partial(check_optional_count, "ModProp's number of cell types"))
     """Number of cell types: equal groups of consecutive units, with the mean weights of the initial network; under Dale's law,
-    so many of each sign, or as many as it has units. None: no averaging, the current W_rec itself."""
+    this many of each sign, or as many as there are units of that sign. None: no averaging, the current W_rec itself."""
     mu: float = eqx.field(default=0.5, converter=partial(check_range, "ModProp's mu", least=0))
-    """What stands for the gain phi' of the units on the way: from 0, RFLO, to 1, the slope of tanh at 0."""
+    """Replaces the gain phi' of the units along a path: from 0, which gives RFLO, to 1, the slope of tanh at 0."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> ModPropState:
         B, types = jnp.zeros_like(net.W), None if self.types is None else CellTypes.of(net, self.types)

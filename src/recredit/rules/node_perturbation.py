@@ -4,16 +4,16 @@
     m^t    = L^t - L_bar^{t-1},   L_bar^t = L_bar^{t-1} + baseline_rate m^t                                     (2)
     G_ij^t = m^t e_ij^t                                                                                         (3)
 
-State: e (n, m), or (P, m) of any units, and L_bar. Cost: nm memory, 3nm time. It knows nothing of the network but its noise
-xi ~ N(0, noise^2), and no derivative. Past-facing: with a baseline that stands still, whatever it is, E[G^t] is to O(noise^2)
-the gradient F^t = sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, W^{t'} the weights as step t' used them: dL^t / dW without a
-decay, which is for trials. The variance grows with the number of voltages and with 1 / (1 - decay). A running baseline has seen
-noise that the trace still holds, and takes away
+State: e (n, m), or (P, m) for units of any kind, and L_bar. Cost: nm memory, 3nm time. It knows nothing of the network but its
+noise xi ~ N(0, noise^2), and no derivative. Past-facing: with any fixed baseline, E[G^t] is, up to O(noise^2), the gradient F^t
+= sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, where W^{t'} are the weights that step t' used. Without a decay, which is only
+for trials, this is dL^t / dW. The variance grows with the number of voltages and with 1 / (1 - decay). A running baseline has
+already seen noise that the trace still holds, and so subtracts
 
     sum_{s < t} baseline_rate (1 - baseline_rate)^{t - 1 - s} decay^{t - s} F^s
 
-which is little if baseline_rate is far below 1 - decay. L and L_bar are times the step's weight. L_bar starts at 0, so that for
-some 1 / baseline_rate steps m is about L itself.
+which is little if baseline_rate is far below 1 - decay. L and L_bar are multiplied by the step's weight. L_bar starts at 0, so
+for the first 1 / baseline_rate steps or so m is close to L itself.
 
 @article{williams1992simple, title={Simple statistical gradient-following algorithms for connectionist reinforcement learning},
   author={Williams, Ronald J}, journal={Machine Learning}, volume={8}, pages={229--256}, year={1992}}
@@ -46,9 +46,9 @@ class NodePerturbation(AbstractRule):
     """A trace of each voltage's noise, times how much worse than usual the step went."""
 
     decay: float = eqx.field(default=0.9, converter=DECAY)
-    """What the trace keeps of itself at each step: 0.9, some ten steps; 1, nothing is lost, is for trials alone."""
+    """The fraction of the trace that is kept at each step: 0.9 remembers about ten steps; 1 forgets nothing (for trials)."""
     baseline_rate: float = eqx.field(default=0.01, converter=BASELINE_RATE)
-    """The part of the running mean of the loss that is renewed at each step: 0.01, a mean over some hundred."""
+    """The fraction of the running mean of the loss that is renewed at each step; 0.01 averages over about a hundred steps."""
 
     @property
     def needs_noise(self) -> bool:

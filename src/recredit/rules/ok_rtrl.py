@@ -1,22 +1,23 @@
 """OK-RTRL: an optimal Kronecker-sum estimate of the influence, of rank r.
 
-Carried on, and with the immediate influence, a sum of r terms has r + 1, side by side in the columns of A' and B':
+Carried forward by a step, and with the immediate influence added, a sum of r terms has r + 1 terms, side by side in the columns
+of A' and B':
 
     A' = [A^{t-1}, r_hat^t],   B' = [J^t B^{t-1}, alpha diag(D^t)]                                              (1)
     A' = Q_A R_A,  B' = Q_B R_B  (orthonormal columns),   R_A R_B^T = U diag(sigma) V^T                         (2)
     A^t = Q_A U X,   B^t = Q_B V X,   X (r + 1, r) drawn so that E[X X^T] = diag(sigma)                         (3)
     G_ij^t = sum_l (sum_k c_bar_k B_kil) A_jl                                                                   (4)
 
-With sigma in falling order, s_m = sum_{i>m} sigma_i, and m the least number at which sigma_{m+1} (r - m) <= s_m, X keeps the
-first m values as they are and mixes the others, nu in {-1, +1}^{r+1} independent:
+With sigma in descending order, s_m = sum_{i>m} sigma_i, and m the smallest number for which sigma_{m+1} (r - m) <= s_m, X keeps
+the first m values as they are and mixes the others, with independent nu in {-1, +1}^{r+1}:
 
-    z_i  = sqrt(1 - sigma_i (r - m) / s_m) for i > m, 0 for i <= m;   Z: orthonormal columns, all at right angles to z   (5)
+    z_i  = sqrt(1 - sigma_i (r - m) / s_m) for i > m, 0 for i <= m;   Z: orthonormal columns, all orthogonal to z        (5)
     X_il = nu_i Z_il sqrt(sigma_i) for i <= m,   nu_i Z_il sqrt(s_m / (r - m)) for i > m                        (6)
 
-The influence M_kij ~ sum_l A_jl B_kil. State: A (m, r), B (n, n, r). Cost: r (m + n^2) memory, r n^3 + r^2 n^2 time. Of any
-units, B (N, P, r), and ds'/dv stands for alpha diag(D). Unbiased for weights that stand still, and of all sums of r terms that
-are, the one of least variance at each step; exact for the first r steps. A program of your own in which several such rules
-learn at once needs the environment variable NPROC=1 before JAX starts, as recredit's workers have it: `reduced` says why.
+The influence M_kij ~ sum_l A_jl B_kil. State: A (m, r), B (n, n, r). Cost: r (m + n^2) memory, r n^3 + r^2 n^2 time. For units
+of any kind, B is (N, P, r), and ds'/dv replaces alpha diag(D). Unbiased for fixed weights, with the least variance at each step
+of all unbiased sums of r terms; exact for the first r steps. If several such rules learn at once in a program of your own, set
+the environment variable NPROC=1 before JAX starts, as recredit's workers do: `reduced` says why.
 
 @article{benzing2019optimal, title={Optimal {Kronecker}-Sum Approximation of Real Time Recurrent Learning},
   author={Benzing, Frederik and Gauy, Marcelo Matheus and Mujika, Asier and Martinsson, Anders and Steger, Angelika},
@@ -50,14 +51,14 @@ class OKRTRLState(eqx.Module):
 
 
 class OKRTRL(AbstractRule):
-    """The Kronecker-sum estimate of the influence that has the least variance, unbiased thanks to r + 1 random signs a step."""
+    """The Kronecker-sum estimate of the influence with the least variance, unbiased thanks to r + 1 random signs per step."""
 
     rank: int = eqx.field(default=4, converter=partial(check_count, "the rank"))
-    """r, the number of terms; memory and time grow with it, and noise falls."""
+    """r, the number of terms; more terms take more memory and time, and reduce the noise."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> OKRTRLState:
         P, m = net.W.shape
@@ -85,7 +86,7 @@ class OKRTRL(AbstractRule):
 def reduced(
     A: Float[Array, "a q"], B: Float[Array, "b q"], nu: Float[Array, " q"]
 ) -> tuple[Float[Array, "a r"], Float[Array, "b r"]]:
-    """Factors of one column fewer, r = q - 1, whose product has the mean A B^T over all signs, and the least variance."""
+    """Factors with one column fewer, r = q - 1, whose product has the mean A B^T over all signs and the least variance."""
     Q_A, R_A = jnp.linalg.qr(A)
     # Under vmap, jaxlib's decompositions share a pool of NPROC threads, and two at once can deadlock: each depends on the last.
     Q_B, R_B = jnp.linalg.qr(B + 0 * Q_A[0, 0])
@@ -95,7 +96,7 @@ def reduced(
 
 
 def mixed(sigma: Float[Array, " q"], nu: Float[Array, " q"]) -> Float[Array, "q r"]:
-    """X of equations (5) and (6). Values that differ from 0 by rounding alone are 0: their roots would not be small."""
+    """X of equations (5) and (6). Values that differ from 0 only by rounding are set to 0: their roots would not be small."""
     r, place, eye = len(sigma) - 1, jnp.arange(len(sigma)), jnp.eye(len(sigma), dtype=sigma.dtype)
     sigma = jnp.where(sigma > 10 * len(sigma) * jnp.finfo(sigma.dtype).eps * sigma[0], sigma, 0)
     s, fewer = jnp.cumsum(sigma[::-1])[::-1], jnp.arange(r, 0, -1, dtype=sigma.dtype)  # s_m and r - m, by m

@@ -4,7 +4,8 @@
     G_ij^t  = sum_{s=t-T+1}^t q_i^{t,s} alpha D_i^s r_hat_j^s                                                   (2)
 
 State: the last T steps' v (T, n) and r_hat (T, m), newest first. Cost: T(n + m) memory, (T-1) n^2 + T nm time. No delay; equal
-to RTRL while T reaches back to the first step (the product of Jacobians in Eq. 1 runs down in time). Biased by truncation only.
+to RTRL while T reaches back to the first step (the Jacobians in Eq. 1 are in descending order of time). Biased by truncation
+only.
 
 @article{werbos1990backpropagation, title={Backpropagation through time: what it does and how to do it},
   author={Werbos, Paul J}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}
@@ -29,7 +30,7 @@ from recredit.rule import AbstractRule, Step
 
 
 class PBPTTState(eqx.Module):
-    """The window's voltages (of other units than leaky ones with the states before) and inputs, newest first, and the blocks'
+    """The window's voltages (with the states before them, unless the units are leaky) and inputs, newest first, and the blocks'
     arrays."""
 
     v: Any
@@ -42,11 +43,11 @@ class PBPTT(AbstractRule):
     """Backpropagation of each step's loss over the last `window` steps: past-facing, without delay."""
 
     window: int = eqx.field(default=10, converter=partial(check_count, "P-BPTT's window"))
-    """How far back each loss is followed, in network steps; the paper's 10."""
+    """How far back each loss is propagated, in network steps; the paper's 10."""
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> PBPTTState:
         _, v, r_hat = empty_window(net, self.window)

@@ -4,9 +4,9 @@
     f_i^t  = a (1 - alpha) f_i^{t-1} + (1 - a) alpha D_i^t                                                      (2)
     G_ij^t = c_bar_i^t f_i^t p_j^t                                                                              (3)
 
-The influence M_kij ~ delta_ki f_i p_j: RFLO's sum over time of a product, as a product of two sums. State: p (m,), f (n,).
-Cost: n + m memory, nm time. Biased, the immediate derivative at a = 0. Of any units f (S, G, n), with L = ds'/ds for 1 - alpha
-and ds'/dv for alpha D. In BrainTrace's program, ES-D-RTRL.
+The influence M_kij ~ delta_ki f_i p_j: RFLO sums a product over time; here it is the product of two sums. State: p (m,),
+f (n,). Cost: n + m memory, nm time. Biased; at a = 0 it is the immediate derivative. For units of any kind, f is (S, G, n),
+L = ds'/ds replaces 1 - alpha, and ds'/dv replaces alpha D. BrainTrace's program calls it ES-D-RTRL.
 
 @article{wang2026model, title={Model-agnostic linear-memory online learning in spiking neural networks},
   author={Wang, Chaoming and Dong, Xingsi and Ji, Zilong and Xiao, Mingqing and Jiang, Jiedong and Liu, Xiao and Huan, Yuxiang
@@ -40,9 +40,9 @@ class PPProp(AbstractRule):
     """A trace for each presynaptic signal and one for each unit, in place of one for each synapse."""
 
     decay: float = eqx.field(default=0.9, converter=partial(check_range, "pp-prop's decay", least=0, most=0.999999))
-    """a, what a trace keeps of itself at each step: 0.9, some ten steps."""
+    """a, the fraction of a trace that is kept at each step; 0.9 remembers about ten steps."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> PPPropState:
         p, f = jnp.zeros(net.W.shape[1], net.W.dtype), jnp.zeros(net.own_shape[:-1], net.W.dtype)

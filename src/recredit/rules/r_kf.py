@@ -5,9 +5,9 @@
     A_i^t  = rho_0 A_i^{t-1} + rho_1 nu_i,   B_kj^t = F_kj / rho_0 + P_kj / rho_1                               (3)
     G_ij^t = A_i (sum_k c_bar_k B_kj)                                                                           (4)
 
-The influence M_kij ~ A_i B_kj. State: A (n,), B (n, m). Cost: n + nm memory, n^2 m time. Unbiased for weights that stand still.
-Of any units, A (P,), B (N, m), and ds'/dv nu stands for nu alpha D.
-Table 1 prints B's noise term with a dangling index and without alpha.
+The influence M_kij ~ A_i B_kj. State: A (n,), B (n, m). Cost: n + nm memory, n^2 m time. Unbiased for fixed weights. For units
+of any kind, A is (P,), B is (N, m), and ds'/dv nu replaces nu alpha D. Table 1 prints B's noise term with a dangling index and
+without alpha.
 
 @article{marschall2020unified, title={A unified framework of online learning algorithms for training recurrent neural
   networks}, author={Marschall, Owen and Cho, Kyunghyun and Savin, Cristina}, journal={JMLR}, volume={21}, year={2020}}
@@ -42,11 +42,11 @@ class RKF(AbstractRule):
     """A reversed Kronecker-factored estimate of the influence, unbiased thanks to random signs."""
 
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> RKFState:
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)

@@ -1,10 +1,11 @@
 """Random walk, the control: a random direction with the norm of RFLO's gradient at this step.
 
-    Xi^t  ~ N(0, 1) of each synapse that exists, independent                                                    (1)
+    Xi^t  ~ N(0, 1), independent for each synapse that exists                                                   (1)
     G^t    = |G_RFLO^t| Xi^t / |Xi^t|                                                                           (2)
 
-State: RFLO's. Cost: nm memory, 8nm time. Each step is as long as RFLO's, in a direction that knows nothing: what beats this
-control does so by the direction of its gradient. With several streams, whose directions are independent, their mean is shorter.
+State: RFLO's. Cost: nm memory, 8nm time. Each step is as long as RFLO's, but its direction is uninformed: a rule that beats
+this control does so by the direction of its gradient. With several streams the directions are independent, so their mean is
+shorter.
 
 No paper: it is a control of recredit's own.
 """
@@ -22,10 +23,10 @@ from recredit.rules.rflo import RFLO
 
 
 class RandomWalk(AbstractRule):
-    """A random direction, and RFLO's norm: the control."""
+    """The control: a random direction, with the norm of RFLO's gradient."""
 
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units of RFLO; through W_out, the exact credit."""
+    """How the read-out's error reaches the units of RFLO; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> Any:
         return RFLO(self.feedback).init(net, key)

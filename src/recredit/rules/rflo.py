@@ -3,10 +3,11 @@
     B_ij^t = (1 - alpha) B_ij^{t-1} + alpha D_i^t r_hat_j^t                                                     (1)
     G_ij^t = c_bar_i^t B_ij^t                                                                                   (2)
 
-The influence M_kij ~ delta_ki B_ij. State: B (n, m). Cost: nm memory, 2nm time. Biased: it drops every path through W_rec,
-and equals RTRL exactly when J is replaced by (1 - alpha) I. The paper ran it with exact feedback, despite its name. Of any
-units B (S, G, n, m) is each unit's weights' influence on its own state, with L = ds'/ds for 1 - alpha and ds'/dv for alpha D:
-on adaptive spiking units (ALIF) that is e-prop (Bellec et al. 2020), and without recurrent synapses exact RTRL.
+The influence M_kij ~ delta_ki B_ij. State: B (n, m). Cost: nm memory, 2nm time. Biased: it drops every path through W_rec, and
+equals RTRL exactly when J is replaced by (1 - alpha) I. The paper ran it with exact feedback, despite its name. For units of
+any kind, B (S, G, n, m) is the influence of each unit's weights on its own state, L = ds'/ds replaces 1 - alpha, and ds'/dv
+replaces alpha D: on adaptive spiking units (ALIF) this is e-prop (Bellec et al. 2020), and without recurrent synapses it is
+exact RTRL.
 
 @article{murray2019local, title={Local online learning in recurrent networks with random feedback},
   author={Murray, James M}, journal={eLife}, volume={8}, pages={e43299}, year={2019}}
@@ -36,7 +37,7 @@ class RFLO(AbstractRule):
     """An eligibility trace per synapse, gated by the credit of its target unit."""
 
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> RFLOState:
         return RFLOState(jnp.zeros(net.own_shape, net.W.dtype), self.feedback.init(net, key))

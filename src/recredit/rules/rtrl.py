@@ -1,11 +1,11 @@
-"""RTRL: real-time recurrent learning, the exact gradient of each step's loss, forwards in time.
+"""RTRL: real-time recurrent learning, the exact gradient of each step's loss, computed forwards in time.
 
     M_kij^t = sum_l J_kl^t M_lij^{t-1} + delta_ki alpha D_i^t r_hat_j^t                                         (1)
     G_ij^t  = sum_k c_bar_k^t M_kij^t                                                                           (2)
 
-State: the influence M (n, n, m), d r_k / d W_ij. Cost: n^2 m memory, n^3 m time. Exact (past-facing) while the weights stand
-still; with learning, M carries the weights of earlier steps. Of any units, M (N, P, m) is d s_k / d W_ij, and ds'/dv stands for
-delta_ki alpha D_i.
+State: the influence M (n, n, m), d r_k / d W_ij. Cost: n^2 m memory, n^3 m time. Exact (past-facing) for fixed weights; while
+they learn, M still reflects the weights of earlier steps. For units of any kind, M (N, P, m) is d s_k / d W_ij, and ds'/dv
+replaces delta_ki alpha D_i.
 
 @article{williams1989learning, title={A learning algorithm for continually running fully recurrent neural networks},
   author={Williams, Ronald J and Zipser, David}, journal={Neural Computation}, volume={1}, number={2}, pages={270--280},
@@ -36,14 +36,14 @@ class RTRLState(eqx.Module):
 
 
 class RTRL(AbstractRule):
-    """The whole influence of every weight on every unit, carried forwards: exact, past-facing."""
+    """The full influence of every weight on every unit, carried forward in time: exact, past-facing."""
 
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> RTRLState:
         M = jnp.zeros((net.n_state, *net.W.shape), net.W.dtype)

@@ -1,18 +1,18 @@
-"""RTRL in blocks: RTRL's gradient at every step, with the influence brought up to date at every T-th step only.
+"""RTRL in blocks: RTRL's gradient at every step, with the influence brought up to date only at every T-th step.
 
-With t0 the last step of the block before, s = t ... t0 (down in time), and M^t the influence on r^t of the weights at all steps
-before t: what RTRL's own M^t is without the step's immediate influence,
+Let t0 be the last step of the previous block, s run from t back to t0, and M^t be the influence on r^t of the weights at all
+steps before t, which is RTRL's own M^t without the step's immediate influence. Then
 
     q^t = c_bar^t;   q^{s-1} = q^s J^s                                                                          (1)
     G^t_ij  = sum_s q_i^s alpha D_i^s r_hat_j^s + sum_k q_k^{t0} M_kij^{t0}                                     (2)
     M_kij^t = sum_l Q_kl^{t0} M_lij^{t0} + sum_{s < t} Q_ki^s alpha D_i^s r_hat_j^s   at the block's end,
               Q^s = J^t J^{t-1} ... J^{s+1}                                                                     (3)
 
-A fast path of `rtrl`, equal to it at every step, also while the weights learn: each J is kept as it was at its own step.
-M is kept as a matrix (n, n m), so that (2) reads it as it lies, in one vector-matrix product a step, and (3) is a matrix
-product; the products Q take the place of the block's J. State: M (n, n m), and of the block J (T, n, n), and alpha D (T, n)
-and r_hat (T, m) of the step before each. Cost: n^2 m + T n^2 memory; n^2 m (2 + n / T) + n^3 + T n (n + m) time, for RTRL's
-n^3 m.
+A faster form of `rtrl`, equal to it at every step, even while the weights learn: each J is kept as it was at its own step.
+M is kept as a matrix (n, n m), so that (2) reads it as it is stored, in one vector-matrix product per step, and (3) is a matrix
+product; the products Q take the place of the block's J. State: M (n, n m), the block's J (T, n, n), and alpha D (T, n) and
+r_hat (T, m) of the step before each of its steps. Cost: n^2 m + T n^2 memory; n^2 m (2 + n / T) + n^3 + T n (n + m) time, where
+RTRL takes n^3 m.
 
 @article{schmidhuber1992fixed, title={A fixed size storage {O(n^3)} time complexity learning algorithm for fully recurrent
   continually running networks}, author={Schmidhuber, J{\\"u}rgen}, journal={Neural Computation}, volume={4}, number={2},
@@ -35,7 +35,7 @@ from recredit.network import RNN
 from recredit.rule import AbstractRule, Clock, Step, check_simple
 
 CHUNK = 4_000_000  # bytes of M that are advanced at once, so that the advance needs little memory of its own
-LINE = 16  # so many units at once where n allows, a cache line's: their columns of J are read across its rows
+LINE = 16  # as many units at once, if n allows, as fill a cache line: their columns of J are read across its rows
 
 
 class RTRLBlockState(eqx.Module):
@@ -50,18 +50,18 @@ class RTRLBlockState(eqx.Module):
 
 
 class RTRLBlock(AbstractRule):
-    """RTRL's exact gradient in a fraction of its time: the influence advances every `block` steps (None: n / 4, 16 or more)."""
+    """RTRL's exact gradient in a fraction of the time: the influence advances every `block` steps (None: n / 4, 16 or more)."""
 
     block: int | None = eqx.field(default=None, converter=partial(check_optional_count, "RTRL's block"))
-    """Steps between two advances of M; None: n / 4, at least 16, near the least time from n = 32 to 512."""
+    """Steps between two updates of M; None: n / 4, at least 16, which is close to the fastest for n = 32 to 512."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> RTRLBlockState:
         n, m = net.W.shape
-        T = self.block or max(16, n // 4)  # measured: near the least time from n = 32 to 512
+        T = self.block or max(16, n // 4)  # measured: close to the fastest for n = 32 to 512
         M, J, gain, r_hat = (jnp.zeros(shape, net.W.dtype) for shape in ((n, n * m), (T, n, n), (T, n), (T, m)))
         return RTRLBlockState(M, J, gain, r_hat, Clock.at_zero(), self.feedback.init(net, key))
 
@@ -100,11 +100,11 @@ class RTRLBlock(AbstractRule):
 def _advance(
     state: RTRLBlockState, J: Float[Array, "T n n"], G: Float[Array, "n m"], at_end: Bool[Array, ""]
 ) -> tuple[Float[Array, "n nm"], Float[Array, "T n n"], Float[Array, "n m"]]:
-    """(3) if the block is at its end, in place: M, the array of J, then of no further use, and G.
+    """(3) in place, if the block is at its end. Returns M, the array of J, which is then of no further use, and G.
 
-    A loop of no round leaves the large M and J in place where a conditional would copy them. G goes through the loops, so
-    that all that made it from M and J is done before these change; the barriers keep the compiler from taking it out again,
-    and from doing at every step the work that does not need M.
+    A loop without iterations leaves the large M and J in place, where a conditional would copy them. G goes through the loops,
+    so that everything that computes it from M and J is done before these change; the barriers keep the compiler from taking it
+    out again, and from doing at every step the work that does not need M.
     """
     (T, n, _), M = J.shape, state.M
 

@@ -1,16 +1,17 @@
-"""SnAp-k: RTRL's influence, kept of the weights of each unit on the units that they reach within k - 1 synapses.
+"""SnAp-k: RTRL's influence, kept only for the units that each unit's weights reach within k - 1 synapses.
 
     M_kij^t = sum_l J_kl^t M_lij^{t-1} + delta_ki alpha D_i^t r_hat_j^t   for k in R_i, else 0                  (1)
     G_ij^t  = sum_{k in R_i} c_bar_k^t M_kij^t                                                                  (2)
 
-R_i holds unit i and all units at the end of a path of at most k - 1 recurrent synapses from it: which synapses exist tells
-(`RNN.mask`), not their weights. At k = 1 it is SnAp-1; where R_i is all units, at k = 2 in a network with all synapses, RTRL.
+R_i holds unit i and all units at the end of a path of at most k - 1 recurrent synapses from it. It depends on which synapses
+exist (`RNN.mask`), not on their weights. With k = 1 this is SnAp-1; where R_i is all units, as with k = 2 in a fully connected
+network, it is RTRL.
 
-State: M (n, q, 1, m), of each unit i the influence of its weights on the units of R_i, in q places, and which units these are
-(n, q), unless it is known: none but i, or all. No R_i has more than q = min(n, 1 + d + d^2 + ... + d^{k-1}) units where a unit
-has synapses onto d others at most (`RNN.fan_out`), and places that are left over hold zeros. Cost: n q m memory, n q^2 m time:
-of RTRL's, the shares q / n and (q / n)^2. Biased: it drops longer paths at each step. Of any units M (n, S q, G, m) is the
-influence on all their state variables, and ds'/dv stands for alpha D.
+State: M (n, q, 1, m), for each unit i the influence of its weights on the units of R_i, in q slots, and which units these are
+(n, q), unless R_i is always i alone or all units. If a unit has synapses onto at most d others (`RNN.fan_out`), no R_i has more
+than q = min(n, 1 + d + d^2 + ... + d^{k-1}) units; unused slots hold zeros. Cost: n q m memory, n q^2 m time, fractions q / n
+and (q / n)^2 of RTRL's. Biased: it drops longer paths at each step. For units of any kind, M (n, S q, G, m) is the influence on
+all their state variables, and ds'/dv replaces alpha D.
 
 @inproceedings{menick2021practical, title={Practical real time recurrent learning with a sparse approximation},
   author={Menick, Jacob and Elsen, Erich and Evci, Utku and Osindero, Simon and Simonyan, Karen and Graves, Alex},
@@ -34,7 +35,7 @@ from recredit.rule import AbstractRule, Step
 
 
 class SnApState(eqx.Module):
-    """The influence of each unit's weights on what they reach, the units that this is, and the feedback's arrays."""
+    """The influence of each unit's weights on the units that they reach, which units these are, and the feedback's arrays."""
 
     M: Float[Array, "n S_q G m"]
     units: Int[Array, "n q"] | None
@@ -42,12 +43,12 @@ class SnApState(eqx.Module):
 
 
 class SnAp(AbstractRule):
-    """The influence of each synapse on the units that its own unit reaches in a few steps: RTRL where that is all of them."""
+    """The influence of each synapse on the units that its own unit reaches in a few steps: RTRL if it reaches all of them."""
 
     order: int = eqx.field(default=2, converter=partial(check_count, "the order"))
-    """k: weights are followed over k - 1 recurrent synapses. With all synapses, 2 is RTRL."""
+    """k: the influence is followed across k - 1 recurrent synapses. In a fully connected network, 2 is RTRL."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> SnApState:
         units = None if net.mask is None or self._stays(net) else reached(net, self.order - 1)
@@ -78,7 +79,7 @@ class SnAp(AbstractRule):
         return self.order == 1 or net.fan_out == 0
 
     def _places(self, net: RNN, units: Int[Array, "n q"] | None) -> Int[Array, "n S_q"]:
-        """Where in a state all variables of these units stand: one after its end, for places left over."""
+        """The indices in a state of all variables of these units; for unused slots, one past its end."""
         if units is None:
             every = jnp.arange(net.n)
             units = every[:, None] if self._stays(net) else jnp.broadcast_to(every, (net.n, net.n))
@@ -87,7 +88,7 @@ class SnAp(AbstractRule):
 
 
 def reached(net: RNN, hops: int) -> Int[Array, "n q"]:
-    """The units that each unit reaches within so many synapses, by the network's mask; n in places left over."""
+    """The units that each unit reaches within `hops` synapses, by the network's mask; n in unused slots."""
     n, hops = net.n, min(hops, net.n - 1)
     fan_out = n - 1 if net.fan_out is None else net.fan_out
     q = min(n, sum(fan_out**hop for hop in range(hops + 1)))

@@ -1,11 +1,12 @@
-"""SnAp-1: RTRL's influence, kept of each unit's own weights alone.
+"""SnAp-1: RTRL's influence, kept only for each unit's own weights.
 
     B_ij^t = J_ii^t B_ij^{t-1} + alpha D_i^t r_hat_j^t,   J_ii^t = (1 - alpha) + alpha D_i^t W_ii               (1)
     G_ij^t = c_bar_i^t B_ij^t                                                                                   (2)
 
-The influence M_kij ~ delta_ki B_ij: RTRL whose M is cut to k = i after each step. State: B (n, m). Cost: nm memory, 2nm time,
-as RFLO, which it is where no unit has a synapse onto itself. Biased: it drops every path through another unit. Of any units B
-(S, G, n, m) is each unit's weights' influence on its own state, with J's own blocks for J_ii and ds'/dv for alpha D.
+The influence M_kij ~ delta_ki B_ij: RTRL with M cut to k = i after each step. State: B (n, m). Cost: nm memory, 2nm time, like
+RFLO, which it equals if no unit has a synapse onto itself. Biased: it drops every path through another unit. For units of any
+kind, B (S, G, n, m) is the influence of each unit's weights on its own state, J's own blocks replace J_ii, and ds'/dv replaces
+alpha D.
 
 @inproceedings{menick2021practical, title={Practical real time recurrent learning with a sparse approximation},
   author={Menick, Jacob and Elsen, Erich and Evci, Utku and Osindero, Simon and Simonyan, Karen and Graves, Alex},
@@ -33,10 +34,10 @@ class SnAp1State(eqx.Module):
 
 
 class SnAp1(AbstractRule):
-    """The influence of each synapse on its own unit, the way through the unit's synapse onto itself included."""
+    """The influence of each synapse on its own unit, including the path through the unit's synapse onto itself."""
 
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> SnAp1State:
         return SnAp1State(jnp.zeros(net.own_shape, net.W.dtype), self.feedback.init(net, key))

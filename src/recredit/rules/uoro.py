@@ -5,8 +5,8 @@
     A_k^t  = rho_0 F_k + rho_1 nu_k,   B_ij^t = B_ij^{t-1} / rho_0 + P_ij / rho_1                               (3)
     G_ij^t = (sum_k c_bar_k A_k) B_ij                                                                           (4)
 
-The influence M_kij ~ A_k B_ij. State: A (n,), B (n, m). Cost: n + nm memory, n^2 + O(nm) time. Unbiased for weights that
-stand still. Of any units, A (N,), B (P, m), and nu D is nu ds'/dv. Table 1 prints B's noise term without alpha.
+The influence M_kij ~ A_k B_ij. State: A (n,), B (n, m). Cost: n + nm memory, n^2 + O(nm) time. Unbiased for fixed weights. For
+units of any kind, A is (N,), B is (P, m), and nu ds'/dv replaces nu alpha D. Table 1 prints B's noise term without alpha.
 
 @article{tallec2017unbiased, title={Unbiased online recurrent optimization}, author={Tallec, Corentin and Ollivier, Yann},
   journal={arXiv:1702.05043}, year={2017}}
@@ -41,11 +41,11 @@ class UORO(AbstractRule):
     """A rank-one estimate of the influence, unbiased thanks to random signs."""
 
     jacobian: AbstractJacobian = ExactJacobian()
-    """How it gets at the network's Jacobian; the matrix itself, as the paper has it."""
+    """How the rule obtains the network's Jacobian; by default the exact matrix, as in the paper."""
     feedback: AbstractFeedback = ExactFeedback()
-    """How the read-out's error reaches the units; through W_out, the exact credit."""
+    """How the read-out's error reaches the units; by default through W_out, which gives the exact credit."""
     published_alpha_bug: bool = False
-    """Leave alpha out of the immediate influence, as the published program did, not the paper's equations."""
+    """Leave alpha out of the immediate influence, as the published program did but the paper's equations do not."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> UOROState:
         k_A, k_B, k_jacobian, k_feedback = jax.random.split(key, 4)

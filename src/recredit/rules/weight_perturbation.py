@@ -1,16 +1,17 @@
-"""Weight perturbation: how the loss of a copy of the network, whose weights are perturbed, differs from the network's.
+"""Weight perturbation: how the loss of a copy of the network with perturbed weights differs from the network's.
 
-    Xi^t   in {-1, +1}^(n x m), independent signs of the synapses that exist                                    (1)
+    Xi^t   in {-1, +1}^(n x m), independent signs for the synapses that exist                                   (1)
     r~^t   = f_{W + sigma Xi^t}(r~^{t-1}, x^t)    (the perturbed copy), with the loss L~^t                      (2)
     E^t    = decay E^{t-1} + Xi^t                                                                               (3)
     G_ij^t = (L~^t - L^t) E_ij^t / sigma                                                                        (4)
 
-State: E (n, m) and r~ (n,), of any units (P, m) and s~ (N,). Cost: nm + n memory, about 6nm time with the second forward pass.
-Past-facing: E[G^t] is to O(sigma^2) sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, W^{t'} the weights as step t' used them:
-dL^t / dW without a decay, which is for trials. The variance grows with the number of synapses and with 1 / (1 - decay). Both
-losses are times the step's weight, and the copy has the network's own noise. It starts where the network does; where the
-network is chaotic it leaves it, and the differences are not small; nor are they where units spike, whose thresholds the copy
-crosses at other steps: the other rules have a surrogate derivative there, and this one none.
+State: E (n, m) and r~ (n,); for units of any kind, E (P, m) and s~ (N,). Cost: nm + n memory, about 6nm time with the second
+forward pass. Past-facing: E[G^t] is, up to O(sigma^2), sum_{t' <= t} decay^{t - t'} dL^t / dW^{t'}, where W^{t'} are the
+weights that step t' used. Without a decay, which is only for trials, this is dL^t / dW. The variance grows with the number of
+synapses and with 1 / (1 - decay). Both losses are multiplied by the step's weight, and the copy has the network's own noise. It
+starts from the network's state. If the network is chaotic, the copy drifts away from it, and the differences are not small. Nor
+are they small for spiking units, whose thresholds the copy crosses at other steps: the other rules have a surrogate derivative
+there, and this one has none.
 
 @inproceedings{cauwenberghs1992fast, title={A fast stochastic error-descent algorithm for supervised learning and
   optimization}, author={Cauwenberghs, Gert}, booktitle={NIPS}, pages={244--251}, year={1992}}
@@ -38,12 +39,12 @@ class WeightPerturbationState(eqx.Module):
 
 
 class WeightPerturbation(AbstractRule):
-    """A trace of each synapse's random perturbations, times what they do to the loss of a copy of the network."""
+    """A trace of each synapse's random perturbations, times their effect on the loss of a copy of the network."""
 
     decay: float = eqx.field(default=0.9, converter=partial(check_range, "the trace's decay", least=0, most=1))
-    """What the trace keeps of itself at each step: 0.9, some ten steps; 1, nothing is lost, is for trials alone."""
+    """The fraction of the trace that is kept at each step: 0.9 remembers about ten steps; 1 forgets nothing (for trials)."""
     sigma: float = eqx.field(default=0.01, converter=partial(check_range, "WeightPerturbation's sigma", above=0))
-    """Size of the perturbation of each of the copy's weights; of one below some 1e-5, numbers of 32 bits lose what it does."""
+    """Size of the perturbation of each of the copy's weights; below about 1e-5, its effect is lost in 32-bit numbers."""
 
     def init(self, net: RNN, key: PRNGKeyArray) -> WeightPerturbationState:
         return WeightPerturbationState(jnp.zeros_like(net.W), jnp.zeros(net.n_state, net.W.dtype), Clock.at_zero())

@@ -24,8 +24,8 @@ from recredit.tasks.task import Sample
 class Characters(AbstractRows):
     """Predict the next character of a text.
 
-    Of each pass, k parallel streams play one of k parts of the text. Raises ValueError for a text of fewer than two different
-    characters, and for a split that cannot be.
+    In each pass, each of k parallel streams plays one of k parts of the text. Raises ValueError for a text of fewer than two
+    different characters, and for an impossible split.
     """
 
     what = "the text"
@@ -46,13 +46,13 @@ class Characters(AbstractRows):
     shuffle: bool = eqx.field(default=False, init=False)
     """There are no trials to be shuffled."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output a character."""
+    """Cross-entropy: one output per character."""
 
     def __init__(self, text: str, *, passes: int = 1, part: Part = "all", test: float = 0.2):
         """`test`: the share of the text that is for testing."""
         codes, numbers = np.unique(np.array([*map(ord, check_instance("the text", text, str))], int), return_inverse=True)
         if len(codes) < 2:
-            raise ValueError(f"a text needs two different characters at least, not {len(codes)}.")
+            raise ValueError(f"a text needs at least two different characters, not {len(codes)}.")
         rows = rows_of_part(None, len(numbers) - 1, part, test, 0)
         self.vocabulary, self.passes, self.part = "".join(map(chr, codes)), passes, part
         self.now, self.following = jnp.asarray(numbers[:-1][rows]), jnp.asarray(numbers[1:][rows])
@@ -99,8 +99,8 @@ def read_characters(
 ) -> Characters:
     """Predict the next character of a text of your own.
 
-    `file`: the text, in UTF-8. `test`: the share of the text that is for testing, its end. `digest`: the fingerprint that the
-    text must have; none: whatever the file holds now.
+    `file`: the text, in UTF-8. `test`: the share of the text, at its end, that is for testing. `digest`: the fingerprint that
+    the text must have; none: whatever the file holds now.
 
     Raises ValueError for a file that is missing or no such text, as `Characters` does, and if the text has another digest: the
     file has changed.

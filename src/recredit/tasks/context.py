@@ -5,7 +5,7 @@ stimulus, each stream with a sign and a coherence of its own, 5, 15 or 50 %; and
 the trial's start to the end of the stimulus.
 
 Source: Mante, Sussillo, Shenoy & Newsome 2013; numbers of `ContextDecisionMaking-v0` of NeuroGym 2.3.1 with explicit context,
-but with a delay drawn evenly, and a fixation point that tells when to answer.
+but with a delay drawn evenly, and a fixation point that shows when to answer.
 """
 
 import itertools
@@ -26,7 +26,7 @@ class Context(AbstractTrialTask):
     """Of two streams of evidence, follow the one that the context names."""
 
     noise: float = setting("Context's noise", 1.0)
-    """Noise of a channel: its standard deviation at each step is this over the root of dt in ms."""
+    """Noise of a channel: its standard deviation at each step is this over the square root of dt in ms."""
     fixation: float = setting("Context's fixation", 300.0)
     """Duration of the first epoch, ms."""
     stimulus: float = setting("Context's stimulus", 750.0, above=0)
@@ -44,7 +44,7 @@ class Context(AbstractTrialTask):
     n_out: int = eqx.field(default=2, init=False)
     """Which channel of the stream that counts was the stronger one."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     COHERENCES = (5.0, 15.0, 50.0)  # %
 
@@ -71,8 +71,8 @@ class Context(AbstractTrialTask):
         return self.choice(x, trial["answers"][context], decision)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats), through the noise, of whoever knows nothing, all of both streams but not the context, the
-        last step of the stream that counts, or all of it.
+        """Mean cross-entropy (nats), through the noise, of a learner that knows nothing, all of both streams but not the
+        context, the last step of the stream that counts, or all of it.
         """
         evidence = [sign * coherence / 100 for coherence in self.COHERENCES for sign in (-1, 1)]
         both = [(1, pair, each > 0) for pair in itertools.product(evidence, repeat=2) for each in pair]

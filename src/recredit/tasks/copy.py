@@ -4,7 +4,7 @@ Inputs: the symbol, one-hot, while the list is shown; one input that is on when 
 during the first item of the recall, whose label is the first symbol.
 
 Source: Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks", after Hochreiter & Schmidhuber 1997; here
-with a cue, and a delay that varies, so that a timer does not do.
+with a cue, and a delay that varies, so that a timer is not enough.
 """
 
 import math
@@ -33,7 +33,7 @@ class Copy(AbstractTrialTask):
     longest_delay: int = count_setting("Copy's longest_delay", 15, least=0)
     """Most network steps between the list and the cue."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output a symbol."""
+    """Cross-entropy: one output per symbol."""
 
     @property
     def n_in(self) -> int:
@@ -58,7 +58,7 @@ class Copy(AbstractTrialTask):
         return self.choice(jax.nn.one_hot(shown, self.n_in, dtype=float), symbol, recall)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever recalls so many items of each list."""
+        """Mean cross-entropy (nats) of a learner that recalls so many items of each list."""
         some = sorted({self.items * k // 5 for k in range(1, 5)} - {0})  # of a long list a few levels are enough
         known = {"nothing learned": 0} | {f"{k} of {self.items} items": k for k in some} | {"all items": self.items}
         return {what: (1 - k / self.items) * math.log(self.symbols) for what, k in known.items()}

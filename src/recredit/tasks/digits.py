@@ -1,6 +1,6 @@
 """Digits: a handwritten digit is shown row by row, from the top; at the last row, say which it is.
 
-Images of 8 x 8 pixels from 0 to 1, a row a network step, so that a trial has 8 steps, of which the last counts.
+Images of 8 x 8 pixels from 0 to 1, one row per network step, so a trial has 8 steps, of which only the last counts.
 
 Source: Alpaydin & Kaynak 1998, "Optical recognition of handwritten digits", as scikit-learn has them; 1,797 images.
 """
@@ -24,12 +24,12 @@ from recredit.tasks.task import Sample
 class Digits(AbstractRows):
     """Say which handwritten digit was shown, row by row; needs scikit-learn.
 
-    Raises ValueError without it, for an unknown part and for passes that are no count.
+    Raises ValueError without it, for an unknown part, and if `passes` is not a count.
     """
 
     what = "the set of digits"
     part: Part = eqx.field(static=True)
-    """Which images are played: 1,400 for training, drawn once for all, the other 397 ("test"), or "all"."""
+    """Which images are played: 1,400 for training, drawn once and for all, the other 397 ("test"), or "all"."""
     passes: int = eqx.field(converter=partial(check_count, "Digits' passes"))
     """How often each image is shown; 20 times 1,400 images of 8 rows are 224,000 steps."""
     shuffle: bool
@@ -45,7 +45,7 @@ class Digits(AbstractRows):
     n_out: int = eqx.field(default=10, init=False)
     """The digits."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output a digit."""
+    """Cross-entropy: one output per digit."""
 
     def __init__(self, part: Part = "train", passes: int = 20, shuffle: bool = True):
         check_choice("part", part, get_args(Part))

@@ -1,8 +1,8 @@
 """Evidence accumulation: say on which side there were more cues, long after the last.
 
 Cues come one after another, left or right; 0.7 of them, on average, on a side drawn anew for each trial; then a delay, and a
-sign to recall, when the side with more cues is to be told. Inputs: four populations of ten neurons, which are active with cues
-on the left, with cues on the right, with the sign to recall, and, at a quarter of the rate, always.
+recall cue, at which to report the side with more cues. Inputs: four populations of ten neurons, which are active during cues on
+the left, during cues on the right, during the recall cue, and, at a quarter of the rate, always.
 
 Source: Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons", and its program,
 whose delay is always 1050 ms; Engelhard et al. 2019.
@@ -33,7 +33,7 @@ class Evidence(AbstractTrialTask):
     cues: int = eqx.field(default=7, converter=partial(check_count, "Evidence's cues", most=101))
     """Cues in a trial, an odd number."""
     likelier: float = eqx.field(default=0.7, converter=partial(check_range, "Evidence's likelier", least=0.5, most=1))
-    """Chance of a cue to come on the trial's likelier side."""
+    """Chance that a cue comes on the trial's likelier side."""
     rate: float = setting("Evidence's rate", 40.0, above=0)
     """Rate of an active neuron, Hz."""
     cue: float = setting("Evidence's cue", 100.0, above=0)
@@ -45,13 +45,13 @@ class Evidence(AbstractTrialTask):
     longest_delay: float = setting("Evidence's longest_delay", 1500.0)
     """Greatest duration of the delay, ms."""
     recall: float = setting("Evidence's recall", 150.0, above=0)
-    """Duration of the sign to recall, ms."""
+    """Duration of the recall cue, ms."""
     dt: float = setting("Evidence's dt", 1.0, above=0)
     """Duration of a network step, ms."""
     n_out: int = eqx.field(default=2, init=False)
     """Left, right."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     POPULATION = 10  # neurons
 
@@ -97,7 +97,7 @@ class Evidence(AbstractTrialTask):
         return self.choice(x, (2 * trial.sum() > self.cues).astype(int), recall)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever knows so many of the cues."""
+        """Mean cross-entropy (nats) of a learner that knows so many of the cues."""
         some = sorted(k for k in {self.cues * part // 4 | 1 for part in range(4)} if k < self.cues)  # of many cues a few levels
         levels = {"nothing learned": 0} | {f"{k} of {self.cues} cues": k for k in some} | {"all cues": self.cues}
         return {what: guess_loss(self.cases(known)) for what, known in levels.items()}

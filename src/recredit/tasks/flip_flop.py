@@ -1,9 +1,9 @@
 """Flip-flop: remember, for each of several channels, whether its last pulse was up or down.
 
-Each channel is 0, but for pulses of 1 or -1 that last one step, come with chance p at each step and are as often up as down. At
-step 0 every channel has one. The output is to be the channel's last pulse, from that very step on.
+Each channel is 0 except for pulses of 1 or -1 that last one step, come with chance p at each step and are as often up as down.
+At step 0 every channel has one. The output is to be the channel's last pulse, from that very step on.
 
-Source: Sussillo & Barak 2013, "Opening the black box", with pulses as rare as memory asks for.
+Source: Sussillo & Barak 2013, "Opening the black box", with pulses rare enough to require memory.
 """
 
 from functools import partial
@@ -61,8 +61,8 @@ class FlipFlop(AbstractTask):
         return FlipFlopState(stream_key(state.key, number), state.last)
 
     def floors(self) -> dict[str, float]:
-        """Half the summed squared error of whoever knows only the last so many steps, or averages with the best leak and gain:
-        a network of linear units."""
+        """Half the summed squared error of a learner that knows only the last so many steps, or averages with the best leak and
+        gain: a network of linear units."""
         missed = {"nothing learned": 1.0} | {f"last {k} steps" if k > 1 else "this step": (1 - self.p) ** k for k in (1, 10)}
         missed["best leaky average"] = (1 - self.p) / (2 - self.p)
         return {what: 0.5 * self.bits * share for what, share in missed.items()}

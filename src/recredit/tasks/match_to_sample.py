@@ -1,6 +1,6 @@
 """Delayed match-to-sample: say whether the second of two stimuli is the same as the first.
 
-Stimuli are directions around a circle, and each of as many channels is tuned to one: 0.5 + 0.5 cos of the angle between.
+Stimuli are directions around a circle, and each has a channel tuned to it: 0.5 + 0.5 cos of the angle between the two.
 Inputs: the fixation point, on until the decision, and the channels, with noise while a stimulus is shown. Half of the
 trials match.
 
@@ -23,9 +23,9 @@ class MatchToSample(AbstractTrialTask):
     """Say whether two stimuli with a delay between them are the same."""
 
     directions: int = count_setting("MatchToSample's directions", 2, least=2)
-    """How many stimuli there are, and channels."""
+    """Number of stimuli, and of channels."""
     noise: float = setting("MatchToSample's noise", 1.0)
-    """Noise of a channel: its standard deviation at each step is this over the root of dt in ms."""
+    """Noise of a channel: its standard deviation at each step is this over the square root of dt in ms."""
     fixation: float = setting("MatchToSample's fixation", 300.0)
     """Duration of the first epoch, ms."""
     stimulus: float = setting("MatchToSample's stimulus", 500.0, above=0)
@@ -41,7 +41,7 @@ class MatchToSample(AbstractTrialTask):
     n_out: int = eqx.field(default=2, init=False)
     """No match, match."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     @property
     def n_in(self) -> int:
@@ -67,6 +67,6 @@ class MatchToSample(AbstractTrialTask):
         return self.choice(jnp.append(1.0 - decision, x), (trial[0] == trial[1]).astype(int), decision)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever knows no stimulus, only one (no better: half of all trials match, whatever it
-        is), or, without noise, both."""
+        """Mean cross-entropy (nats) of a learner that knows no stimulus, only one (no better: half of all trials match,
+        whatever it is), or, without noise, both."""
         return {"nothing learned": math.log(2), "one stimulus alone": math.log(2), "both without noise": 0.0}

@@ -1,6 +1,7 @@
 """Delayed parity: after a delay, say whether an odd number of pulses was positive; with two pulses, exclusive or.
 
-Inputs: the pulses, +1 or -1, and the cue to answer. There is no partial credit: whoever has forgotten one pulse knows nothing.
+Inputs: the pulses, +1 or -1, and the cue to answer. There is no partial credit: a learner that has forgotten one pulse knows
+nothing.
 
 Source: a classic; the shortest task that no network of linear units can do.
 """
@@ -37,7 +38,7 @@ class Parity(AbstractTrialTask):
     n_out: int = eqx.field(default=2, init=False)
     """Even, odd."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     @property
     def timing(self) -> dict[str, tuple[int, int]]:
@@ -58,5 +59,6 @@ class Parity(AbstractTrialTask):
         return self.choice(jnp.stack([pulse, decision.astype(float)]), trial.sum() % 2, decision)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever knows no pulse, all but one (no better: the last may be either), or all."""
+        """Mean cross-entropy (nats) of a learner that knows no pulse, all but one (no better: the last may be either), or
+        all."""
         return {"nothing learned": math.log(2), "one pulse forgotten": math.log(2), "all pulses": 0.0}

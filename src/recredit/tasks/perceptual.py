@@ -1,7 +1,7 @@
 """Perceptual decision: say which of two noisy inputs was the stronger one, over a long stimulus.
 
 Inputs: the fixation point, on until the decision, and two channels of mean 0.5 ± coherence / 200 while the stimulus lasts, with
-noise. The coherence is 0, 6.4, 12.8, 25.6 or 51.2 %: at 0 there is nothing to be known.
+noise. The coherence is 0, 6.4, 12.8, 25.6 or 51.2 %: at 0 there is nothing to know.
 
 Source: `PerceptualDecisionMaking-v0` of NeuroGym 2.3.1, with a delay that varies; Britten, Shadlen, Newsome & Movshon 1992.
 """
@@ -23,7 +23,7 @@ class Perceptual(AbstractTrialTask):
     """Say which of two noisy inputs was the stronger one."""
 
     noise: float = setting("Perceptual's noise", 1.0)
-    """Noise of a channel: its standard deviation at each step is this over the root of dt in ms."""
+    """Noise of a channel: its standard deviation at each step is this over the square root of dt in ms."""
     fixation: float = setting("Perceptual's fixation", 100.0)
     """Duration of the first epoch, ms."""
     stimulus: float = setting("Perceptual's stimulus", 2000.0, above=0)
@@ -41,7 +41,7 @@ class Perceptual(AbstractTrialTask):
     n_out: int = eqx.field(default=2, init=False)
     """Which channel was the stronger one."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     COHERENCES = (0.0, 6.4, 12.8, 25.6, 51.2)  # %
 
@@ -63,7 +63,7 @@ class Perceptual(AbstractTrialTask):
         return self.choice(jnp.append(1.0 - decision, jnp.where(epoch == 1, channels, 0)), answer, decision)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever knows nothing, the stimulus's last step, or all of it, with the noise."""
+        """Mean cross-entropy (nats) of a learner that knows nothing, the stimulus's last step, or all of it, with the noise."""
         cases = [(1, (sign * coherence / 100,), sign) for coherence in self.COHERENCES for sign in (-1, 1)]
         known = {"last step of the stimulus": 1, "all of the stimulus": self.timing["stimulus"][0]}
         levels = {what: guess_loss(cases, self.noise * math.sqrt(2 / (steps * self.dt))) for what, steps in known.items()}

@@ -23,10 +23,11 @@ from recredit.tasks.task import Sample
 class Recorded(AbstractRows):
     """Your own stream: `inputs` (T, n_in) and `targets` (T, n_out), one row per network step.
 
-    An array of one dimension is one column; true and false are 1 and 0. Every seed sees the same data, but for the order of
-    shuffled trials. Of each pass, k parallel streams play one of k parts of T // k rows each; one that would begin within a
-    trial begins with it. Raises ValueError for arrays that are not real numbers, masked, not finite, beyond what the precision
-    holds, or of sizes that disagree, for labels that do not fit the head, and for trials, weights or a split that cannot be.
+    An array of one dimension is one column; true and false are 1 and 0. Every seed sees the same data, except for the order of
+    shuffled trials. In each pass, each of k parallel streams plays one of k parts of T // k rows; a part that would begin
+    within a trial begins with it. Raises ValueError for arrays that are not real numbers, masked, not finite, beyond what the
+    precision holds, or of sizes that disagree, for labels that do not fit the head, and for impossible trials, weights or
+    splits.
     """
 
     what = "the recording"
@@ -48,10 +49,10 @@ class Recorded(AbstractRows):
     passes: int = eqx.field(converter=partial(check_count, "Recorded's passes"))
     """How often the rows are played."""
     shuffle: bool
-    """Whether each pass has the trials in an order of its own, which differs between seeds; within a trial nothing moves."""
+    """Whether each pass shuffles the trials, in an order that differs between seeds; the steps of a trial stay in order."""
     part: Part = eqx.field(static=True)
-    """What is played, of a split into trials for training and for testing: "train", "test" or "all". Without trials the last
-    share of the rows is for testing."""
+    """Which part of a split into trials for training and for testing is played: "train", "test" or "all". Without trials the
+    last share of the rows is for testing."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Recorded(AbstractRows):
         if weights is not None:
             check_some(weights[rows], "the weight is 0 at every step" + (f" of the part {part}" if part != "all" else ""))
         if check_instance("Recorded's shuffle", shuffle, bool) and starts is None:
-            raise ValueError("shuffle plays trials in another order, and the recording has no trials: it needs their start.")
+            raise ValueError("shuffle plays trials in another order, but the recording has no trials: say where they start.")
         self.inputs, self.targets, self.head = jnp.asarray(x[rows]), jnp.asarray(y[rows]), head
         self.weight = None if weights is None else jnp.asarray(weights[rows], float)
         self.start = None if starts is None else jnp.asarray(starts[rows])
@@ -135,7 +136,7 @@ class Recorded(AbstractRows):
         if not found:
             return None
         return (
-            f"The recording has {' and '.join(found)}, and networks and learning rates are made for numbers near 1: "
+            f"The recording has {' and '.join(found)}, but networks and learning rates are made for numbers near 1: "
             "standardise it, for example (x - x.mean(0)) / x.std(0)."
         )
 
@@ -157,9 +158,9 @@ def read_recording(
     """Inputs and labels of your own, from a file.
 
     `file`: a .npz, .csv, .tsv, .parquet or .nc file. `inputs`: the name of the array or column of inputs, or x1,x2 for several
-    columns. `targets`: the name of the array or column of labels, likewise. `start`: the name of what says where trials start;
+    columns. `targets`: the name of the array or column of labels, likewise. `start`: the name of what marks where trials start;
     none: "start" if the file has it. `weight`: the name of each step's weight in the loss; none: "weight" if the file has it.
-    `test`: the share of the trials that is for testing. `split_seed`: decides which trials these are. `digest`: the fingerprint
+    `test`: the share of the trials that is for testing. `split_seed`: decides which trials those are. `digest`: the fingerprint
     that the data must have; none: whatever the file holds now.
 
     Raises ValueError for a file that is missing or unreadable or lacks what is named, as `Recorded` does, and if the data have

@@ -2,7 +2,7 @@
 
 Inputs: the fixation point, on until the decision, and the vibration while it lasts, from 0.5 for 10 Hz to 1 for 34 Hz, with
 noise. The pairs (18, 10), (22, 14), (26, 18), (30, 22) and (34, 26) Hz come in either order, so that one of the two frequencies
-tells the answer only at the ends of the scale.
+alone gives the answer only at the ends of the scale.
 
 Source: `DelayComparison-v0` of NeuroGym 2.3.1, with a delay that varies; Romo, Brody, Hernández & Lemus 1999.
 """
@@ -24,7 +24,7 @@ class Romo(AbstractTrialTask):
     """Say which of two vibrations had the higher frequency."""
 
     noise: float = setting("Romo's noise", 1.0)
-    """Noise of the vibration: its standard deviation at each step is this over the root of dt in ms."""
+    """Noise of the vibration: its standard deviation at each step is this over the square root of dt in ms."""
     fixation: float = setting("Romo's fixation", 500.0)
     """Duration of the first epoch, ms."""
     stimulus: float = setting("Romo's stimulus", 500.0, above=0)
@@ -42,7 +42,7 @@ class Romo(AbstractTrialTask):
     n_out: int = eqx.field(default=2, init=False)
     """The first was higher, the second was."""
     head: Head = eqx.field(default="softmax", init=False, static=True)
-    """Cross-entropy: one output an answer."""
+    """Cross-entropy: one output per answer."""
 
     LOWER = (10, 14, 18, 22, 26)  # Hz
     APART = 8
@@ -66,7 +66,7 @@ class Romo(AbstractTrialTask):
         return self.choice(x, (trial[1] > trial[0]).astype(int), decision)
 
     def floors(self) -> dict[str, float]:
-        """Mean cross-entropy (nats) of whoever knows nothing, all steps of one vibration, or of both, with the noise."""
+        """Mean cross-entropy (nats) of a learner that knows nothing, all steps of one vibration, or of both, with the noise."""
         sd = self.noise / math.sqrt(self.timing["f1"][0] * self.dt)  # of a vibration's mean
         pairs = [(f, f + self.APART) for f in self.LOWER] + [(f + self.APART, f) for f in self.LOWER]
         known = {"nothing learned": 0, "one vibration alone": 1, "both vibrations": 2}

@@ -65,7 +65,7 @@ class AbstractTask(eqx.Module):
 
     @abstractmethod
     def chunk(self, state: Any, start: Int[Array, ""], length: int) -> tuple[Any, Sample]:
-        """The samples of network steps start ... start + length - 1; chunks are asked for in order."""
+        """The samples of network steps start ... start + length - 1; chunks are requested in order."""
 
     def stream(self, state: Any, number: Int[Array, ""], count: int) -> Any:
         """What the `number`-th of `count` parallel streams of one seed keeps; `state` is what the seed's only stream would.
@@ -78,7 +78,7 @@ class AbstractTask(eqx.Module):
         """Raise ValueError if `streams` parallel streams of `steps` network steps each cannot hold this task."""
 
     def length(self, streams: int = 1) -> int | None:
-        """How many network steps each of `streams` parallel streams can play at most; None: without end."""
+        """How many network steps each of `streams` parallel streams can play at most; None: without limit."""
         return None
 
     def floors(self) -> dict[str, float]:
@@ -86,11 +86,11 @@ class AbstractTask(eqx.Module):
         return {}
 
     def advice(self) -> str | None:
-        """A sentence for whoever reads the results, on what in the data makes them hard to learn; None: nothing is known."""
+        """A sentence for readers of the results on what makes the data hard to learn; None: nothing is known."""
         return None
 
     def digest(self) -> str | None:
-        """What of the data belongs to a run's identity: a short fingerprint, for a task whose settings do not say it all.
+        """The data's part of a run's identity: a short fingerprint, for a task whose settings do not say everything.
 
         The registry's entry of such a task may also take it as the setting `digest`, and refuse data that have another.
         """
@@ -140,7 +140,7 @@ def check_told(task: AbstractTask) -> None:
 
 
 def task_length(task: AbstractTask, streams: int) -> int | None:
-    """What the task says of its length, checked; None: without end."""
+    """What the task says of its length, checked; None: without limit."""
     what = f"the task {type(task).__name__}'s length"
     with in_a_sentence(what, task.length):
         given = task.length(streams)

@@ -1,4 +1,4 @@
-"""Trials one after another without end, each with timing, stimuli and an answer of its own."""
+"""An endless sequence of trials, each with its own timing, stimuli and answer."""
 
 import math
 from abc import abstractmethod
@@ -24,25 +24,25 @@ class TrialState(eqx.Module):
 
 
 class AbstractTrialTask(AbstractTask):
-    """A task of trials. It says how long each epoch may last, what is drawn for a trial, and what each step of it holds.
+    """A task of trials. It defines how long each epoch may last, what is drawn for a trial, and what each step of it holds.
 
-    How long an epoch lasts is drawn here, evenly between its bounds, so that it tells nothing of the answer.
+    How long an epoch lasts is drawn here, evenly between its bounds, so that it says nothing about the answer.
     """
 
     @property
     @abstractmethod
     def timing(self) -> dict[str, tuple[int, int]]:
-        """The epochs of a trial in their order, each with the fewest and the most network steps that it lasts; 0 is allowed."""
+        """The epochs of a trial in order, each with the fewest and the most network steps that it lasts; 0 is allowed."""
 
     @abstractmethod
     def draw(self, key: PRNGKeyArray) -> Any:
-        """What sets one trial apart from others: its stimuli, its answer; arrays in any structure."""
+        """What distinguishes one trial from others: its stimuli, its answer; arrays in any structure."""
 
     @abstractmethod
     def at(self, trial: Any, epoch: Int[Array, ""], step: Int[Array, ""], key: PRNGKeyArray) -> Sample:
         """Inputs, label and weight of one step of a trial, the `step`-th (from 0) of its `epoch`-th epoch.
 
-        `trial` is what `draw` gave; `key` belongs to this step alone, for its noise.
+        `trial` is what `draw` returned; `key` belongs to this step alone, for its noise.
         """
 
     def __check_init__(self):

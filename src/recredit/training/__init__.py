@@ -1,1 +1,1 @@
-"""Training: one online step, the loop over steps and seeds, what is measured along the way."""
+"""Training: one online step, the loop over steps and seeds, and what is measured along the way."""

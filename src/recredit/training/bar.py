@@ -1,15 +1,15 @@
-"""How far a training is, shown where somebody looks on: in a notebook or a terminal."""
+"""The progress of a training, shown where somebody is watching: in a notebook or a terminal."""
 
 import sys
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-PATIENCE = 1.0  # seconds: what is over sooner is not shown
+PATIENCE = 1.0  # seconds: a shorter training shows no progress
 
 
 class Bar:
-    """In a notebook a bar in the cell's output, in a terminal a line that goes away at the end, elsewhere nothing."""
+    """In a notebook, a bar in the cell's output; in a terminal, a line that disappears at the end; elsewhere, nothing."""
 
     def __init__(self, what: str, steps: int):
         self.what, self.steps, self.began = what, steps, monotonic()
@@ -20,7 +20,7 @@ class Bar:
         return self
 
     def __call__(self, done: int) -> None:
-        """So many steps are done."""
+        """Show how many steps are done."""
         took, part = monotonic() - self.began, done / self.steps
         if self.place and part and took > PATIENCE:
             self.shown = True
@@ -33,7 +33,7 @@ class Bar:
 
 
 class _Notebook:
-    """Output of a cell that changes in place. It needs no widgets, and so is also there when the notebook is read elsewhere."""
+    """A cell's output that changes in place. It needs no widgets, so it is also there when the notebook is read elsewhere."""
 
     handle: Any = None
 
@@ -61,7 +61,7 @@ class _Terminal:
 
 
 def _in_notebook() -> bool:
-    """Whether this process is a notebook's kernel: its shell then has one, which that of IPython in a terminal has not."""
+    """Whether this process is a notebook's kernel: its shell then has a kernel, which IPython's in a terminal does not."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
 

@@ -1,4 +1,4 @@
-"""What is carried from one compiled call to the next: all that a checkpoint has to hold, as arrays by name."""
+"""What is carried from one compiled call to the next: everything that a checkpoint must hold, as arrays by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Carried:
     """Where the lanes of a pack stand between two compiled calls."""
 
     step: int
-    """Network steps done; all, too, as soon as every lane has diverged."""
+    """Network steps done; also all of them as soon as every lane has diverged."""
     learners: Learner
     """With an axis for the lanes."""
     loss_at_start: np.ndarray
@@ -95,9 +95,9 @@ class Carried:
             if name not in arrays:
                 raise UnfitError(f"the checkpoint has no {name}.")
             if name not in expected:
-                raise UnfitError(f"the checkpoint has a {name}, which these learners have not.{nearest(name, expected)}")
+                raise UnfitError(f"the checkpoint has a {name}, which these learners do not have.{nearest(name, expected)}")
             if kind_of(arrays[name]) != kind_of(expected[name]):
-                raise UnfitError(f"the checkpoint's {name} is {kind_of(arrays[name])} and must be {kind_of(expected[name])}.")
+                raise UnfitError(f"the checkpoint's {name} is {kind_of(arrays[name])} but must be {kind_of(expected[name])}.")
         leaves = [_restored(arrays[name], like) for name, like in named.items()]
         new.learners = jax.tree.unflatten(jax.tree.structure(learners), leaves)
         for name, values in own.items():
@@ -105,7 +105,7 @@ class Carried:
         return new
 
     def arrays(self, bin: int) -> Arrays:
-        """All of it by name, as copies that can be written to a file; of the bins only those that have begun."""
+        """Everything by name, as copies that can be written to a file; of the bins, only those that have begun."""
         names = names_of(self.learners, "learner")
         leaves = (np.asarray(_data(leaf)) for leaf in jax.tree.leaves(self.learners))
         learners = {name: leaf.view(_stored(leaf).dtype) for name, leaf in zip(names, leaves, strict=True)}
@@ -118,7 +118,7 @@ class Carried:
         return lanes | {f"sums.{name}": values[..., :begun] for name, values in self.sums.items()}
 
     def dataset(self, seeds: np.ndarray, steps: int, bin: int, comparing: Comparing) -> xr.Dataset:
-        """What was measured of each lane, and its final weights; nothing (nan, or a count of 0) after it has diverged."""
+        """What was measured in each lane, and its final weights; nothing (nan, or a count of 0) after it has diverged."""
         import xarray as xr
 
         first = np.arange(0, steps, bin)
@@ -157,7 +157,7 @@ def shared_by_lanes(trainer: Trainer) -> set[str]:
 
 
 def one_lane(arrays: Arrays, lane: int, shared: set[str]) -> Arrays:
-    """What one lane carries, of all that `Carried.arrays` gave; `shared`: as `shared_by_lanes` says."""
+    """One lane's part of what `Carried.arrays` gave; `shared`: as `shared_by_lanes` says."""
     return {name: array if name in shared else array[lane : lane + 1] for name, array in arrays.items()}
 
 
@@ -177,7 +177,7 @@ Variables = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
 def each_observer(sums: Arrays, not_finite_at: np.ndarray) -> Variables:
-    """What a dataset holds of each observer's gradient beside the driver's."""
+    """What a dataset holds on each observer's gradient compared with the driver's."""
     found = {
         "cosine": ratio(sums["cosine"], sums["compared"]),
         "norm_ratio": ratio(sums["second_norm"], sums["first_norm"]),
@@ -189,7 +189,7 @@ def each_observer(sums: Arrays, not_finite_at: np.ndarray) -> Variables:
 
 
 def every_pair(sums: Arrays, not_finite_at: np.ndarray, comparing: Comparing) -> Variables:
-    """What a dataset holds of every pair, in both orders, and of every rule."""
+    """What a dataset holds on every pair, in both orders, and on every rule."""
     first, second = np.array(comparing.pairs).T
     rules = len(comparing.rules)
 

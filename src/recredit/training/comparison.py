@@ -1,21 +1,22 @@
-"""Gradients of several rules beside each other: each observer's beside the driver's, or every pair, part by part of W.
+"""Gradients of several rules compared: each observer's with the driver's, or every pair, part by part of W.
 
-Two gradients are compared at the step that both belong to. Rules are late by different delays, and some give sums: so the
-gradients of the one that is less late wait for the other's, and where one gives sums, both are summed from one step that ends a
-window of both to the next. What is left is a difference of the rules: a past-facing and a future-facing one (RTRL and F-BPTT)
-share out the same total among the steps of a run in two ways, and agree in sums alone.
+Two gradients are compared at the step that both belong to. Rules have different delays, and some give sums. So the gradients of
+the rule that is less late wait for the other's, and if one gives sums, both are summed from one step that ends a window of both
+to the next. What is left is a difference between the rules: a past-facing and a future-facing one (RTRL and F-BPTT) distribute
+the same total over the steps of a run in two ways, and agree only in sums.
 
-Where a trial ends, what a rule with sums owes is a part of its sum; what a rule that is late owes (F-BPTT) belongs to no one
-step and is not compared.
+Where a trial ends, what a rule with sums owes is a part of its sum; what a late rule owes (F-BPTT) belongs to no single step
+and is not compared.
 
-Of a rule with randomness of its own, copies watch along, K draws X_1 ... X_K of its gradient at the weights of the step, which
-differ in their keys alone. With their mean X and s^2 = sum_k |X_k - X|^2 / (K - 1), which estimates the variance (the trace of
+For a rule with randomness of its own, copies watch too: K draws X_1 ... X_K of its gradient at the weights of the step, which
+differ only in their keys. With their mean X and s^2 = sum_k |X_k - X|^2 / (K - 1), which estimates the variance (the trace of
 the covariance), and G another rule's gradient at that step,
 
     |X - G|^2 - s^2 / K                                                                                          (1)
 
-estimates the squared norm of the rule's bias against the other, |E[X] - G|^2, without a bias of its own, and so can fall below
-0. Of two rules with draws both variances are taken off; of two without, it is the squared norm of their difference.
+estimates the squared norm of the rule's bias relative to the other, |E[X] - G|^2. This estimate is itself unbiased, so it can
+fall below 0. For two rules with draws, both variances are subtracted; for two without, it is the squared norm of their
+difference.
 """
 
 import itertools
@@ -244,18 +245,16 @@ def check_pairs(pairs: Any, draws: Any) -> int:
     check_choice("pairs", pairs, ("driver", "all"))
     count = check_count("the number of draws", draws, 0)
     if count == 1:
-        raise ValueError("the number of draws must be 0, or at least 2, which tell a variance, not 1.")
+        raise ValueError("the number of draws must be 0, or at least 2, enough for a variance, not 1.")
     if count and pairs != "all":
-        raise ValueError(f'draws are of use where every pair is compared: give pairs = "all" with the {count} draws.')
+        raise ValueError(f'draws are useful only if every pair is compared: give pairs = "all" with the {count} draws.')
     return count
 
 
 def check_apart(labels: Sequence[str]) -> None:
-    """Raise ValueError unless what the rules are called, the one that drives first, tells them apart."""
+    """Raise ValueError unless the rules have different labels, the driver's first."""
     if labels[0] in labels[1:]:
-        raise ValueError(
-            f'{labels[0]} drives, and another rule is called so too: name that one otherwise, as in {{"other": "rtrl"}}.'
-        )
+        raise ValueError(f'{labels[0]} drives, and another rule has the same name: rename that one, as in {{"other": "rtrl"}}.')
 
 
 def _by_part(products: Float[Array, "P m"], n: int) -> Float[Array, " parts"]:

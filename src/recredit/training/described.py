@@ -1,4 +1,4 @@
-"""What a run's dataset says of itself: the meaning and unit of each variable, the names of the rows and columns of W."""
+"""How a run's dataset describes itself: the meaning and unit of each variable, the names of the rows and columns of W."""
 
 from __future__ import annotations
 

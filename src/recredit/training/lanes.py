@@ -1,4 +1,4 @@
-"""Learners vectorised together: seeds of one trainer, or of several that differ in numbers alone. Each learner is a lane."""
+"""Learners vectorised together: seeds of one trainer, or of several that differ only in numbers. Each learner is a lane."""
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
@@ -25,10 +25,10 @@ Weights = dict[str, Any] | None
 
 
 def pack_key(trainer: Trainer) -> Hashable:
-    """What trainers have in common whose learners can be trained together: all but numbers of rules and optimiser.
+    """What trainers have in common if their learners can be trained together: all but the numbers of rules and optimiser.
 
-    Learning rates and the rates of a rule are such numbers. What is no array in the compiled program is not: sizes, alpha, the
-    task. The key holds within one process.
+    Learning rates and the rates of a rule are such numbers. Whatever is not an array in the compiled program is not: sizes,
+    alpha, the task. The key is valid within one process.
     """
     kinds = tuple(map(jax.typeof, jax.tree.leaves(eqx.filter(trainer, eqx.is_array))))
     leaves, structure = jax.tree.flatten(trainer.task)

@@ -1,4 +1,4 @@
-"""All that a run carries from step to step."""
+"""Everything that a run carries from step to step."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ NETWORK = 2**30  # stands for the network among the rules, of which there are fe
 
 
 class Learner(eqx.Module):
-    """All that one run carries from step to step: what a checkpoint has to hold.
+    """Everything that one run carries from step to step: what a checkpoint must hold.
 
     Its keys are JAX's typed ones, which `equinox.tree_serialise_leaves` cannot write: write `jax.random.key_data` of them, and
     make keys of what is read by `jax.random.wrap_key_data(data, impl="threefry2x32")`.
@@ -39,11 +39,13 @@ class Learner(eqx.Module):
     waiting: Waiting | None = None
     """What is kept of gradients to compare them with later ones; None: nothing is compared."""
     owed: tuple[Float[Array, "... P m"] | None, ...] = ()
-    """Of each rule with gradients once a period: what it owes trials that ended since the last one. (): there are no trials."""
+    """For each rule with a gradient once a period, what it owes trials that ended since the last one. (): there are no
+    trials."""
 
 
 def rule_key(key: PRNGKeyArray, index: int, t: Any) -> PRNGKeyArray:
-    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: no rule disturbs another's."""
+    """The key of a run's `index`-th rule (0 drives) for its start (t = 0) or its t-th step: rules do not disturb each
+    other's."""
     return jax.random.fold_in(jax.random.fold_in(key, index), t)
 
 

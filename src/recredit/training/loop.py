@@ -52,57 +52,58 @@ def train(
     draws: SupportsFloat = 0,
     progress: Progress | Literal[False] | None = None,
 ) -> xr.Dataset:
-    """Train `rule` on `task` online, one step a sample, on this process's device.
+    """Train `rule` on `task` online, one step per sample, on this process's device.
 
-    On a processor, small networks train faster, some rules by a quarter, with `recredit.runs.environment.FAST` in XLA_FLAGS
-    before JAX starts, as the command line's workers have it.
+    On a CPU, small networks train faster, some rules by a quarter, if XLA_FLAGS holds `recredit.runs.environment.FAST` before
+    JAX starts, as in the command line's workers.
 
     `rule`, `task`: a name, "dni"; a table of a name and settings, {"name": "dni", "jacobian": "learned"}; or the object itself.
     The name may be that of a class of your own, "path/to/file.py:MyRule". `network`: its settings in a table, {"n": 64}, or a
     `Network`. `optimizer`: a name or table likewise, {"name": "adam", "learning_rate": 1e-3}; a number, the learning rate of
     SGD; or any optax optimiser (None: SGD at 1e-4). A table may hold, as `recredit optimizers` lists them, a "clip" and a
-    "schedule", and learning rates of the parts "W_rec", "W_in", "b_rec", "W_out" and "b_out": at 0 a part stands still. An
-    optimiser of optax sees the leaves {"W": [W_rec | W_in | b_rec], "W_out": ..., "b_out": ...}, of which
+    "schedule", and learning rates of the parts "W_rec", "W_in", "b_rec", "W_out" and "b_out": a part with rate 0 stays fixed.
+    An optax optimiser sees the leaves {"W": [W_rec | W_in | b_rec], "W_out": ..., "b_out": ...}, of which
     optax.partition({"still": optax.set_to_zero(), "moving": optax.adam(1e-3)}, {"W": "moving", "W_out": "still", "b_out":
-    "still"}) keeps two as they are. `observers`: further rules, in a list or by names of your own in a table,
-    that see the same steps without touching weights or randomness.
+    "still"}) keeps two fixed. `observers`: further rules, in a list or by names of your own in a table, that see the same steps
+    without touching weights or randomness.
 
-    Under every optimiser, a weight that has never had a gradient stands still, whatever its decay or noise; each seed has noise
-    of its own; and a rule with a gradient once a window moves W once a window, W's decay and schedule counting windows. All of
-    W, W_out and b_out are optimised together but in that last case. Runs that differ in numbers alone, such as learning rates,
-    share one compiled program.
+    Under every optimiser, a weight that has never had a gradient stays fixed, whatever its decay or noise; each seed has its
+    own noise; and a rule with one gradient per window moves W once per window, and W's decay and schedule count windows. Except
+    in that last case, all of W, W_out and b_out are optimised together. Runs that differ only in numbers, such as learning
+    rates, share one compiled program.
 
-    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. A seed's numbers do not depend on the seeds beside it, but for
-    rounding: the compiler may sum in another order where it vectorises another number of seeds. `steps`: network steps (None:
-    1,000,000, or all of a recording). `bin`: network steps over which the loss is averaged, the last bin may be shorter (None:
+    `seeds`: a count (seeds 0, 1, ...) or the seeds themselves. A seed's numbers do not depend on the other seeds, except for
+    rounding: the compiler may sum in another order if it vectorises another number of seeds. `steps`: network steps (None:
+    1,000,000, or all of a recording). `bin`: network steps over which the loss is averaged; the last bin may be shorter (None:
     10,000, or a hundredth of a shorter run). `streams`: how many data streams share a seed's weights, each with its own rates,
-    learning states and data; at each step their gradients are averaged and one update is made, and what is returned is of their
-    mean loss and mean gradients. `across_trials`: let units and traces run on over the borders of trials, as
-    if there were none. `seeds_at_once`: how many seeds are vectorised together, the others after them (None: as many
-    as fit the cache). `record`: what is kept of the way there, each quantity after every so many steps or at the end of every
-    "bin": {"r": 100, "W": "bin"}. `recredit.training.recording.RECORDED` lists them: inputs, labels, firing rates, states,
-    outputs, gradients and weights. `pairs`: with "all", every pair of gradients is compared, each part of W apart, and so many
-    `draws` of each rule with randomness watch too, which tell its bias and variance (docs/alignment.md). `progress` is called
-    with the number of steps done, the mean over the seeds (None: a notebook or a terminal shows how far a training is that
-    takes longer than a second; False: nothing does).
+    learning states and data; at each step their gradients are averaged and one update is made, and results are for their mean
+    loss and mean gradients. `across_trials`: let units and traces run on across the borders of trials, as if there were none.
+    `seeds_at_once`: how many seeds are vectorised together; the others follow (None: as many as fit the cache). `record`: what
+    to keep along the way, each quantity after every so many steps or at the end of every "bin": {"r": 100, "W": "bin"}.
+    `recredit.training.recording.RECORDED` lists them: inputs, labels, firing rates, states, outputs, gradients and weights.
+    `pairs`: with "all", every pair of gradients is compared, each part of W separately, and this many `draws` of each rule with
+    randomness watch too, which give its bias and variance (docs/alignment.md). `progress` is called with the number of steps
+    done, the mean over the seeds (None: a notebook or a terminal shows the progress of a training that takes longer than a
+    second; False: nothing does).
 
     Returns `loss` (seed, step), the mean of each bin labelled by its last step; the final `W` (seed, unit, source), `W_out`
     (seed, output, unit) and `b_out` (seed, output), with coordinates that name each row and column; `loss_at_start` (seed), of
     the untrained network over the first `AT_START` steps; `diverged_at` (seed), the first step whose loss was not a finite
-    number or -1. A seed that has diverged has no later bins and no weights, nan in place of them, and seeds trained together
-    that all have are not computed further. With observers also, each (seed, observer, step), `cosine` of the observer's
-    gradient with the driver's, averaged over the bin; `norm_ratio`, the mean norm of the observer's gradient over that of the
-    driver's; `compared`, how often the two were compared in the bin; `not_finite`, how often they were not since one of them
-    was not finite; and `not_finite_at` (seed, observer), the first step of these or -1. With `pairs` "all" the same, and more,
-    of every two rules (seed, gradient, beside, part, step), the mean `norm` of each in place of the ratio. Two gradients are
-    compared at the step that both belong to, or, where one of the rules gives sums of several steps, both summed over the same
-    steps (`training.comparison`); if neither is 0, in the bin in which the later of the two was given. What is recorded is
-    `recorded_r` (seed, step_100, unit), say, or (seed, step, ...) at every bin: `step_100` holds the steps done, 100, 200
-    and so on to the last; what comes after a seed has diverged is missing, nan or -1. Every variable says what it is. Memory
-    does not grow with `steps`, but for the bins and what is recorded; `recredit train --record` keeps that on the disk.
+    number or -1. A seed that has diverged has nan in place of later bins and weights, and seeds trained together are not
+    computed further once all of them have diverged. With observers there are also, each (seed, observer, step), `cosine` of the
+    observer's gradient with the driver's, averaged over the bin; `norm_ratio`, the mean norm of the observer's gradient over
+    that of the driver's; `compared`, how often the two were compared in the bin; `not_finite`, how often they were not, because
+    one of them was not finite; and `not_finite_at` (seed, observer), the first such step or -1. With `pairs` "all" there is the
+    same, and more, for every two rules (seed, gradient, beside, part, step), with the mean `norm` of each in place of the
+    ratio. Two gradients are compared at the step that both belong to or, if one of the rules gives sums of several steps, both
+    summed over the same steps (`training.comparison`); they count, if neither is 0, in the bin in which the later of the two
+    was given. What is recorded has names such as `recorded_r` (seed, step_100, unit), or (seed, step, ...) at every bin:
+    `step_100` holds the steps done, 100, 200 and so on to the last; after a seed has diverged the values are missing, nan or
+    -1. Every variable describes itself. Memory does not grow with `steps`, except for the bins and what is recorded; `recredit
+    train --record` keeps that on disk.
 
     Raises ValueError for an unknown name or setting, a number out of its range, a run that needs more memory than there is, a
-    task that does not fit the stream, or a task whose data are not finite; TypeError for what is no rule, task, ... at all.
+    task that does not fit the stream, or a task whose data are not finite; TypeError for what is not a rule, task, ... at all.
     """
     check_untraced((rule, task, network, optimizer, seeds, steps, bin, streams, seeds_at_once, observers, record, draws))
     chosen = check_seeds(seeds)

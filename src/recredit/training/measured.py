@@ -19,7 +19,7 @@ class Scores(NamedTuple):
     weight: Float[Array, "*streams"] | None = None
     """The step's weight; None: 1."""
     correct: Float[Array, "*streams"] | None = None
-    """The weight where the largest output is the label's, 0 elsewhere; None where labels are no classes."""
+    """The weight if the largest output is the label's, else 0; None if labels are not classes."""
 
 
 class Measured(eqx.Module):
@@ -40,7 +40,7 @@ class Measured(eqx.Module):
     are_weights: Bool[Array, ""]
     """Whether no step's weight is below 0."""
     lost_gradient: Bool[Array, ""]
-    """Whether the driver told a gradient other than 0 at a step for which its period has none: W is not moved by it."""
+    """Whether the driver returned a gradient other than 0 at a step for which its period has none: W ignores it."""
     recorded: dict[str, Float[Array, "rows *_"]] = eqx.field(default_factory=dict)
     """What is recorded of the steps (`recording`), a row for each interval that they lie in; the last may be unused."""
 

@@ -29,11 +29,11 @@ class Memory(eqx.Module):
 
 
 class Part(eqx.Module):
-    """An optimiser of the weights of some `names`, in place of the others it sees `optax.MaskedNode`s."""
+    """An optimiser of the weights of some `names`; in place of the others it sees `optax.MaskedNode`s."""
 
     names: tuple[str, ...] = eqx.field(static=True)
     period: int = eqx.field(static=True)
-    """It moves at every period-th step, and at the others it stands still."""
+    """It moves the weights at every period-th step and does nothing at the others."""
     begin: TracedFunction
     """optax's `init`: weights to state."""
     move: TracedFunction
@@ -129,7 +129,7 @@ def _traced(given: optax.GradientTransformationExtraArgs, weights: Weights) -> t
             updates, after = move.result
     except Exception as error:
         raise ValueError(
-            "the optimiser needs more than a step online gives, the weights, their gradient and the loss (`value`): "
+            "the optimiser needs more than an online step provides, the weights, their gradient and the loss (`value`): "
             f"{str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__}."
         ) from None
     if _form(after) != _form(state):

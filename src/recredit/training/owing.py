@@ -1,4 +1,4 @@
-"""What a rule owes a trial that ends, worked out at the steps at which a trial ends in some seed or stream, and at no other."""
+"""What a rule owes a trial that ends, computed only at steps at which a trial ends in some seed or stream."""
 
 import functools
 from collections.abc import Callable
@@ -42,7 +42,8 @@ def _over(axes: int) -> Callable[..., Array]:
 
 @dataclass(frozen=True)
 class _Vectorised:
-    """How `_over(axes)` is vectorised: an object whose text says all of it, since programs are compared by their text."""
+    """How `_over(axes)` is vectorised: an object whose text says everything about it, since programs are compared by their
+    text."""
 
     axes: int
 

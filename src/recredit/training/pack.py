@@ -1,4 +1,4 @@
-"""Train a pack: learners vectorised together that share one compiled program, from the beginning or from a checkpoint."""
+"""Train a pack, learners vectorised together that share one compiled program, from the beginning or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Member:
 
 @contextlib.contextmanager
 def outermost() -> Iterator[None]:
-    """Train whatever JAX is set to. Raises TypeError where JAX traces all that is computed."""
+    """Train whatever JAX's settings are. Raises TypeError if JAX traces everything that is computed."""
     with jax.transfer_guard("allow"), jax.threefry_partitionable(True):  # a seed's numbers are the same in any setting
         check_untraced(jnp.zeros(()))
         yield
@@ -67,8 +67,8 @@ def train_pack(
 ) -> list[xr.Dataset]:
     """Train all seeds of all members vectorised together; one dataset a member, each as `train` returns it.
 
-    The members' trainers, made for these `steps`, must have the same `pack_key`. How many seeds are worth it in all,
-    `sizes.pack_lanes` says.
+    The members' trainers, made for these `steps`, must have the same `pack_key`. `sizes.pack_lanes` says how many seeds in all
+    are worthwhile.
 
     `at_end(done, arrays)` is called at the end of each compiled call, every few seconds at most, with the steps done. What
     `arrays()` gives can be kept (`runs.checkpoint`); given as `begin` to the same call in another process, it goes on from
@@ -166,5 +166,5 @@ def _check(measured: Measured, rule: str, period: int, first: int, end: int) -> 
         raise ValueError(f"the task gave weights below 0 between steps {first} and {end}; they are at least 0.")
     if np.asarray(measured.lost_gradient).any():
         raise ValueError(
-            f"{rule} told a gradient between steps {first} and {end} at a step for which its period, {period}, has none."
+            f"{rule} returned a gradient between steps {first} and {end} at a step for which its period, {period}, has none."
         )

@@ -1,4 +1,4 @@
-"""Compute ahead of a loop what each of its steps will need and does not depend on the steps before: the random numbers."""
+"""Compute, ahead of a loop, what each step needs that does not depend on earlier steps: the random numbers."""
 
 from collections.abc import Callable
 from typing import Any

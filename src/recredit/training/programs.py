@@ -1,4 +1,4 @@
-"""Programs whose numbers are data, so that those which differ in numbers alone are compiled once."""
+"""Programs whose numbers are data, so that those that differ only in numbers are compiled once."""
 
 import functools
 import hashlib
@@ -124,8 +124,8 @@ def check_untraced(given: Any) -> None:
     """Raise TypeError if an array in a tree is one that JAX is tracing."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         raise TypeError(
-            "train cannot be called within jax.jit, nor with what jax.jit, jax.vmap or jax.grad trace: call it outside of "
-            "them, with plain numbers and arrays."
+            "train cannot be called within jax.jit, nor with values that jax.jit, jax.vmap or jax.grad trace: call it outside "
+            "of them, with plain numbers and arrays."
         )
 
 

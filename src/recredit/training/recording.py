@@ -1,4 +1,4 @@
-"""What may be recorded along a run: activity, gradients and weights, each after every so many network steps."""
+"""What can be recorded during a run: activity, gradients and weights, each after every so many network steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """Something that may be recorded."""
+    """Something that can be recorded."""
 
     what: str
     """What it is."""
@@ -78,7 +78,7 @@ RECORDED = {
     "W_out": Quantity("weights of the read-out after the step", "1", ("output", "column"), lambda seen: seen.after.W_out),
     "b_out": Quantity("biases of the read-out after the step", "1", ("output",), lambda seen: seen.after.b_out),
 }
-"""All that may be recorded, by the names that it has in the equations."""
+"""Everything that can be recorded, by its name in the equations."""
 
 
 ENDS = {"long_name": "network steps done", "units": "network step"}
@@ -92,7 +92,7 @@ def _short(a: Any) -> Any:
 def check_record(given: Any) -> dict[str, int | str]:
     """What is to be recorded, in order, from a table such as {"r": 100, "W": "bin"}: after every so many steps, or every bin.
 
-    Raises ValueError, one sentence, for what is no such table.
+    Raises ValueError, one sentence, for anything else.
     """
     if not isinstance(given, Mapping):
         raise ValueError(f'record must be a table such as {{"r": 100, "W": "bin"}}, not {brief(given)}.')

@@ -67,8 +67,8 @@ def pack_lanes(size: int, lanes: int) -> int:
 
 
 def check_memory(learners: int, bins: int) -> None:
-    """Raise ValueError if learners with what they work out, or bins, of so many bytes could never fit this machine's memory."""
+    """Raise ValueError if learners with what they compute, or bins, of so many bytes could never fit this machine's memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     for size, ways in ((learners, "network.n, streams or seeds_at_once"), (bins, "the number of seeds, or take longer bins")):
         if size > memory:
-            raise ValueError(f"this run needs {size / 1e9:,.0f} GB where this machine has {memory / 1e9:,.0f}: lower {ways}.")
+            raise ValueError(f"this run needs {size / 1e9:,.0f} GB, but this machine has {memory / 1e9:,.0f}: lower {ways}.")

@@ -45,7 +45,7 @@ class Trainer(eqx.Module):
     streams: int = eqx.field(static=True)
     """Data streams that share a seed's weights; 1, as in the paper."""
     across_trials: bool = eqx.field(static=True)
-    """Whether units and learning states run on over the borders of trials."""
+    """Whether units and learning states run on across the borders of trials."""
     measures: tuple[str, ...] = eqx.field(static=True)
     """What is measured beside the loss: "weight", its steps' weights, and "correct", where labels are classes."""
     record: tuple[tuple[str, int], ...] = eqx.field(static=True)
@@ -67,11 +67,12 @@ class Trainer(eqx.Module):
         draws: Any = 0,
     ):
         """`optimizer`: any optax optimiser. `steps`: how long the run is, if the task and the rules must fit into it.
-        `across_trials`: let units and learning states run on over the borders of trials. `record`: what is recorded, each after
-        every so many steps, as `recording.check_record` gives it. `pairs`: "driver", each observer's gradient is compared with
-        the driver's, or "all", every pair, and so many `draws` of each rule with randomness watch too (`training.comparison`).
+        `across_trials`: let units and learning states run on across the borders of trials. `record`: what is recorded, each
+        after every so many steps, as `recording.check_record` gives it. `pairs`: "driver", each observer's gradient is compared
+        with the driver's, or "all", every pair, and so many `draws` of each rule with randomness watch too
+        (`training.comparison`).
 
-        Raises ValueError for what does not fit, TypeError for what is none of these.
+        Raises ValueError for what does not fit, TypeError for anything of the wrong kind.
         """
         self.streams = check_count("the number of streams", streams)
         self.across_trials = check_instance("across_trials", across_trials, bool)

@@ -1,4 +1,4 @@
-"""What a network does on data that no training has used: its weights stand still."""
+"""What a network does on data that no training has used, with its weights fixed."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ class Tester:
 
 
 def check_sizes(task: AbstractTask, n_in: int, n_out: int) -> None:
-    """Raise ValueError unless the task has so many inputs and outputs as a network."""
+    """Raise ValueError unless the task has as many inputs and outputs as the network."""
     if (n_in, n_out) != (task.n_in, task.n_out):
         raise ValueError(
             f"the task {type(task).__name__} has n_in = {task.n_in} and n_out = {task.n_out}, "

@@ -1,4 +1,4 @@
-"""Rules and tasks as they are trained: traced once, so that all that decides what they compute decides which program runs."""
+"""Rules and tasks as they are trained: traced once, so that whatever decides what they compute decides which program runs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -73,7 +73,7 @@ class TracedRule(eqx.Module):
 
 
 class Draws(eqx.Module):
-    """Copies of a rule that differ in their randomness alone: as a rule, but that all it gives has a first axis for them."""
+    """Copies of a rule that differ only in their randomness: like a rule, but all its results have a first axis for them."""
 
     rule: TracedRule
     copies: int = eqx.field(static=True)
@@ -177,7 +177,7 @@ def _check_vectorised(
         with in_a_sentence(f"{what}, vectorised over seeds and streams as training does it,", method):
             vectorise(0)
         raise ValueError(
-            f"{what} gives a Clock that differs between seeds or streams; it must be Clock.at_zero() at first, and then tick() "
+            f"{what} gives a Clock that differs between seeds or streams; it must start as Clock.at_zero() and then tick() "
             "alike in all of them, so keep any other count in an array of the state."
         ) from None
 

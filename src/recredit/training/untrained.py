@@ -1,4 +1,4 @@
-"""The loss before any learning: what a loss at the end of a run is held against."""
+"""The loss before any learning, to compare a loss at the end of a run with."""
 
 from typing import Any
 

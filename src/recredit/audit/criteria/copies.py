@@ -1,7 +1,7 @@
 """Second, perturbed copies of the network (criterion vi).
 
-A second network is a loop, over any number of steps: from a number through W, or through anything made of W entry by entry,
-and through a function that is not affine, in whatever order, back to that number. The network's own loop is none of the rule's.
+A second network is a loop, over any number of steps: from a number through W, or through anything made of W entry by entry, and
+through a function that is not affine, in any order, back to that number. The network's own loop does not belong to the rule.
 """
 
 from recredit.audit.facts.named import Program
@@ -10,7 +10,7 @@ from recredit.audit.verdicts import Cell
 
 
 def second_copy(p: Program) -> Cell:
-    """The network's own map, W and phi, on something else than its own rates, or with other weights."""
+    """The network's own map, W and phi, applied to something other than its own rates, or with other weights."""
     bad, weigh, loops = [], [], p.loops
     active = {loop for i, loop in loops.items() if any(a != i and loops.get(a) == loop for a in p.function_of(i))}
     for product in p.transmissions:
@@ -18,17 +18,17 @@ def second_copy(p: Program) -> Cell:
         back = [i for node in through for i in product.operands[node] if loops.get(i) in active and loops[i] == loops.get(node)]
         if back:
             what = p.label(back, product.frames)
-            sentence = f"{what} goes through W and an activation function back to itself: a second network beside the first."
+            sentence = f"{what} goes through W and an activation function back to itself: a second network alongside the first."
             bad.append(p.evidence(p.show(product), product.frames, sentence))
         elif ahead := [i for node in through for i in product.operands[node] if _activated(p, node) and _is_ahead(p, i)]:
             what = p.label(ahead, product.frames)
-            sentence = f"W and an activation function are applied to their own image, {what}: a second network for some steps."
+            sentence = f"W and an activation function are applied to their own output, {what}: a second network for some steps."
             bad.append(p.evidence(p.show(product), product.frames, sentence))
         elif sentence := next((found for node in through if (found := _run_again(p, product, node))), ""):
             weigh.append(p.evidence(p.show(product), product.frames, sentence))
         elif not p.audited.is_recurrent and any(_of_one_row(p, product, node) for node in through):
-            sentence = f"W is applied to {p.label(product.vectors[0], product.frames)} again: units without synapses between "
-            sentence += "them show in no loop whether they are run a second time."
+            sentence = f"W is applied to {p.label(product.vectors[0], product.frames)} again: without synapses between units, "
+            sentence += "no loop shows whether they are run a second time."
             weigh.append(p.evidence(p.show(product), product.frames, sentence))
     if bad:
         return Cell("vi", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
@@ -51,7 +51,7 @@ def _run_again(p: Program, product: Product, node: int) -> str:
         return ""
     if any(one.noise for one in made):
         what = p.label(operands, product.frames)
-        return f"Shaken weights, and then an activation function, are applied to {what}: the network is run with other weights."
+        return f"Perturbed weights, then an activation function, are applied to {what}: the network is run with other weights."
     own = ("step.r_prev", "step.r_hat", "step.r")
     foreign = [i for i in operands if not (graph.op[i] == "in" and graph.data[i][0] in own)]
     if foreign and all(graph.op[i] == "in" and _is_copy(p, i) for i in foreign):
@@ -59,7 +59,7 @@ def _run_again(p: Program, product: Product, node: int) -> str:
         return f"W and the activation function are applied to earlier rates, {what}: the network is run a second time."
     if shaken := [i for i in foreign if i in p.noisy]:
         what = p.label(shaken, product.frames)
-        return f"W and the activation function are applied to {what}, which noise perturbs: the network is run a second time."
+        return f"W and the activation function are applied to {what}, perturbed by noise: the network is run a second time."
     return ""
 
 

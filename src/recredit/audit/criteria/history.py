@@ -1,8 +1,8 @@
 """Where a rule keeps the values of earlier steps (criterion locality-time).
 
-The next value of an entry of the state is looked at under each of its conditions. It may hold (be what it was), be moved (be
-what another entry was, up to a gain or an activation), be fresh (made of this step's activity), or mix these, as a trace does
-that leaks or adds up. An entry that holds what was fresh keeps an earlier step's value; so do entries that hand it on.
+The next value of a state entry is examined under each of its conditions. It may hold (keep its value), be moved (take another
+entry's value, up to a gain or an activation), be fresh (made of this step's activity), or mix these, as a trace that leaks or
+adds up does. An entry that holds what was fresh keeps an earlier step's value; so do entries that pass it on.
 """
 
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class History:
     def delay_lines(self) -> dict[str, str]:
         """State arrays whose entries take over, over two steps or more, what was fresh, and from which arrays they do.
 
-        A variable as it was one step before is no history.
+        A variable's value one step before is not history.
         """
         graph, found = self.program.graph, {}
         late = {i for i, after in self.next.items() if any(self.next[a].fresh for a in after.moved)}

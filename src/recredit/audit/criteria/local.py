@@ -1,8 +1,8 @@
 """What the change of each synapse depends on (criterion ii-local).
 
-The new value of entry (i, j) of a matrix is followed back. What only this entry needs is opened up; what other entries need too
-is an ingredient: of a row or a column, then it is a neuron's own variable, or of all, then it is a global signal. No
-ingredient may be the strength of another synapse.
+The new value of entry (i, j) of a matrix is traced back. What only this entry needs is opened up; what other entries need too
+is an ingredient. If a row or a column shares it, it is a neuron's own variable; if all entries share it, it is a global signal.
+No ingredient may be the strength of another synapse.
 """
 
 import itertools
@@ -20,7 +20,7 @@ Index = tuple[int, ...]
 
 
 def changes(p: Program) -> tuple[list[Evidence], list[Evidence], list[str]]:
-    """What is not local, what is to be weighed, and what is worth saying, over all matrices (W with its gradient)."""
+    """What is not local, what is to be judged, and what is worth saying, over all matrices (W with its gradient)."""
     bad: list[Evidence] = []
     weigh: list[Evidence] = []
     remarks: list[str] = []
@@ -96,7 +96,7 @@ class _Change:
                     continue
                 said.add((kind, what, where))
                 if kind == "strength":
-                    sentence = f"The change of {symbol} at one synapse needs the strength of others, {what}."
+                    sentence = f"The change of {symbol} at one synapse needs the strengths of others, {what}."
                     bad.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
                 elif kind == "sum":
                     scope = "the whole matrix, a global signal" if everywhere else "a neuron's synapses"
@@ -106,11 +106,11 @@ class _Change:
                     sentence = f"The change of {symbol} needs {what}, a sum over many synapses: a global signal."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
                 elif kind == "others":
-                    why = "no synapse carries it, and it is no signal for all"
-                    sentence = f"The change of {symbol} needs {what}, made of many neurons' numbers, another for each: {why}."
+                    why = "no synapse carries it, and it is not one signal for all"
+                    sentence = f"The change of {symbol} needs {what}, computed from many neurons and different for each: {why}."
                     weigh.append(self.p.evidence(f"{symbol}_ij ← {what}", frames, sentence))
             if self._like_weights and (foreign := self._foreign(i)):
-                sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is neither of its two."
+                sentence = f"The change of {symbol} at one synapse needs {foreign} of a neuron that is at neither of its ends."
                 bad.append(self.p.evidence(f"{symbol}_ij ← {foreign}", self._user_frames(i), sentence))
             if everywhere and self.graph.args[i] and i not in self.p.random and not said and self._felt(i):
                 remarks.append(f"One signal reaches all synapses of {symbol}: {self.p.label([i])}.")

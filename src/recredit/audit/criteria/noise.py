@@ -1,6 +1,6 @@
 """How random draws enter (criterion v).
 
-What is noise, and from which draws, is followed through the state: a slow noise is made of the draws of all steps.
+Noise and the draws that it comes from are followed through the state: slow noise is made of the draws of all steps.
 """
 
 import math
@@ -16,7 +16,7 @@ ADDED = ("add", "sub", "sum")
 
 
 def noise(p: Program) -> Cell:
-    """Draws of each neuron's own that are added to a variable of it pass; one draw for a whole matrix does not."""
+    """Each neuron's own draws, added to one of its variables, pass; one draw for a whole matrix does not."""
     if not any(p.graph.op[i] == "noise" for i in p.reached):
         return Cell("v", "pass", "It draws no random numbers.")
     bad, weigh = _Noise(p).judge()
@@ -24,7 +24,7 @@ def noise(p: Program) -> Cell:
         return Cell("v", "fail", bad[0].sentence, tuple(dict.fromkeys(bad)))
     if weigh:
         return Cell("v", "judgement", weigh[0].sentence, tuple(dict.fromkeys(weigh)))
-    return Cell("v", "pass", "Each neuron's draws are its own, and are added to a variable of that neuron.")
+    return Cell("v", "pass", "Each neuron has its own draws, which are added to a variable of that neuron.")
 
 
 class _Noise:
@@ -60,7 +60,7 @@ class _Noise:
         if shared and added and self._of_synapses(entries, parent):
             return True, "is one number added to all entries of a matrix"
         if (shared and self._of_synapses(entries, parent)) or (lone and not added):
-            return True, "is one number for all synapses, which would have to hear it at once"
+            return True, "is one number for all synapses, which would all have to receive it at once"
         return (False, "is one number for all neurons: it is not independent") if shared or lone else None
 
     def _to_weigh(self, equation: int, added: bool, where: dict[int, int]) -> str:
@@ -71,11 +71,11 @@ class _Noise:
         if not added:
             multiplies = self.graph.op[parent] in ("mul", "div", "select")
             how = "multiplies other variables" if multiplies else f"meets other variables in {self.graph.op[parent]}"
-            return "" if all(map(self._of_variables, noises)) else f"{how}, where it should be added to one"
+            return "" if all(map(self._of_variables, noises)) else f"{how}; it should be added to one"
         if self._overlap([self.sources(i) for i in noises]) or self._between_units(where):
             return "is not independent: several neurons share a draw"
         to_synapses = self.p.siblings[equation] > self.longest and not self._like_a_vector(parent)
-        return "is added to a number of each synapse, not to one of each neuron" if to_synapses else ""
+        return "is added to one number per synapse, not to one per neuron" if to_synapses else ""
 
     def _adds(self, i: int, parent: int) -> bool:
         """Whether a noise is added to something, or is one of the cases between which a clock decides."""
@@ -191,7 +191,7 @@ class _Noise:
     def _as_a_change(self) -> list[Evidence]:
         """Draws that are the whole change of each of W's entries."""
         if alone := [i for i in self.p.small.gradient.ravel().tolist() if i in self.noisy]:
-            sentence = f"The noise {self.p.label(alone)} is added to a number of each synapse, not to one of each neuron."
+            sentence = f"The noise {self.p.label(alone)} is added to one number per synapse, not to one per neuron."
             return [self.p.evidence(f"W + {self.p.label(alone)}", self.graph.frames[alone[0]], sentence)]
         return []
 

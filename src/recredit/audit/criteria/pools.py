@@ -1,4 +1,4 @@
-"""Sums over neurons that no synapses carry: one number for all, or another for each neuron (criterion ii-local)."""
+"""Sums over neurons that no synapses carry: one number for all, or a different one for each neuron (criterion ii-local)."""
 
 from collections import Counter, defaultdict
 from functools import cached_property

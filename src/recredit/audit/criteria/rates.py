@@ -54,7 +54,7 @@ class Rates:
     def __call__(self, i: int) -> Answer:
         """Whether a number is a firing rate."""
         answer = self._ask(i, ("", 0))
-        return answer if answer.kind != "neutral" else Answer("no", "noise, which no neuron fires")
+        return answer if answer.kind != "neutral" else Answer("no", "noise, not a firing rate")
 
     def _held(self, part: Part, nodes: list[int]) -> Answer | None:
         """What a state vector holds, by its entries' next values; None: no rates.
@@ -96,9 +96,9 @@ class Rates:
         if worst.kind != "rate":
             return worst
         if any((weight := form[a]) is not None and weight < 0 for a in atoms):
-            return Answer("mixed", "a rate with its sign turned" if len(atoms) == 1 else "a difference of firing rates")
+            return Answer("mixed", "a rate with its sign reversed" if len(atoms) == 1 else "a difference of firing rates")
         if len({unit for a in atoms for unit in self.program.homes(a)}) > 1:
-            return Answer("mixed", "made of several units' rates")
+            return Answer("mixed", "a combination of several units' rates")
         return worst
 
     def _atom(self, i: int, asked: Part) -> Answer:
@@ -120,7 +120,7 @@ class Rates:
                 return Answer("no", f"a variable within each unit, of its state {program.short(name)}")
             if program.is_matrix(name):
                 return Answer("no", f"the strength of a synapse, {program.short(name)}")
-            return Answer("no", "a variable of the rule's own, no firing rate")
+            return Answer("no", "a variable of the rule's own, not a firing rate")
         if i in program.product_sums:
             return Answer("no", f"a linear image of another product, {program.show(program.product_sums[i])}")
         if op == "select":
@@ -129,8 +129,8 @@ class Rates:
         if worst.kind == "no":
             return worst
         if worst.kind == "neutral":
-            return Answer("no", "a variable that is no firing rate")
-        return Answer("mixed", "made of firing rates by more than leaky integration or an activation function")
+            return Answer("no", "a variable that is not a firing rate")
+        return Answer("mixed", "computed from firing rates by more than leaky integration or an activation function")
 
     @staticmethod
     def _together(answers: list[Answer]) -> Answer:

@@ -45,13 +45,13 @@ def locality_time(p: Program) -> Cell:
     evidence, history = [], History(p)
     for name, source in history.delay_lines().items():
         what = f"{p.short(name)} ← {p.short(source)}" if source != name else f"{p.short(name)} shifted by one"
-        sentence = f"{p.short(name)} keeps values of earlier steps: it hands them on from place to place."
+        sentence = f"{p.short(name)} stores values of earlier steps: it passes them on from place to place."
         evidence.append(p.evidence(what, p.written(name), sentence))
     for name in history.held():
-        sentence = f"{p.short(name)} keeps values of earlier steps as they were, until they are overwritten."
+        sentence = f"{p.short(name)} stores values of earlier steps unchanged until they are overwritten."
         evidence.append(p.evidence(f"{p.short(name)} ← {p.short(name)}, or a new value", p.written(name), sentence))
     for name in history.registers():
-        sentence = f"{p.short(name)} keeps values of earlier steps in the bits of a number, shifted at each step."
+        sentence = f"{p.short(name)} stores values of earlier steps in the bits of a number, shifted at each step."
         evidence.append(p.evidence(f"{p.short(name)} ← {p.short(name)}, shifted", p.written(name), sentence))
     if evidence:
         return Cell("locality-time", "fail", evidence[0].sentence, tuple(evidence))
@@ -68,7 +68,7 @@ def vectors(p: Program) -> Cell:
         p.evidence(
             f"{p.short(n)} : {'×'.join(map(str, small[n].shape))}",
             p.written(n),
-            f"{p.short(n)} has {small[n].size} entries however many neurons there are: they belong to none.",
+            f"{p.short(n)} has {small[n].size} entries, however many neurons there are, so they belong to no neuron.",
         )
         for n in lone
         if p.short(n) not in history
@@ -102,7 +102,7 @@ def local(p: Program) -> Cell:
     if weigh:
         return Cell("ii-local", "judgement", weigh[0].sentence, _once(weigh))
     more = f" {remarks[0]}" if remarks else ""
-    return Cell("ii-local", "pass", "Each change needs what its two neurons and the synapse itself have at hand." + more)
+    return Cell("ii-local", "pass", "Each change needs only what is available at the synapse and its two neurons." + more)
 
 
 def rates(p: Program) -> Cell:
@@ -115,17 +115,16 @@ def rates(p: Program) -> Cell:
         for kind, found in (("no", bad), ("mixed", bad if of_synapses else weigh)):
             if wrong := [i for i, a in answers.items() if a.kind == kind]:
                 vector = p.label(wrong, product.frames)
-                why = "a number of each synapse, no firing rate of a neuron" if of_synapses else answers[wrong[0]].why
-                sentence = f"{vector} passes through synapses, but is {why}."
+                why = "one number per synapse, not a neuron's firing rate" if of_synapses else answers[wrong[0]].why
+                sentence = f"{vector} passes through synapses but is {why}."
                 found.append(p.evidence(p.show(product), product.frames, sentence))
                 break
     if bad:
         return Cell("iii", "fail", bad[0].sentence, _once(bad))
     if weigh:
         return Cell("iii", "judgement", weigh[0].sentence, _once(weigh))
-    return Cell(
-        "iii", "pass", "All that passes through synapses is a firing rate (the error is taken to be coded by error neurons)."
-    )
+    passing = "Everything that passes through synapses is a firing rate (the error is assumed to be coded by error neurons)."
+    return Cell("iii", "pass", passing)
 
 
 def matrix_products(p: Program) -> Cell:
@@ -137,7 +136,7 @@ def matrix_products(p: Program) -> Cell:
     ]
     if evidence:
         return Cell("iv", "fail", f"{evidence[0].operation.split(' : ')[0]} is a matrix–matrix product.", _once(evidence))
-    return Cell("iv", "pass", "It multiplies no two matrices.")
+    return Cell("iv", "pass", "It never multiplies two matrices.")
 
 
 def one_way(p: Program) -> Cell:
@@ -170,7 +169,7 @@ def one_way(p: Program) -> Cell:
     weigh += [e for name, e in copied.items() if name not in followed and _moved(p, name)]
     for name, array in p.small.after.items():
         if name in transmitting and (source := _copied(p, array, lambda k: _linear(p, k))):
-            sentence = f"{p.short(name)} transmits, and is set from other synapses' strengths, {source}."
+            sentence = f"{p.short(name)} transmits, and is set from the strengths of other synapses, {source}."
             evidence.append(p.evidence(f"{p.short(name)} ← {source}", p.written(name), sentence))
     if evidence:
         return Cell("vii", "fail", evidence[0].sentence, _once(evidence))
@@ -217,10 +216,10 @@ def starts(p: Program) -> tuple[dict[str, Evidence], dict[str, Evidence]]:
         if not p.is_matrix(name):
             continue
         if source := _copied(p, array, lambda k: not _mixes(p, k)):
-            sentence = f"{p.short(name)} starts as a copy of {source}: other synapses' strengths, carried over."
+            sentence = f"{p.short(name)} starts as a copy of {source}: the strengths of other synapses, carried over."
             copied[name] = p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence)
         elif source := _mixed(p, array):
-            sentence = f"{p.short(name)} starts from {source}: it may carry other synapses' strengths over."
+            sentence = f"{p.short(name)} starts from {source}: it may carry over the strengths of other synapses."
             computed[name] = p.evidence(f"{p.short(name)} ← {source} at init", p.started(name), sentence)
     return copied, computed
 

@@ -1,8 +1,8 @@
 """Find the products in a graph of numbers: matrix times vector, matrix times matrix, and sums that are neither.
 
-Every sum of products s = sum_k a_k b_k is looked at beside the other sums of the same operation. Where they share all the b_k
-but each has its own a_k, a matrix (rows a) is applied to a vector (b); where both are shared among others, two matrices are
-multiplied; where nothing is shared, it is a dot product. So the spelling does not matter.
+Every sum of products s = sum_k a_k b_k is compared with the other sums of the same operation. If they share all the b_k but
+each has its own a_k, a matrix (rows a) is applied to a vector (b); if both are shared with others, two matrices are multiplied;
+if nothing is shared, it is a dot product. So it does not matter how the program is written.
 """
 
 from collections import Counter, defaultdict

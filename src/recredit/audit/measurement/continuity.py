@@ -1,12 +1,12 @@
 """Does each matrix of a rule's state change continuously in time? Measured, by running the rule at ever finer time steps.
 
-Inputs and labels stay constant over intervals of fixed physical duration, the weights sway slowly about where they are, so that
-what follows them smoothly is smooth and what copies them now and then jumps; and of all entries S_ij and steps
+Inputs and labels stay constant over intervals of fixed physical duration. The weights vary slowly around their values, so that
+what follows them smoothly is smooth, and what copies them now and then jumps. Over all entries S_ij and steps,
 
     d = max |S_ij^t - S_ij^{t-1}| / scale_ij ~ alpha^slope:   1 smooth, 1/2 diffusive, 0 jumps.
 
-An entry's scale is its root mean square while it is measured, so that an entry jumps by what it jumps for itself, however
-large the others are; and no less than FLOOR of the matrix's, since what hovers around zero has no scale of its own.
+An entry's scale is its own root mean square while it is measured, so that its jumps count however large other entries are; but
+it is at least FLOOR of the matrix's, since an entry that hovers around zero has no scale of its own.
 
 "All learning rates in proportion to alpha" is read off the rule's program (`time_scales`, `simulation`).
 """
@@ -40,7 +40,7 @@ BURN_IN, DURATION = 10.0, 10.0  # in the network's time constants
 SEEDS = 8
 FLOOR = 0.1  # of the matrix's root mean square: the least scale of an entry
 LARGEST = 1e12  # an entry beyond it has diverged
-GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bounds
+GROWTH = 2  # by which a matrix's norm grows in each half of the measurement if it grows without bound
 OPERATIONS, SECONDS = 4000, 10  # the longest program that is compiled, the longest run
 
 
@@ -148,7 +148,7 @@ class _Measurement:
         for net, state in zip(nets, states, strict=True):
             updates.append(FlatProgram.trace(lambda *a: self.rule.update(*a)[1], net, example_step(net), state, self.key))
             if (count := len(updates[-1].ops)) > OPERATIONS:
-                raise NotMeasuredError(f"an update has {count} operations, where {OPERATIONS} are looked at")
+                raise NotMeasuredError(f"an update has {count} operations, more than the {OPERATIONS} that are examined")
         coarse = updates[0]
         (begun, unlike_begun), (lifted, unlike) = that_differ(inits), that_differ(updates)
         first = len(coarse.inputs) - len(self.state) - 1

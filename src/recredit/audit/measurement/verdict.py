@@ -22,14 +22,14 @@ def measured(p: Program) -> tuple[Curves | None, Cell]:
             return None, Cell(CRITERION, "pass", "Its matrices never change." if names else "It keeps no matrix.")
         kind = type(units).__name__
         sentence = (
-            "It was not measured whether its matrices change continuously: that is seen as the time step of leaky units is "
-            f"made finer, and {kind} units are not run at other time steps than theirs."
+            "Whether its matrices change continuously was not measured: this is seen as the time step of leaky units is "
+            f"made finer, but {kind} units are run only at their own time step."
         )
         return None, _unmeasured(p, sentence)
     try:
         curves = slopes(p.rule, matrices(p), random_key(0), p.audited)
     except NotMeasuredError as bound:
-        return None, _unmeasured(p, f"It was not measured whether its matrices change continuously: {bound}.")
+        return None, _unmeasured(p, f"Whether its matrices change continuously was not measured: {bound}.")
     except Exception as error:  # the rule's own
         words = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
         return None, _unmeasured(p, f"The measurement could not run the rule: {type(error).__name__}: {words}.")
@@ -66,14 +66,14 @@ def continuous(p: Program, curves: Curves) -> Cell:
 
 
 def _operation(symbol: str, value: float) -> str:
-    return f"{symbol} : |Δ{symbol}_ij| grows without bounds" if math.isnan(value) else f"{symbol} : max |ΔS_ij| ~ α^{value:.2f}"
+    return f"{symbol} : |Δ{symbol}_ij| grows without bound" if math.isnan(value) else f"{symbol} : max |ΔS_ij| ~ α^{value:.2f}"
 
 
 def _sentence(symbol: str, value: float) -> str:
     if math.isnan(value):
-        return f"{symbol} grows without bounds."
-    how = "jumps" if value < 0.25 else "changes too much in short times"
-    return f"{symbol} {how}: the largest change of an entry has slope {value:.2f}, a continuous one 1, and {SMOOTH} is asked."
+        return f"{symbol} grows without bound."
+    how = "jumps" if value < 0.25 else "changes too much in a short time"
+    return f"{symbol} {how}: the largest change of an entry has slope {value:.2f}, below {SMOOTH}; a smooth change has slope 1."
 
 
 def _symbol(name: str) -> str:

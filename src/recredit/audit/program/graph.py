@@ -1,6 +1,6 @@
 """A traced program as a graph of single numbers.
 
-Each entry of each array is a node. So it makes no difference how a program is spelt: loops, einsum, explicit sums, vmap,
+Each entry of each array is a node. So it makes no difference how a program is written: loops, einsum, explicit sums, vmap,
 transposed or flattened storage all unfold into the same sums of products, and what is multiplied by a constant zero is gone.
 """
 
@@ -44,8 +44,8 @@ class TooLargeError(Exception):
 
     def __init__(self, what: str):
         super().__init__(
-            f"The program has more than {what} at n = 5, which is as far as the audit follows one: "
-            "it could judge a shorter window, or fewer rounds of a loop."
+            f"The program has more than {what} at n = 5, the most that the audit follows; "
+            "it could judge a shorter window, or fewer iterations of a loop."
         )
 
 

@@ -1,7 +1,7 @@
 """Is a rule a function of its arguments? Its methods are traced again, and once more with other numbers outside of them.
 
-What its program takes from outside, it would keep where nobody looks: every array must live in the network, the step or the
-state. And what changes from one trace to the next is frozen as soon as the program is compiled.
+Whatever its program takes from outside would be hidden: every array must live in the network, the step or the state. And what
+changes from one trace to the next is frozen as soon as the program is compiled.
 """
 
 import contextlib
@@ -33,9 +33,9 @@ _ASKING = {"time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "m
 
 
 def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int], audited: Audited) -> tuple[str, ...]:
-    """Raise ValueError, one sentence, for a rule that holds arrays outside of its arguments, or of which two traces differ.
+    """Raise ValueError, one sentence, for a rule that holds arrays outside of its arguments, or whose two traces differ.
 
-    Returns a remark on each other thing that it does to the world or reads of it.
+    Returns a remark on everything else that it does to the world or reads from it.
     """
     program, (net, step, key) = traced(rule, sizes, name, audited)
     remarks = []

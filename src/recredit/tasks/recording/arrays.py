@@ -87,7 +87,7 @@ def check_some(weights: Float[np.ndarray, " T"], problem: str) -> None:
 
 def distributions(labels: Float[np.ndarray, "T width"]) -> tuple[Float[np.ndarray, "T n_out"], Bool[np.ndarray, " T"]]:
     """Labels for a softmax head, and whether each step has one. One column holds the classes' numbers 0, 1, ...; several hold
-    distributions, or 0 all over where there is no label, for which the uniform distribution stands in."""
+    distributions, or only 0 where there is no label, which the uniform distribution replaces."""
     if labels.shape[1] == 1:
         labels = _one_hot(labels[:, 0])
     wrong = (labels < 0).any(1) | ~(np.isclose(labels.sum(1), 1) | ~labels.any(1))

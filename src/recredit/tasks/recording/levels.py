@@ -1,4 +1,4 @@
-"""The loss of guesses that know labels alone."""
+"""The loss of guesses that know only the labels."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ def levels(
 ) -> dict[str, float]:
     """The mean loss, weighted as the steps are, of two guesses: the mean label, and what follows from the last one.
 
-    Of trials the first alone: within one the label often stays the same, so that the second would say nothing.
+    For trials, only the first: within a trial the label often stays the same, so the second would say nothing.
     """
     scored = np.full(len(labels), True) if weight is None else weight > 0
     given, weights = labels[scored], None if weight is None else weight[scored]

@@ -33,7 +33,7 @@ def rows_of_part(
     if not 0 < apart < count:
         raise ValueError(
             f"a share of {test:g} of {count:,} {'steps' if start is None else 'trials'} for testing leaves "
-            f"{apart:,} for testing and {count - apart:,} for training; each needs one at least."
+            f"{apart:,} for testing and {count - apart:,} for training; each needs at least one."
         )
     tested = np.arange(count) >= count - apart
     if start is not None:
@@ -53,8 +53,8 @@ def shuffled_rows(
 ) -> Int[Array, " length"]:
     """The rows that a stream plays at its steps start ... start + length - 1, trials in a new order in each pass.
 
-    Of each pass of `steps` rows the stream plays `share`, from the beginning of the trial that is on at place `first`. The
-    order in a pass depends on `key` and the pass alone.
+    In each pass of `steps` rows the stream plays `share`, from the beginning of the trial in progress at place `first`. The
+    order in a pass depends only on `key` and the pass.
     """
     pass_now = start // share
     passes = (length - 1) // share + 2  # that these steps may touch, here laid end to end

@@ -1,4 +1,4 @@
-"""Samples that are all there beforehand, one row per network step, played in one or several passes."""
+"""Samples that all exist beforehand, one row per network step, played in one or several passes."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from recredit.tasks.task import AbstractTask, Sample
 
 
 class Place(eqx.Module):
-    """Where a stream plays: of each pass through the rows, `share` of them from the place `first` on; None is the beginning.
-    The `key` is of the trials' order, None if they are played as they were recorded."""
+    """Where a stream plays: in each pass through the rows, `share` of them from the place `first` on; None is the beginning.
+    `key` decides the trials' order; None if they are played as recorded."""
 
     share: int = eqx.field(static=True)
     first: Int[Array, ""] | None = None
@@ -25,7 +25,7 @@ class Place(eqx.Module):
 
 
 class AbstractRows(AbstractTask):
-    """Rows in passes; of each pass, k parallel streams play one of k parts, as many rows each."""
+    """Rows in passes; in each pass, each of k parallel streams plays one of k equally long parts."""
 
     what: eqx.AbstractClassVar[str]
     """What the rows are, in a sentence."""
@@ -36,9 +36,9 @@ class AbstractRows(AbstractTask):
     passes: eqx.AbstractVar[int]
     """How often the rows are played."""
     shuffle: eqx.AbstractVar[bool]
-    """Whether each pass has the trials in an order of its own, which differs between seeds; within a trial nothing moves."""
+    """Whether each pass shuffles the trials, in an order that differs between seeds; the steps of a trial stay in order."""
     part: eqx.AbstractVar[Part]
-    """What the rows are of a split: "train", "test" or "all"."""
+    """Which part of a split the rows are: "train", "test" or "all"."""
 
     @abstractmethod
     def sample(self, take: Callable[[Array], Array]) -> Sample:
