@@ -86,8 +86,8 @@ def side_by_side(results: dict, rows: Rows) -> str:
     text = (
         "Ratios say how many times recredit's time the other takes. There are two against NumPy: per core, and for the "
         f"machine, where recredit shares {results['seeds']} seeds over {results['cores']} cores by itself and the NumPy "
-        f"program runs one seed after another on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace have "
-        "no `rtrl_block`: it is compared with their RTRL."
+        f"program runs one seed after another on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace "
+        "have no `rtrl_block`: it is compared with their RTRL."
     )
     parts = [text]
     for n in sizes(rows):

@@ -191,9 +191,13 @@ FILES = {
     "print(\n": "own.py cannot be imported at line 1: SyntaxError: '(' was never closed.",
     "": 'own.py has no "Mine"; its tasks: none.',
     PLAIN.replace("Mine", "Mime"): 'own.py has no "Mine"; its tasks: Mime. Did you mean "Mime"?',
-    RULE: "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in, n_out, head, init and chunk.",
-    PLAIN.replace("def chunk", "def chunks"): "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in",
-    PLAIN.replace("    n_in:", "    n_inputs:"): "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in",
+    RULE: "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in, n_out, head, init and chunk.",
+    PLAIN.replace(
+        "def chunk", "def chunks"
+    ): "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in",
+    PLAIN.replace(
+        "    n_in:", "    n_inputs:"
+    ): "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in",
     PLAIN.replace("= 1.0", ""): "task Mine needs the setting gain.",
     PLAIN + "    def __check_init__(self):\n        1 / 0": "Mine cannot be made: ZeroDivisionError: division by zero.",
     PLAIN.replace(

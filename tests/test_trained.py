@@ -87,7 +87,7 @@ def copied(folder, to):
 
 
 def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"holds no run of `recredit train`: .*run.nc is not there"):
+    with pytest.raises(ValueError, match=r"holds no run of `recredit train`: .*run.nc does not exist"):
         load(tmp_path)
     (tmp_path / "run.nc").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read as netCDF"):
