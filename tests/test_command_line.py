@@ -52,7 +52,7 @@ def succeeds(*arguments):
 BAD = {
     "unknown command": (["trian"], 'Did you mean "train"?'),
     "unknown option": (["train", "--rul", "rflo"], "Did you mean --rule?"),
-    "words without a name": (["train", "rflo", "add"], '"rflo add" fits nowhere'),
+    "words without a name": (["train", "rflo", "add"], '"rflo add" is not expected here'),
     "no rule": (["train", "--task", "add"], "the rule needs a name, one of: fixed_w"),
     "unknown rule": (training(rule="rflow"), 'Did you mean "rflo"?'),
     "unknown task": (training(task="ad"), 'Did you mean "add"?'),

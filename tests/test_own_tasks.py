@@ -156,7 +156,7 @@ def test_data_that_an_own_task_has_a_digest_of_count_and_are_refused_when_they_c
     final(run)
     Path("told").write_text("two")
     assert asked("a/own.py").text() != run.text()
-    with pytest.raises(ValueError, match=r"the data of the task Mine have changed since the run began; start it again\.$"):
+    with pytest.raises(ValueError, match=r"the data of the task Mine have changed since the run began; start the run again\.$"):
         final(run)
 
 
