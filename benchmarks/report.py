@@ -15,8 +15,8 @@ METHOD = """\
 - Each contender has one process per core, single-threaded and pinned to its core; all {cores} cores always do the same work
   at the same time. A figure is the median over repeats and cores, five repeats, or three where a call takes longer than a
   second; a timed call takes about 0.25 s, or as long as one block of `rtrl_block` or two steps need. Within a rule and a
-  size, the contenders take turns at every repeat. Half of the rows differ by less than {spread:.0%} between their slowest and fastest
-  call.
+  size, the contenders take turns at every repeat. Half of the rows differ by less than {spread:.0%} between their slowest and
+  fastest call.
 - recredit has {seeds} seeds, {share} per core, vectorised as `recredit.train` would. NumPy runs one seed. BrainTrace runs one
   seed or {share} together, whichever is faster: D_RTRL beside `rflo`, SnAp-2 beside `rtrl`, and UORO, which builds J there by n
   backward passes. recredit's and jax.grad's programs are compiled as in the workers of `recredit train` (LLVM's level 1,
@@ -85,9 +85,9 @@ def side_by_side(results: dict, rows: Rows) -> str:
     head = ["rule", "recredit", "NumPy", "per core", "machine", "BrainTrace", "ratio", "jax.grad", "ratio", *gpu]
     text = (
         "Ratios say how many times recredit's time the other takes. There are two against NumPy: per core, and for the "
-        f"machine, where recredit shares {results['seeds']} seeds over {results['cores']} cores by itself and the NumPy program "
-        f"runs one seed after another on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace have no "
-        "`rtrl_block`: it is compared with their RTRL."
+        f"machine, where recredit shares {results['seeds']} seeds over {results['cores']} cores by itself and the NumPy "
+        f"program runs one seed after another on one core: {results['cores']} times the ratio per core. NumPy and BrainTrace "
+        "have no `rtrl_block`: it is compared with their RTRL."
     )
     parts = [text]
     for n in sizes(rows):

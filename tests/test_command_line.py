@@ -52,7 +52,7 @@ def succeeds(*arguments):
 BAD = {
     "unknown command": (["trian"], 'Did you mean "train"?'),
     "unknown option": (["train", "--rul", "rflo"], "Did you mean --rule?"),
-    "words without a name": (["train", "rflo", "add"], '"rflo add" fits nowhere'),
+    "words without a name": (["train", "rflo", "add"], '"rflo add" is not expected here'),
     "no rule": (["train", "--task", "add"], "the rule needs a name, one of: fixed_w"),
     "unknown rule": (training(rule="rflow"), 'Did you mean "rflo"?'),
     "unknown task": (training(task="ad"), 'Did you mean "add"?'),
@@ -129,11 +129,11 @@ RULE_FILES = {
     "import sys\ndef end():\n    sys.exit('no')\nend()": "own.py cannot be imported at line 3: SystemExit: no.",
     "": 'own.py has no "Mine"; its learning rules: none.',
     RULE.replace("Mine", "Mime"): 'own.py has no "Mine"; its learning rules: Mime. Did you mean "Mime"?',
-    "class Mine: pass": "Mine in own.py is no learning rule",
-    "Mine = 3": "Mine in own.py is no learning rule",
+    "class Mine: pass": "Mine in own.py is not a learning rule",
+    "Mine = 3": "Mine in own.py is not a learning rule",
     RULE.replace(
         "def update", "def updated"
-    ): "Mine in own.py is no learning rule: a subclass of recredit.AbstractRule with init and update",
+    ): "Mine in own.py is not a learning rule, which is a subclass of recredit.AbstractRule with init and update",
     RULE.replace("Rule):", "Rule):\n    depth: int"): "rule Mine needs the setting depth.",
     RULE + "    def __check_init__(self):\n        1 / 0": "Mine cannot be made: ZeroDivisionError: division by zero.",
 }

@@ -157,7 +157,7 @@ REFUSED = {
     "holds networks of slow, fast, but not of rtrl: choose one, as in .*:slow": ("", {"rule": ("rtrl",)}, []),
     "no rule 'slower'; its rules: slow, fast": (":slower", {}, []),
     "keeps its bin of 20 steps": ("", {"bin": 10}, []),
-    "keeps its network; network.n differs": ("", {}, ["network.n=5"]),
+    "keeps its network, but network.n differs": ("", {}, ["network.n=5"]),
     "the task Mimic has n_in = 32 and n_out = 32, and the trained network n_in = 2 and n_out = 2": ("", {"task": "mimic"}, []),
     "slow would be continued, but fast would start anew from trained weights": ("", {}, ["rule.fast.rate=0.3"]),
     "dni has no setting": ("", {}, ["rule.slow.window=3"]),

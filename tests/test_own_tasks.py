@@ -156,7 +156,7 @@ def test_data_that_an_own_task_has_a_digest_of_count_and_are_refused_when_they_c
     final(run)
     Path("told").write_text("two")
     assert asked("a/own.py").text() != run.text()
-    with pytest.raises(ValueError, match=r"the data of the task Mine have changed since the run began; start it again\.$"):
+    with pytest.raises(ValueError, match=r"the data of the task Mine have changed since the run began; start the run again\.$"):
         final(run)
 
 
@@ -191,9 +191,13 @@ FILES = {
     "print(\n": "own.py cannot be imported at line 1: SyntaxError: '(' was never closed.",
     "": 'own.py has no "Mine"; its tasks: none.',
     PLAIN.replace("Mine", "Mime"): 'own.py has no "Mine"; its tasks: Mime. Did you mean "Mime"?',
-    RULE: "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in, n_out, head, init and chunk.",
-    PLAIN.replace("def chunk", "def chunks"): "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in",
-    PLAIN.replace("    n_in:", "    n_inputs:"): "Mine in own.py is no task: a subclass of recredit.AbstractTask with n_in",
+    RULE: "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in, n_out, head, init and chunk.",
+    PLAIN.replace(
+        "def chunk", "def chunks"
+    ): "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in",
+    PLAIN.replace(
+        "    n_in:", "    n_inputs:"
+    ): "Mine in own.py is not a task, which is a subclass of recredit.AbstractTask with n_in",
     PLAIN.replace("= 1.0", ""): "task Mine needs the setting gain.",
     PLAIN + "    def __check_init__(self):\n        1 / 0": "Mine cannot be made: ZeroDivisionError: division by zero.",
     PLAIN.replace(

@@ -131,10 +131,10 @@ FILES = {
     "print(\n": "own.py cannot be imported at line 1: SyntaxError: '(' was never closed.",
     "": 'own.py has no "Mine"; its kinds of units: none.',
     PLAIN.replace("Mine", "Mime"): 'own.py has no "Mine"; its kinds of units: Mime. Did you mean "Mime"?',
-    "class Mine: pass": "Mine in own.py is no kind of units",
+    "class Mine: pass": "Mine in own.py is not a kind of units",
     PLAIN.replace(
         "def f(", "def h("
-    ): "is no kind of units: a subclass of recredit.AbstractUnits with variables, voltages and f.",
+    ): "is not a kind of units, which is a subclass of recredit.AbstractUnits with variables, voltages and f.",
     PLAIN.replace("= 2.0", ""): "unit Mine needs the setting tau.",
     PLAIN.replace('voltages = {"v": "all"}', ""): "the units Mine must name their voltages, at least one.",
     PLAIN.replace("jnp.tanh(v[0])", "v[0].sum()"): "mix: f of one unit depends on another",

@@ -208,7 +208,7 @@ def test_what_is_damaged_is_told_and_computed_anew(what, folder, tmp_path):
     said = []
     left = missing(tmp_path, {"mine": run_of()}, [0, 3], said.append)
     if what == "another byte":  # seen when it is read
-        with pytest.raises(ValueError, match=r"is damaged: the checksum of \S+/r.npy is wrong; .*computes it again"):
+        with pytest.raises(ValueError, match=r"is damaged: the checksum of \S+/r.npy is wrong; .*to compute it again"):
             recorded_in(tmp_path, run_of())
         left = missing(tmp_path, {"mine": run_of()}, [0, 3], said.append)
     else:

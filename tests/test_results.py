@@ -154,8 +154,8 @@ def test_a_table_has_a_row_for_each_point_of_each_curve(capfd, folder, tmp_path,
 
 def test_what_cannot_be_exported_is_refused_in_a_sentence(capfd, folder, tmp_path, monkeypatch):
     told = refused(capfd, "export", folder, tmp_path / "all.parquett")
-    assert 'must end in .nc, .parquet, .csv: that says what to write. Did you mean ".parquet"?' in told
-    assert "no cell fits" in refused(capfd, "export", folder, tmp_path / "all.nc", "--where", "seed=17")
+    assert 'must end in .nc, .parquet, .csv, which says what to write. Did you mean ".parquet"?' in told
+    assert "no cell matches" in refused(capfd, "export", folder, tmp_path / "all.nc", "--where", "seed=17")
     assert "cannot write to the folder" in refused(capfd, "export", folder, tmp_path / "none" / "all.nc")
     cell = path_of(folder, 1, OTHER)
     whole = cell.read_bytes()

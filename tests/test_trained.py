@@ -87,7 +87,7 @@ def copied(folder, to):
 
 
 def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"holds no run of `recredit train`: .*run.nc is not there"):
+    with pytest.raises(ValueError, match=r"holds no run of `recredit train`: .*run.nc does not exist"):
         load(tmp_path)
     (tmp_path / "run.nc").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read as netCDF"):
@@ -107,7 +107,7 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, tmp_path):
     cell = tmp_path / "cells" / load(tmp_path)["rflo"].cell(1)
     content = cell.read_bytes()
     cell.write_bytes(content[:1000] + b"x" + content[1001:])
-    with pytest.raises(ValueError, match=f"{cell.name} is damaged: its checksum is wrong; the command"):
+    with pytest.raises(ValueError, match=f"{cell.name} is damaged: its checksum is wrong; run the command"):
         load(tmp_path)
     cell.unlink()
     with pytest.raises(ValueError, match=f"{cell.name} is gone; run the command that made it"):
