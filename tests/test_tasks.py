@@ -297,7 +297,7 @@ def test_advice_is_given_for_numbers_far_from_one_only():
     assert Recorded(0 * near, near).advice() is None
     far = Recorded(near * [1, 30, 1], near * 1e-3).advice()
     assert re.match(
-        r"The recording has inputs of root mean square \d+(\.\d)? in column 1 and targets of at most 0.00\d+, and", far
+        r"The recording has inputs of root mean square \d+(\.\d)? in column 1 and targets of at most 0.00\d+, but networks", far
     )
     assert far.endswith("standardise it, for example (x - x.mean(0)) / x.std(0).")
     assert "inputs of root mean square 1e+03 in column 2" in Recorded(near + np.array([0, 0, 1000]), near).advice()

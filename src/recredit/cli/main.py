@@ -47,7 +47,7 @@ def fig1(
     Parameters
     ----------
     scale
-        paper: 20 seeds, 10^6 steps; quick: 4 seeds, 50,000 steps, about half a minute.
+        paper: 20 seeds, 10^6 steps; quick: 4 seeds, 50,000 steps, about a minute.
     variant
         written: the paper's equations; published: what the published program did.
     seeds
