@@ -50,7 +50,19 @@ SLOW = {
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("alignment", "data", "errata", "index", "judge_your_own_rule", "report", "sweeps", "trained_networks")
+        for name in (
+            "alignment",
+            "data",
+            "errata",
+            "figures",
+            "index",
+            "judge_your_own_rule",
+            "networks",
+            "recording",
+            "report",
+            "sweeps",
+            "trained_networks",
+        )
     ),
     *(page for page in PAGES if page.startswith("docs/tutorials/")),
 }

@@ -475,7 +475,7 @@ def test_a_dry_run_judges_by_what_is_finished_and_counts_it():
     told = dry()
     assert told[6].strip() == "4 finished, 2 to compute in 1 job, roughly 100 minutes of one core"
     assert told[9].strip() == "3 to compute in 1 job, roughly 2.5 hours of one core"
-    assert flat("\n".join(told)).endswith(": roughly 4.2 hours, judged by the 4 cells finished.")
+    assert flat("\n".join(told)).endswith(": roughly 4.2 hours, judged by the 4 cells finished so far.")
 
 
 def test_each_rule_is_judged_by_its_own_cells_and_one_that_has_none_by_all():

@@ -330,7 +330,7 @@ def test_arrays_of_the_users_own(tmp_path):
     (tmp_path / "empty.npy").touch()
     np.save(tmp_path / "complex.npy", 1j * W_rec)
     for name in ("empty", "complex"):
-        with pytest.raises(ValueError, match=f"the file .*{name}.npy of W_rec is no array of real numbers"):
+        with pytest.raises(ValueError, match=f"the file .*{name}.npy of W_rec holds no array of real numbers"):
             Network(4, W_rec=str(tmp_path / f"{name}.npy"))
     digest = Network(4, W_rec=str(tmp_path / "w.npy")).fingerprint()
     np.save(tmp_path / "w.npy", 2 * W_rec)
