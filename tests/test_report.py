@@ -138,11 +138,11 @@ def test_offline_it_opens_draws_and_says_nothing_and_a_toggle_hides_a_curve(chro
 def test_logarithmic_axes_have_other_ticks(chromium, file):
     ticks = "[data-chart=curves][data-number='1'] .role-axis-label text"
     with opened(chromium, file.as_uri()) as page:
-        before = page.locator(ticks).all_inner_texts()
+        before = page.locator(ticks).all_text_contents()
         page.get_by_label("loss", exact=True).check()
         page.get_by_label("steps", exact=True).check()
         page.wait_for_function(f'[...document.querySelectorAll("{ticks}")].map((each) => each.textContent).includes("10k")')
-        assert page.locator(ticks).all_inner_texts() != before
+        assert page.locator(ticks).all_text_contents() != before
 
 
 @needs_chromium
@@ -258,3 +258,39 @@ def test_of_very_many_lines_the_first_are_on(chromium, tmp_path):
         assert page.locator(LINES).count() == 40
         page.get_by_label("rule 49").check()
         page.wait_for_function(f'document.querySelectorAll("{LINES}").length === 41')
+
+
+def test_while_some_seeds_are_ahead_the_mean_ends_where_the_others_do():
+    panel = gathered().panels[0]
+    loss = np.array([[3.0, 2.0, 1.0], [5.0, 4.0, np.nan]])
+    curve = replace(panel.curves[0], seeds=[0, 1], step=np.array([10, 20, 30]), loss=loss, lost=np.array([False, False]))
+    given = gathered(panels=[replace(panel, curves=[curve])])
+    means = [json.loads(charted(given, [], None, live))["panels"][0]["curves"][0]["mean"] for live in (True, False)]
+    assert means == [[4.0, 3.0, None], [4.0, 3.0, 1.0]]
+
+
+@needs_chromium
+def test_one_number_is_drawn_where_it_is_and_seeds_that_all_diverged_are_told(chromium, tmp_path):
+    panel = gathered().panels[0]
+    one = replace(panel.curves[0], seeds=[0], step=np.array([100]), loss=np.array([[0.6787]]), final=np.array([0.6787]))
+    one = replace(one, lost=np.array([False]))
+    gone = [replace(curve, lost=np.array([True] * 3), final=np.full(3, np.nan)) for curve in panel.curves]
+    path = tmp_path / "report.html"
+    path.write_text(report(gathered(panels=[replace(panel, curves=[one]), replace(panel, curves=gone)])), "utf-8")
+    with opened(chromium, path.as_uri()) as page:
+        labels = page.locator("[data-chart=finals][data-number='0'] .role-axis-label text").all_text_contents()
+        ticks = [float(each) for each in labels if each != "one"]
+        assert min(ticks) < 0.6787 < max(ticks)
+        dot = page.locator("[data-chart=curves][data-number='0'] .mark-symbol path[opacity='1']")
+        assert dot.count() == 1
+        assert page.get_by_text("Every seed diverged").count() == 1
+
+
+def test_own_rules_of_a_run_that_has_not_ended_are_left_out_with_a_sentence(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text((EXAMPLES / "own_rule.py").read_text("utf-8"), "utf-8")
+    run = Run.create({"rule": f"{file}:Broadcast", "task": "add", "steps": 20, "bin": 10})
+    curve = replace(gathered().panels[0].curves[0], run=json.loads(run.text()))  # as a cell has it
+    asked, (sentence,) = asked_of(gathered(panels=[replace(gathered().panels[0], curves=[curve])]))
+    assert asked == []
+    assert "Broadcast" in sentence

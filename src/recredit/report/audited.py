@@ -45,6 +45,8 @@ def _spec(name: str, run: Settings) -> str:
     """How a rule of a run is named, one of the user's own by its file, which must be what it was."""
     if name in RULE.registry:
         return name
+    if name not in run.get("files", {}):  # cells do not say where a file lies: what it holds is their identity
+        raise ValueError(f"the results do not say yet in which file {name} is; the command does when it ends.")
     file, digest = run["files"][name], run["sources"][name]
     load(f"{file}:{name}", RULE, digest)
     return f"{file}:{name}"

@@ -43,7 +43,7 @@ def charted(gathered: Gathered, audits: Sequence[Audit], sizes: Sizes | None, li
             "unit": panel.unit,
             "isLoss": panel.is_loss,
             "levels": _levels(panel.levels),
-            "curves": [_curve(curve, steps, with_seeds) for curve in panel.curves],
+            "curves": [_curve(curve, steps, with_seeds, live) for curve in panel.curves],
         }
         for panel in gathered.panels
     ]
@@ -67,11 +67,13 @@ def _levels(levels: Mapping[str, float]) -> list[dict[str, Any]]:
     return [{"what": ", ".join(whats), "value": levels[whats[0]]} for whats in found.values()]
 
 
-def _curve(curve: Curve, steps: list[list[int]], with_seeds: bool) -> dict[str, Any]:
+def _curve(curve: Curve, steps: list[list[int]], with_seeds: bool, live: bool) -> dict[str, Any]:
     ends = [int(step) for step in curve.step]
     if ends not in steps:
         steps.append(ends)
     mean, error, count = bin_means(curve.loss[~curve.lost])
+    if live:  # where some seeds are ahead of others, their mean is not that of all
+        mean = np.where(count == count.max(initial=0), mean, np.nan)
     end = curve.final[np.isfinite(curve.final)]
     return {
         "name": curve.name,

@@ -50,7 +50,13 @@ def curves() -> dict[str, Any]:
     line = means.mark_line(strokeWidth=2, clip=True).encode(x, y, color, dash)
     dots = (
         means.mark_point(filled=True, size=70)
-        .encode(x, y, color, opacity=alt.condition(hover, alt.value(1), alt.value(0)), tooltip=told)
+        .encode(
+            x,
+            y,
+            color,
+            opacity=alt.condition(hover, alt.value(1), alt.Opacity("alone:Q", scale=None, legend=None)),
+            tooltip=told,
+        )
         .add_params(hover)
     )
     seeds = (

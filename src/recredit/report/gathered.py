@@ -62,6 +62,11 @@ class Panel:
     is_loss: bool = True
     """Otherwise the cosine of two gradients."""
 
+    @property
+    def all_lost(self) -> bool:
+        """Whether every seed of every curve diverged, so that there is nothing to draw."""
+        return all(curve.lost.all() for curve in self.curves)
+
 
 @dataclass(frozen=True)
 class Gathered:

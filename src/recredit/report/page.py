@@ -8,9 +8,9 @@ import numpy as np
 from markupsafe import Markup
 
 from recredit.audit.verdicts import Audit
-from recredit.report.charted import charted, has_seeds, looks, names
+from recredit.report.charted import charted, has_seeds, looks
 from recredit.report.gathered import Curve, Gathered, Panel
-from recredit.report.tables import percent
+from recredit.report.tables import counted, percent
 from recredit.report.templates import templates
 from recredit.runs.listing import flat
 
@@ -80,10 +80,13 @@ def report(
 
 
 def _subtitle(gathered: Gathered) -> str:
-    curves = [curve for panel in gathered.panels for curve in panel.curves]
+    curves = [curve for panel in gathered.panels if panel.is_loss for curve in panel.curves]
     seeds, steps = ({*each} for each in ((len(c.seeds) for c in curves), (int(c.run["steps"]) for c in curves)))
-    count = len(names(gathered))
-    return f"{count} {'rule' if count == 1 else 'rules'}, {_span(seeds)} seeds each, {_span(steps)} network steps."
+    observers = {name for curve in curves for name in curve.run.get("observers", {})}
+    told = [counted(len({curve.name for curve in curves}), "rule")]
+    told += [counted(len(observers), "observer")] if observers else []
+    each = counted(min(seeds), "seed") if len(seeds) == 1 else f"{_span(seeds)} seeds"
+    return f"{' and '.join(told)}, {each} each, {_span(steps)} network steps."
 
 
 def _span(numbers: set[int]) -> str:

@@ -15,8 +15,9 @@ function meansOf(panel, log) {
       if (!known(value)) return [];
       const first = k ? ends[k - 1] : 0, error = curve.error[k] ?? 0;
       const low = !shaded ? value : log ? Math.max(value - error, value / 20) : value - error;
+      const alone = curve.mean.length === 1 ? 1 : 0; // a line of one point is drawn as a dot
       const bin = `${(first + 1).toLocaleString("en")} to ${ends[k].toLocaleString("en")}`;
-      return [{ name: curve.name, step: (first + ends[k]) / 2, bin, value, low, high: shaded ? value + error : value, error, seeds: curve.count[k] }];
+      return [{ name: curve.name, step: (first + ends[k]) / 2, bin, value, low, high: shaded ? value + error : value, error, alone, seeds: curve.count[k] }];
     });
   });
 }
@@ -57,9 +58,12 @@ function specOf(kind, subject) {
       if (kind === "costs" || kind === "heat" || !channel) continue;
       channel.title = kind === "finals" ? `final loss: ${subject.unit}` : subject.unit;
       const log = subject.isLoss && checked("log-loss");
-      channel.scale = log ? { type: "log", nice: false } : { zero: false, nice: kind === "finals" };
+      const ends = kind === "finals" ? subject.curves.flatMap((curve) => curve.final.filter(known)) : [];
+      const [least, most] = [Math.min(...ends), Math.max(...ends)];
+      if (least === most) channel.scale = { domain: least ? [0.9 * least, 1.1 * least].sort((a, b) => a - b) : [-1, 1] }; // one number
+      else channel.scale = log ? { type: "log", nice: false } : { zero: false, nice: kind === "finals" };
     }
-    if (kind === "curves" && x?.field === "step") x.scale = checked("log-steps") ? { type: "log", nice: false } : { domainMin: 0, nice: false };
+    if (kind === "curves" && x?.field === "step") x.scale = checked("log-steps") ? { type: "log", nice: false } : { domainMin: 0, domainMax: Math.max(...subject.curves.map((curve) => data.steps[curve.step].at(-1) ?? 0)), nice: false };
     if (kind === "costs" && y) y.title = subject.unit;
   }
   return spec;
