@@ -294,3 +294,11 @@ def test_own_rules_of_a_run_that_has_not_ended_are_left_out_with_a_sentence(tmp_
     asked, (sentence,) = asked_of(gathered(panels=[replace(gathered().panels[0], curves=[curve])]))
     assert asked == []
     assert "Broadcast" in sentence
+
+
+def test_a_folder_with_results_of_several_commands_is_refused_and_its_files_are_not(tmp_path):
+    for kind, name in (("fig1-written", "curves.nc"), ("fair-fig1", "sweep.nc")):
+        (tmp_path / name).write_bytes((REPRODUCE / kind / name).read_bytes())
+    with pytest.raises(ValueError, match=r"several commands: curves.nc, sweep.nc; name one"):
+        gather(tmp_path)
+    assert len(gather(tmp_path / "sweep.nc").panels) == 2

@@ -52,7 +52,7 @@ def run_fig1(
         write_whole(folder / "claims.json", f"{json.dumps(judged, indent=1)}\n".encode())
         draw_fig1(data, [folder / name for name in drawn], style)
         if page:
-            page.end(folder)
+            page.end(folder / "curves.nc")
     show(console, losses_table(judged["final_loss"], size["seeds"], averaged(data.step)))
     show(console, claims_table(judged["claims"]))
     *names, last = (str(folder / name) for name in (*drawn, *DATA))

@@ -74,15 +74,15 @@ class LivePage:
                 self.page = now + max(FRESH, SHARE * (now - began)), content
             return self.page[1]
 
-    def end(self, place: Path) -> None:
-        """Write the report on the results in a folder, or a file, and give it to whoever is looking."""
+    def end(self, results: Path) -> None:
+        """Write the report on the file of the results, and give it to whoever is looking."""
         from recredit.cli.report import write_report
         from recredit.report.gathered import gather
 
         self.word = "All runs have ended; their rules are being audited."
         file = self.folder / "report.html"
         with local_executor("recredit.studies.audits") as pool:
-            write_report(pool, gather(place), file)
+            write_report(pool, gather(results), file)
         with self.lock:
             self.ended = file.read_bytes()
         if time.monotonic() - self.asked < LINGER:

@@ -47,7 +47,7 @@ def run_sweep(file: Path, dry_run: bool, out: Path | None, style: Style = "scree
         write_whole(folder / "sweep.toml", file.read_bytes())
         _run(sweep, folder, style, page)
         if page:
-            page.end(folder)
+            page.end(folder / "sweep.nc")
 
 
 def _run(sweep: Sweep, folder: Path, style: Style, page: LivePage | None) -> None:

@@ -54,7 +54,7 @@ def run_train(
 
         draw_runs(data, asked.runs, [folder / name for name in drawn], style)
         if page:
-            page.end(folder)
+            page.end(folder / "run.nc")
     final = shown(final_loss(data, task.floors().values()), task).expand_dims(task=[name])
     accuracy = None
     if "accuracy" in data:

@@ -12,6 +12,7 @@ from recredit.audit.account.symbolic import Sizes, value
 from recredit.audit.verdicts import Audit
 from recredit.report import charts
 from recredit.report.gathered import Curve, Gathered
+from recredit.report.sweeps import mean_and_error
 from recredit.runs.final_loss import bin_means
 
 MOST = 120_000  # numbers of single seeds in a page: beyond it, the means alone
@@ -74,7 +75,7 @@ def _curve(curve: Curve, steps: list[list[int]], with_seeds: bool, live: bool) -
     mean, error, count = bin_means(curve.loss[~curve.lost])
     if live:  # where some seeds are ahead of others, their mean is not that of all
         mean = np.where(count == count.max(initial=0), mean, np.nan)
-    end = curve.final[np.isfinite(curve.final)]
+    end, spread, _ = mean_and_error(curve.final)
     return {
         "name": curve.name,
         "step": steps.index(ends),
@@ -84,7 +85,7 @@ def _curve(curve: Curve, steps: list[list[int]], with_seeds: bool, live: bool) -
         "seeds": list(curve.seeds),
         "values": [_numbers(values) for values in curve.loss] if with_seeds else None,
         "final": _numbers(curve.final),
-        "end": _numbers([end.mean(), end.std(ddof=1) / end.size**0.5 if end.size > 1 else 0.0]) if end.size else [None, None],
+        "end": _numbers([end, spread if np.isfinite(spread) else 0.0]),
     }
 
 

@@ -96,6 +96,9 @@ def gather(place: Path) -> Gathered:
         found = [place / name for name in FILES if (place / name).is_file()]
         if not found:
             return _from_cells(place)
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise ValueError(f"{place} holds results of several commands: {names}; name one of these files.")
         place = found[0]
     elif not place.is_file():
         beside = [each.name for each in place.parent.glob("*") if each.is_dir()] if place.parent.is_dir() else []
@@ -162,18 +165,13 @@ def _run(file: Path, data: xr.Dataset) -> Gathered:
         for rule in data.rule.values.tolist()
     ]
     panels = [Panel(settings_text(run["task"]), unit, levels, curves), *_cosines(data, runs, lost)]
-    summary = _alignment(data)
+    summary = data if "mean_cosine" in data else None
     versions = json.loads(data.attrs["versions"]) | {"device": data.attrs["device"], "precision": data.attrs["precision"]}
     names = ", ".join(runs)
     title = (
         f"Alignment on {run['task']['name']}, {names} drives" if summary is not None else f"{names} on {run['task']['name']}"
     )
     return Gathered(title, str(file), panels, versions, alignment=summary)
-
-
-def _alignment(data: xr.Dataset) -> xr.Dataset | None:
-    """How well every two gradients align, if the file holds that."""
-    return data if "mean_cosine" in data else None
 
 
 def _cosines(data: xr.Dataset, runs: Mapping[str, Settings], lost: xr.DataArray) -> list[Panel]:

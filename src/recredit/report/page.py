@@ -10,6 +10,7 @@ from markupsafe import Markup
 from recredit.audit.verdicts import Audit
 from recredit.report.charted import charted, has_seeds, looks
 from recredit.report.gathered import Curve, Gathered, Panel
+from recredit.report.sweeps import mean_and_error
 from recredit.report.tables import counted, percent
 from recredit.report.templates import templates
 from recredit.runs.listing import flat
@@ -101,13 +102,13 @@ def _finals(gathered: Gathered) -> Grid:
 
 
 def _final(panel: Panel, curve: Curve) -> dict[str, str]:
-    end = curve.final[np.isfinite(curve.final)]
+    end, error, _ = mean_and_error(curve.final)
     lost = int(curve.lost.sum())
     return {
         "task": panel.title,
         "rule": curve.name,
-        "final loss": f"{end.mean():.4g}" if end.size else "–",
-        "± s.e.m.": f"{end.std(ddof=1) / end.size**0.5:.2g}" if end.size > 1 else "–",
+        "final loss": f"{end:.4g}" if np.isfinite(end) else "–",
+        "± s.e.m.": f"{error:.2g}" if np.isfinite(error) else "–",
         "seeds": str(len(curve.seeds)),
         "diverged": str(lost) if lost else "",
         "accuracy": "" if curve.accuracy is None else percent(curve.accuracy),
