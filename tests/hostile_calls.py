@@ -3,6 +3,7 @@
 Run by tests/test_hostile_calls.py as a process of its own, without the checks of types that the tests add: as users have it.
 """
 
+import inspect
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 import recredit
 from recredit import FEEDBACKS, JACOBIANS, RULES, TASKS, LeakyRNN, Network, Trainer, audit, train
+from recredit.network import UNITS
 from recredit.tasks import Characters, Recorded
 
 HOME = str(Path(recredit.__file__).parent)
@@ -154,11 +156,10 @@ def calls(draw):
     return what, arguments
 
 
-def check(call):
-    what, arguments = call
+def check(function, arguments):
     began, error = time.process_time(), None
     try:
-        CALLS[what][0](**arguments)
+        function(**arguments)
     except (ValueError, TypeError) as refused:
         error = refused
     if error is not None:
@@ -171,12 +172,24 @@ def check(call):
     assert time.process_time() - began < 10
 
 
+def each_setting() -> None:
+    """Give each setting of all that has a name, one at a time, whatever may be wrong."""
+    for kind in (RULES, TASKS, UNITS, FEEDBACKS, JACOBIANS, {"network": Network}):
+        for make in kind.values():
+            taken = inspect.signature(make).parameters
+            needed = {key: __file__ for key in taken if key == "file"}  # a recording must lie in one
+            for setting in taken:
+                for wrong in NO_NUMBERS + NUMBERS:
+                    check(make, needed | {setting: wrong})
+
+
 def sweep(examples: int) -> None:
     """Make so many calls, always the same."""
-    warnings.simplefilter("error", RuntimeWarning)
     plan = settings(max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck])
-    plan(given(calls())(check))()
+    plan(given(calls())(lambda call: check(CALLS[call[0]][0], call[1])))()
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("error", RuntimeWarning)
+    each_setting()
     sweep(int(sys.argv[1]))

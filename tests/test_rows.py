@@ -93,7 +93,7 @@ def test_a_text_is_read_from_a_file_and_known_by_its_digest(tmp_path):
     assert task.digest() == Characters("Wörter —\nab").digest() != Characters("Wörter —\nba").digest()
     TASKS["characters"](str(file), digest=task.digest())
     for content, message in {
-        b"aaab": f"text.txt has changed: its text's digest is {Characters('aaab').digest()}, not {task.digest()}.",
+        b"aaab": f"text.txt has changed: its digest is {Characters('aaab').digest()}, not {task.digest()!r}.",
         b"aaaa": "a text needs at least two different characters, not 1.",
         b"": "a text needs at least two different characters, not 0.",
         b"ab\xff": "text.txt is not a text in UTF-8: invalid start byte at byte 2.",

@@ -8,8 +8,10 @@ import math
 import numbers
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 MOST = 2**31 - 1  # what a 32-bit step counter holds
@@ -121,6 +123,12 @@ def check_instance(what: str, given: T, kind: type) -> T:
     raise TypeError(f"{what} must be {_article(kind.__name__)}, not {brief(given)}{way_out(given, kind)}.")
 
 
+def check_digest(whose: str, data: str | None, expected: Any) -> None:
+    """Raise ValueError if a fingerprint is expected and the data now have another, TypeError if it is not text."""
+    if expected is not None and check_instance(f"the digest of {whose}", expected, str) != data:
+        raise ValueError(f"{whose} has changed: its digest is {data}, not {brief(expected)}.")
+
+
 def way_out(given: Any, kind: type, *makers: Any) -> str:
     """'; write RFLO()' where a class, or a function that makes what is asked for, is given instead of what it makes."""
     forms = [form for maker in makers for form in (maker, inspect.unwrap(maker))]
@@ -133,16 +141,19 @@ def _article(noun: str) -> str:
 
 
 def check_fields(module: Any) -> None:
-    """Check a dataclass's fields that are choices, truth values or modules themselves against their annotations.
+    """Check a dataclass's fields that are choices, truth values or modules themselves, or None, against their annotations.
 
     Raises ValueError for an unknown choice, TypeError for anything else. Numbers have checks of their own.
     """
     for field in dataclasses.fields(module):
         what, given = f"{type(module).__name__}'s {field.name}", getattr(module, field.name)
-        if get_origin(field.type) is Literal:
-            check_choice(what, given, get_args(field.type))
-        elif field.type is bool or (isinstance(field.type, type) and dataclasses.is_dataclass(field.type)):
-            check_instance(what, given, field.type)
+        kind, *others = get_args(field.type) if isinstance(field.type, UnionType) else [field.type]
+        if get_origin(kind) is Literal:
+            check_choice(what, given, get_args(kind))
+        elif given is None and NoneType in others:
+            continue
+        elif kind is bool or (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+            check_instance(what, given, kind)
 
 
 def check_seeds(given: Any) -> list[int]:
@@ -175,6 +186,10 @@ def user_path(given: str | Path) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a zero byte, or characters that no encoding holds
         if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
             raise ValueError(f"no file can have the path {brief(str(given))}: {getattr(error, 'strerror', error)}.") from None
+    if unprintable := [character for character in str(given) if unicodedata.category(character) in ("Cc", "Zl", "Zp")]:
+        raise ValueError(
+            f"a path must hold no line breaks or control characters, and {brief(str(given))} has {unprintable[0]!r}."
+        )
     return path
 
 

@@ -14,6 +14,7 @@ from recredit.errors import (
     NameOrFile,
     brief,
     check_count,
+    check_digest,
     check_fields,
     check_optional_range,
     check_range,
@@ -72,7 +73,6 @@ class Network(eqx.Module):
     """The fingerprint that your own arrays must have; None: whatever the files hold now is used."""
 
     def __check_init__(self):
-        check_count("n", self.n)
         check_fields(self)
         kind = type(self.units).__name__
         if self.units is not None and (self.alpha, self.activation) != (0.5, "tanh"):
@@ -94,8 +94,7 @@ class Network(eqx.Module):
             W_rec = synapses.read_array("W_rec", self.W_rec, (self.n, self.n))
             if self.excitatory is not None:
                 synapses.check_signs(W_rec, synapses.dale(self.excitatory, self.n, 0)[:-1])
-        if self.digest not in (None, self.fingerprint()):
-            raise ValueError("the arrays of the network have changed since the run began; start it again.")
+        check_digest("what the network's files hold", self.fingerprint(), self.digest)
         if advice := self.advice():
             warnings.warn(advice, stacklevel=2)
 

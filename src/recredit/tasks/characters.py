@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from recredit.errors import File, check_count, check_instance, user_path
+from recredit.errors import File, check_count, check_digest, check_instance, real_file, user_path
 from recredit.network import Head
 from recredit.tasks.recording.order import Part, Share, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
@@ -106,12 +106,11 @@ def read_characters(
     file has changed.
     """
     try:
-        text = user_path(file).read_text("utf-8-sig")
+        text = real_file(user_path(file)).read_text("utf-8-sig")
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not a text in UTF-8: {error.reason} at byte {error.start:,}.") from None
     task = Characters(text, passes=passes, part=part, test=test)
-    if digest is not None and task.digest() != digest:
-        raise ValueError(f"{file} has changed: its text's digest is {task.digest()}, not {digest}.")
+    check_digest(f"the text {file}", task.digest(), digest)
     return task

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from recredit.errors import check_count, check_range
+from recredit.errors import check_count, check_fields, check_range
 from recredit.network import Head
 from recredit.tasks.guesses import guess_loss
 from recredit.tasks.task import Sample
@@ -56,6 +56,7 @@ class Evidence(AbstractTrialTask):
     POPULATION = 10  # neurons
 
     def __check_init__(self):
+        check_fields(self)
         if self.cues % 2 == 0:
             raise ValueError(f"Evidence's cues must be an odd number, for one side to have more, not {self.cues}.")
         if self.inputs == "spikes" and self.rate * self.dt > 1000:

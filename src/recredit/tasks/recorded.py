@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from recredit.errors import File, check_choice, check_count, check_instance
+from recredit.errors import File, check_choice, check_count, check_digest, check_instance
 from recredit.network import Head
 from recredit.tasks.recording.arrays import check_lengths, check_some, distributions, loss_weights, table, trial_starts
 from recredit.tasks.recording.files import read_arrays
@@ -169,6 +169,5 @@ def read_recording(
     found = read_arrays(file, {"inputs": inputs, "targets": targets, "start": start, "weight": weight})
     split = {"part": part, "test": test, "split_seed": split_seed}
     recording = Recorded(**found, head=head, passes=passes, shuffle=shuffle, **split)
-    if digest is not None and recording.digest() != digest:
-        raise ValueError(f"{file} has changed: its data's digest is {recording.digest()}, not {digest}.")
+    check_digest(f"the recording {file}", recording.digest(), digest)
     return recording

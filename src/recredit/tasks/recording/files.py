@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recredit.errors import brief, nearest, user_path
+from recredit.errors import brief, nearest, real_file, user_path
 
 Choose = Callable[[list[str]], list[str]]
 OPTIONAL = "start", "weight"
@@ -26,7 +26,7 @@ def read_arrays(file: str, called: Mapping[str, str | None]) -> dict[str, Any]:
     path = user_path(file)
     kind, word, read = READERS.get(path.suffix.lower(), ("NumPy .npz", "array", _npz))
     for what, name in called.items():
-        if name is not None and not all(map(str.strip, name.split(","))):
+        if name is not None and not (isinstance(name, str) and all(map(str.strip, name.split(",")))):
             raise ValueError(f"{what} must be a name in {file}, or several with commas between them, not {brief(name)}.")
     if kind == "Parquet" and not find_spec("pyarrow"):
         raise ValueError('to read Parquet needs pyarrow: pip install "recredit[parquet]".')
@@ -37,7 +37,7 @@ def read_arrays(file: str, called: Mapping[str, str | None]) -> dict[str, Any]:
         return [name for what in called for name in _meant(what, called[what], present)]
 
     try:
-        found = read(path, choose)
+        found = read(real_file(path), choose)
     except Exception as error:  # whatever a library says to a file like this
         if isinstance(error, OSError) and error.errno:
             raise ValueError(f"{file} cannot be read: {error.strerror or error}.") from None
