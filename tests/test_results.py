@@ -105,6 +105,10 @@ def test_a_folder_without_results_is_told_of(capfd, tmp_path, content):
     if content == "empty":
         (tmp_path / "cells").mkdir()
         assert results(capfd, tmp_path) == "0 cells.\n"
+        (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "a-0.ckpt").touch()
+        told = f"Others have begun, and have checkpoints: recredit watch {tmp_path} shows how far they are.\n"
+        assert results(capfd, tmp_path) == "0 cells.\n" + told
     else:
         (tmp_path / "file").touch()
         told = refused(capfd, {"folder": tmp_path, "file": tmp_path / "file", "nothing": tmp_path / "none"}[content])

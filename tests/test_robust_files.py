@@ -152,6 +152,22 @@ def test_what_is_no_file_with_a_rule_of_that_name_is_refused_in_a_sentence(capfd
     assert ("does not exist" in told) == (name != "own.py:")
 
 
+def test_the_nearest_file_there_is_named(capfd):
+    for name in ("mine.py", "settings.toml", "data.npz", "text.txt", "w.npy"):
+        Path(name).touch()
+    recorded, characters = (["train", "--rule", "rflo", "--task", task, "--set"] for task in ("recorded", "characters"))
+    for meant, arguments in {
+        "mine.py": ["audit", "mien.py:Mine"],
+        "settings.toml": [*TINY, "--config", "setings.toml"],
+        "data.npz": [*recorded, "task.file=date.npz"],
+        "text.txt": [*characters, "task.file=tex.txt"],
+        "w.npy": [*TINY, "--set", "network.W_rec=w2.npy"],
+        "results": ["results", "result"],
+    }.items():
+        (Path("results") / "cells").mkdir(parents=True, exist_ok=True)
+        assert refused(capfd, *arguments).endswith(f'Did you mean "{meant}"?\n')
+
+
 def pipe(name):
     """A pipe that nobody writes to: whoever opens it waits for ever."""
     Path(name).parent.mkdir(parents=True, exist_ok=True)

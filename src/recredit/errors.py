@@ -35,6 +35,16 @@ def _alike(name: str) -> str:
     return name.casefold().replace("-", "_")
 
 
+def beside(path: str | Path) -> str:
+    """' Did you mean "x"?' for the file of the same kind, or folder, whose name is nearest to the path of none, or ''."""
+    path = Path(path).expanduser()
+    try:
+        there = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+        return "" if path.exists() else nearest(path.name, there)
+    except OSError:  # there is no such folder either
+        return ""
+
+
 def brief(given: object) -> str:
     """What was given, as a message shows it: on one line, and not at length."""
     if inspect.isclass(given) or inspect.isroutine(given):

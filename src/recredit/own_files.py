@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recredit.errors import nearest, real_file, user_path
+from recredit.errors import beside, nearest, real_file, user_path
 from recredit.kinds import Kind
 
 STDLIB, RECREDIT = Path(sysconfig.get_paths()["stdlib"]).resolve(), Path(__file__).resolve().parent
@@ -160,7 +160,9 @@ def load(spec: str, kind: Kind, digest: str | None = None) -> OwnClass:
         path = real_file(user_path(file)).resolve()
     except OSError as error:
         gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        raise ValueError(f"the file {file} {'does not exist' if gone else f'cannot be read: {error.strerror}'}.") from None
+        raise ValueError(
+            f"the file {file} {'does not exist' if gone else f'cannot be read: {error.strerror}'}.{beside(file)}"
+        ) from None
     if path.is_dir():
         raise ValueError(f"the file {file} does not exist; a folder has that name.")
     script = _run(path, file)

@@ -36,6 +36,8 @@ def list_results(folder: Path, where: Sequence[str], each: bool, format: ListFor
         for sentence in remarks(cells):
             console.out(sentence)
         console.out(closing(cells))
+        if any(folder.glob("checkpoints/*.ckpt")):
+            console.out(f"Others have begun, and have checkpoints: recredit watch {folder} shows how far they are.")
 
 
 def export_results(folder: Path, file: Path, where: Sequence[str]) -> None:

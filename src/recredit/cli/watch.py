@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recredit.cli.console import console
 from recredit.cli.process import end_quietly
-from recredit.errors import nearest
+from recredit.errors import beside
 from recredit.report.progress import drawn, in_words, put
 from recredit.runs.running import running
 from recredit.runs.standing import Told, computes, is_gone, read_told
@@ -44,9 +44,8 @@ def _first(folder: Path) -> Told:
         return told
     if folder.is_dir():
         raise ValueError(f"nothing in {folder} reports any progress: no command has started to compute there.")
-    beside = [path.parent.name for path in folder.parent.glob("*/progress.json")]
     what = "is a file; give the folder of a command's results" if folder.exists() else "does not exist"
-    raise ValueError(f"{folder} {what}.{nearest(folder.stem, beside)}")
+    raise ValueError(f"{folder} {what}.{beside(folder)}")
 
 
 def _follow(folder: Path, told: Told) -> Told:

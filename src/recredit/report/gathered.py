@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recredit.errors import nearest
+from recredit.errors import beside
 from recredit.report.figures import settings_text
 from recredit.runs.contents import bin_ends, loss_in
 from recredit.runs.files import read_dataset
@@ -101,8 +101,7 @@ def gather(place: Path) -> Gathered:
             raise ValueError(f"{place} holds results of several commands: {names}; name one of these files.")
         place = found[0]
     elif not place.is_file():
-        beside = [each.name for each in place.parent.glob("*") if each.is_dir()] if place.parent.is_dir() else []
-        raise ValueError(f"{place} does not exist.{nearest(place.name, beside)}")
+        raise ValueError(f"{place} does not exist.{beside(place)}")
     readers = {"curves.nc": _fig1, "sweep.nc": _sweep}
     data = read_dataset(place)
     try:

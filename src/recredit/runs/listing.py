@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recredit.errors import nearest
+from recredit.errors import beside, nearest
 from recredit.runs.assignment import parse
 from recredit.runs.identity import difference, program
 from recredit.runs.record import records
@@ -36,7 +36,7 @@ def listed(folder: Path, where: Sequence[str] = ()) -> list[Listed]:
     """
     if not (folder / "cells").is_dir():
         if not folder.exists():
-            raise ValueError(f"the folder {folder} does not exist.")
+            raise ValueError(f"the folder {folder} does not exist.{beside(folder)}")
         why = "it has no folder cells" if folder.is_dir() else "it is a file; give the folder of a command's results"
         raise ValueError(f"{folder} holds no results: {why}.")
     wanted: dict[str, list[Any]] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from recredit.errors import MOST_SEEDS, brief, check_count, check_optional_count, nearest, real_file, user_path
+from recredit.errors import MOST_SEEDS, beside, brief, check_count, check_optional_count, nearest, real_file, user_path
 from recredit.kinds import RULE, TASK
 from recredit.network import Network
 from recredit.network.synapses import is_own
@@ -150,7 +150,7 @@ def read_toml(file: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"{file} cannot be read as TOML: its tables and lists are nested too deeply.") from None
     except (OSError, ValueError) as error:  # what is no file's name or no UTF-8 is a ValueError too
-        raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
+        raise ValueError(f"{file} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.{beside(file)}") from None
 
 
 def given_once(settings: Iterable[tuple[Keys, Any]]) -> dict[Keys, Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recredit.contract import random_key
-from recredit.errors import nearest, user_path
+from recredit.errors import beside, nearest, user_path
 from recredit.network import RNN
 from recredit.runs.files import read_dataset
 from recredit.runs.identity import PACKAGES, Cell, precision
@@ -122,7 +122,7 @@ def file_of(run: str | Path) -> Path:
     given = user_path(run)
     file = given / "run.nc" if given.is_dir() else given
     if not file.is_file():
-        raise ValueError(f"{given} holds no run of `recredit train`: {file} does not exist.")
+        raise ValueError(f"{given} holds no run of `recredit train`: {file} does not exist.{beside(given)}")
     return file
 
 
