@@ -10,7 +10,7 @@ from oracles import run_rule, small_net, steps_of, stream
 from recredit.audit import audit
 
 NET = small_net(n=5, n_in=3, n_out=2)
-COMMON, ALL = range(20), range(260)
+COMMON, ALL = range(20), range(120)
 PER_TEST = 10
 
 

@@ -142,8 +142,15 @@ def is_as_if_nothing_was(command, disk, right, capfd):
     assert {file.name for file in (disk / "out").iterdir()} - {"states", "recorded"} == WRITTEN[command] | {"cells", "lock"}
 
 
-@pytest.mark.parametrize("every", [97, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("what", ["pages", "files"])
+@pytest.mark.parametrize(
+    ("what", "every"),
+    [
+        ("pages", 97),
+        ("files", 97),
+        pytest.param("pages", 3, marks=pytest.mark.slow),
+        pytest.param("files", 1, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_disk_that_is_full_at_any_moment_loses_nothing(command, what, every, disk, capfd):
     before = used(disk)

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -80,14 +81,26 @@ def reason(page, command):
     return next(told, None)
 
 
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder for all pages, and the workers of their commands, which compile quickly, since they compute little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("desk"))
+        patch.setenv("XLA_FLAGS", conftest.QUICK)
+        workers = LocalExecutor("recredit.runs.work", first=1)
+        yield Path.cwd(), workers
+        workers.shutdown(cancel_futures=True)
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a command of recredit's in a folder that is prepared for it; all commands of a page share their workers."""
-    prepare(tmp_path)
-    monkeypatch.chdir(tmp_path)
+def run(desk, monkeypatch):
+    """Runs a command of recredit's in a folder that is prepared for it and holds nothing of another page's."""
+    folder, workers = desk
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    prepare(folder)
+    monkeypatch.chdir(folder)
     monkeypatch.setattr("webbrowser.open", lambda address: True)
-    monkeypatch.setenv("XLA_FLAGS", conftest.QUICK)  # for the workers, which compile more than they compute
-    workers = LocalExecutor("recredit.runs.work", first=1)
     monkeypatch.setattr(command_line, "local_executor", lambda *_, **__: contextlib.nullcontext(workers))
 
     def run(words):
@@ -97,8 +110,7 @@ def run(tmp_path, monkeypatch):
             return ended.code
         return 0
 
-    yield run
-    workers.shutdown(cancel_futures=True)
+    return run
 
 
 @pytest.mark.parametrize("page", [page for page in EVERY if blocks(page if isinstance(page, str) else page.values[0])])

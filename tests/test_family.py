@@ -142,12 +142,12 @@ class Other(RTRL):
 '''
 
 
-@pytest.mark.slow
 def read_csv(file):
     with open(file, newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
 
 
+@pytest.mark.slow
 def test_an_own_rule_takes_its_place(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("recredit.cli.family.RULES", {name: RULES[name] for name in ("rtrl", "rflo")})
     monkeypatch.chdir(tmp_path)

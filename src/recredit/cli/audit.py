@@ -118,7 +118,7 @@ def _mend(made: Sequence[tuple[str, Registry, dict[str, Any]]], network: Network
         for name, registry, settings in made:
             make(registry, settings)
 
-            def told(done: int, whole: int, name: str = name) -> None:
-                status.update(f"Repairing {name}: {done} of {whole} combinations")
+            def told(what: str, name: str = name) -> None:
+                status.update(f"Repairing {name}: {what}")
 
             console.out(repair_text(repair(name, registry, settings, told, network), console.width), highlight=False)

@@ -36,6 +36,11 @@ class Attempt:
         """How far it is from passing: 1 for each criterion that fails, 1/2 for each that is left to judgement."""
         return len(self.fails) + len(self.judgements) / 2
 
+    def leaves_as_much(self, other: "Attempt") -> bool:
+        """Whether it leaves the same criteria as another, with fewer changes."""
+        alike = (self.fails, self.judgements) == (other.fails, other.judgements)
+        return alike and len(self.changes) < len(other.changes)
+
 
 @dataclass(frozen=True)
 class Repair:
@@ -54,41 +59,52 @@ def repair(
     name: str,
     registry: Registry,
     table: Mapping[str, Any],
-    told: Callable[[int, int], None] = lambda *_: None,
+    told: Callable[[str], None] = lambda _: None,
     network: Network | None = None,
 ) -> Repair:
     """Audit every combination of a rule's building blocks and switches on all criteria, and find the nearest that pass.
 
     `table`: the rule's complete settings (`settings.complete`). `network`: as `audit` has it. Numbers stay as they are.
     Combinations with more changes than one that passes everything are left out, and those that are not for this network.
-    `told` is called with the combinations audited so far and all of them.
+    Continuity, which takes most of the time, is measured only in those that could be nearest by all the other criteria.
+    `told` is called with what is being audited.
 
     Raises ValueError as `audit` does.
     """
     parameters = inspect.signature(registry[name]).parameters
     choices = {key: list(_choices(p.annotation, table[key])) for key, p in parameters.items()}
     combinations = sorted(itertools.product(*choices.values()), key=lambda c: sum(len(changes) for _, changes in c))
-    attempts: list[Attempt] = []
-    for k, combination in enumerate(combinations):
-        changes = tuple(f"{key}{change}" for key, (_, some) in zip(choices, combination, strict=True) for change in some)
-        passing = next((a for a in attempts if not a.distance), None)
-        if passing and len(changes) > len(passing.changes):
-            break
-        told(k, len(combinations))
-        settings = {key: value for key, (value, _) in zip(choices, combination, strict=True)}
+
+    def attempt(k: int, measure: bool) -> Attempt:
+        settings = {key: value for key, (value, _) in zip(choices, combinations[k], strict=True)}
+        changes = tuple(f"{key}{change}" for key, (_, some) in zip(choices, combinations[k], strict=True) for change in some)
         made = make(registry, complete("rule", registry, {"name": name, **settings}))
+        told(f"{'continuity of ' * measure}combination {k + 1} of {len(combinations)}")
+        found = audit(made, name=name, network=network, measure=measure)
+        return Attempt(changes, tuple(c for c in found.cells.values() if c.verdict in ("fail", "judgement")))
+
+    measured = {0: attempt(0, measure=True)}
+    unmeasured = {0: measured[0]}
+    passing = [measured[0]] if not measured[0].distance else []
+    for k in range(1, len(combinations)):
+        if passing and sum(len(changes) for _, changes in combinations[k]) > len(passing[0].changes):
+            break
         try:
-            found = audit(made, name=name, network=network)
+            unmeasured[k] = attempt(k, measure=False)
         except ValueError:
-            if not changes:
-                raise
             continue  # blocks of which one is not for these units, say
-        attempts.append(Attempt(changes, tuple(c for c in found.cells.values() if c.verdict in ("fail", "judgement"))))
-    least = min(a.distance for a in attempts)
-    best = [a for a in attempts if a.distance == least]
+        if not unmeasured[k].distance:
+            measured[k] = attempt(k, measure=True)
+            passing += [measured[k]] if not measured[k].distance else []
+    for k in sorted(unmeasured.keys() - measured, key=lambda k: (unmeasured[k].distance, k)):
+        is_far = any(unmeasured[k].distance > a.distance for a in measured.values())  # and no measurement brings it nearer
+        if not is_far and not any(a.leaves_as_much(unmeasured[k]) for a in measured.values()):
+            measured[k] = attempt(k, measure=True)
+    least = min(a.distance for a in measured.values())
+    best = [measured[k] for k in sorted(measured) if measured[k].distance == least]
     fewest = {(a.fails, a.judgements): len(a.changes) for a in reversed(best)}  # the fewest changes come first
     nearest = tuple(a for a in best if len(a.changes) == fewest[a.fails, a.judgements])
-    return Repair(name, attempts[0], len(attempts), nearest)
+    return Repair(name, measured[0], len(unmeasured), nearest)
 
 
 def _choices(kind: Any, own: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:

@@ -62,7 +62,7 @@ class _Sizes:
     def _each(self, choice: Iterable[Sizes], value: Callable[[Sizes], Any]) -> dict[Sizes, Any]:
         found = {}
         for sizes in choice:
-            with contextlib.suppress(Exception):  # the rule's own
+            with contextlib.suppress(Exception):  # an error of the rule's own
                 found[sizes] = value(sizes)
         return found
 

@@ -63,7 +63,7 @@ def fit(sizes: Sequence[Sizes], values: Sequence[int], degree: int) -> Polynomia
             return None
         table = np.array([[float(n**a * n_in**b * n_out**c) for a, b, c in monomials] for n, n_in, n_out in sizes])
         solved, _, rank, _ = np.linalg.lstsq(table, np.array(values, float), rcond=None)
-        if rank < len(monomials):  # the sizes do not tell
+        if rank < len(monomials):  # these sizes do not determine the coefficients
             return None
         found = Polynomial({p: Fraction(v).limit_denominator(100) for p, v in zip(monomials, solved) if abs(v) > 1e-6})
         if all(found(size) == value for size, value in zip(sizes, values, strict=True)):

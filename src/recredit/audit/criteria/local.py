@@ -158,7 +158,7 @@ class _Change:
                 continue
             if k in p.product_sums or graph.op[k].startswith("unknown:"):
                 continue
-            if (after := p.following(k)) is not None:  # what is kept is what was put there
+            if (after := p.following(k)) is not None:  # the state keeps what was written there
                 entry = graph.data[k]
                 stack += [after, int(p.small.initial[entry[0]][entry[1]])]
             if graph.op[k] == "sum" or graph.op[k].startswith("reduce"):
@@ -169,7 +169,7 @@ class _Change:
                 if self._of_many_synapses(k):
                     found.append(("total", k, p.label([k])))
                     continue
-                if self.pools.of_its_own(k) and k not in self.pools.under(i):  # in this order: the second takes long
+                if self.pools.of_its_own(k) and k not in self.pools.under(i):  # in this order, since the second is slow
                     found.append(("others", k, p.label([k])))
                     continue
             stack.extend(graph.args[k])

@@ -40,7 +40,7 @@ class _Noise:
         """What fails, and what is to be weighed."""
         bad: list[Evidence] = []
         weigh: list[Evidence] = []
-        meetings: dict[tuple[int, bool], dict[int, int]] = defaultdict(dict)  # by equation: where, and the noise
+        meetings: dict[tuple[int, bool], dict[int, int]] = defaultdict(dict)  # by equation: its place, and the noise
         for i in sorted(self.noisy):
             for parent in self.p.parents.get(i, []):
                 if parent not in self.noisy:
@@ -198,6 +198,6 @@ class _Noise:
     def _evidence(self, i: int, parent: int, what: str) -> Evidence:
         name = self.p.label([i])
         others = self.p.label(a for a in self.graph.args[parent] if a != i)
-        others = "another number" if others == name else others  # of the same line
+        others = "another number" if others == name else others  # both are on the same line
         how = "+" if self.graph.op[parent] in ADDED else "×"
         return self.p.evidence(f"{name} {how} {others}", self.graph.frames[parent], f"The noise {name} {what}.")

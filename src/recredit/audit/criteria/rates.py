@@ -72,7 +72,7 @@ class Rates:
 
     def _ask(self, i: int, asked: Part) -> Answer:
         if i not in self._memo:
-            self._memo[i] = Answer("no")  # while it is being found out
+            self._memo[i] = Answer("no")  # until the answer is known
             self._memo[i] = self._find(i, asked)
         return self._memo[i]
 

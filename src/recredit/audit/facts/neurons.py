@@ -18,10 +18,10 @@ from recredit.contract import names_of
 from recredit.rule import AbstractRule
 
 SMALL: Sizes = (5, 2, 3)
-LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that what does not grow shows
+LARGE: Sizes = (7, 3, 2)  # every size differs from SMALL's, so that arrays which do not grow are recognised
 OF_UNITS = {"step.v", "step.r", "step.r_prev", "step.r_hat", "step.s", "step.s_prev"}
-RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # error: error neurons
-ROUNDS = 12  # of following the state, at most
+RATES = {"step.r_prev", "step.r_hat", "step.r", "step.target", "step.error"}  # the error is carried by error neurons
+ROUNDS = 12  # at most, of following the state from step to step
 
 
 class Facts(Synapses):
@@ -32,14 +32,14 @@ class Facts(Synapses):
         self.rule, self.name, self.audited = rule, name, audited or Audited()
         try:
             self.file = inspect.getsourcefile(type(rule)) or "?"
-        except OSError:  # typed in, not written in a file
+        except OSError:  # typed in, so that there is no source file
             self.file = "?"
         self.small, self.large = (trace(rule, sizes, name, self.audited) for sizes in (SMALL, LARGE))
         self.graph: Graph = self.small.graph
         self.reached = self.graph.reach(self.small.roots)
         self.orders, self.order = _orders(rule, self.audited)
 
-    # What is there.
+    # What the program contains.
 
     @cached_property
     def products(self) -> list[Product]:
@@ -115,7 +115,7 @@ class Facts(Synapses):
         own = int(self.small.inputs[entry[0]][entry[1]])
         if self.graph.op[i] != "in" and own not in self.kept:
             return None
-        # Beside a matrix that is stored flat may stand numbers of the whole network.
+        # An array that stores a matrix flat may also hold numbers of the whole network.
         apart = len(entry[1]) == 1 and own not in self.fixed and not self.homes(own)
         return None if apart and any(map(self.homes, self.small.inputs[entry[0]].tolist())) else entry
 

@@ -10,7 +10,7 @@ from recredit.audit.facts.products import Product
 from recredit.audit.program.graph import COMPARE, Graph
 from recredit.audit.program.trace import Trace
 
-ONE = -1  # in the place of a node: the constant term of a weighted sum
+ONE = -1  # stands for a node: the constant term of a weighted sum
 Weights = dict[int, float | None]  # of nodes; None: a fixed number that the trace does not show
 Entry = tuple[str, tuple[int, ...]]
 MOST = 64  # terms of a sum, or alternatives of a number, that are told apart
@@ -42,7 +42,7 @@ class Numbers:
         states, found = {i: self.following(i) for i in self.state_nodes}, set()
         for first in range(0, len(states), AT_ONCE):
             marks = {i: 1 << k for k, i in enumerate([*states][first : first + AT_ONCE])}
-            leads: list[int] = []  # of each node, the entries that lead to it, a bit each
+            leads: list[int] = []  # of each node, the entries that lead to it, as bits
             for i, args in enumerate(self.graph.args):  # arguments have lower numbers
                 leads.append(reduce(or_, (leads[a] for a in args), marks.get(i, 0)))
             found.update(i for i, mark in marks.items() if leads[states[i] or 0] & mark)
@@ -72,7 +72,7 @@ class Numbers:
             for i, start in zip(self.small.inputs[name].ravel().tolist(), starts, strict=True)
             if i not in self.undisturbed and not any(self.graph.op[k] == "in" for k in self.graph.reach([start]) if k != start)
         }
-        while True:  # an entry is noise if its next value is, of noise and of such entries
+        while True:  # an entry is noise if its next value is made of noise and of such entries alone
             found = self._made_of(noise | states, but=self.undisturbed) - self.undisturbed
             left = {i for i in states if self.following(i) in found}
             if left == states:
@@ -240,7 +240,7 @@ class Numbers:
 
     def alternatives(self, i: int) -> list[Weights]:
         """What a number may be, as weighted sums, under its conditions and the zeros and ones that it is multiplied by."""
-        gates: dict[int, int] = {}  # each with the number of its values
+        gates: dict[int, int] = {}  # each gate, with the number of its values
         stack, seen = [i], set()
         while stack:
             k = stack.pop()
@@ -256,7 +256,7 @@ class Numbers:
                 stack.extend(self.graph.args[k])
         if prod(gates.values()) <= MOST:
             settings = [dict(zip(gates, values, strict=True)) for values in itertools.product(*map(range, gates.values()))]
-        else:  # one at a time, the others 0
+        else:  # one is open at a time, the others are 0
             settings = [dict.fromkeys(gates, 0) | {gate: k} for gate, count in gates.items() for k in range(count)]
         opened = sorted(seen)
         return [self.weighted(self._under(i, opened, setting)) for setting in settings]

@@ -65,7 +65,7 @@ def sums_of(graph: Graph, reached: set[int]) -> dict[Frames, list[list[Sum]]]:
         if len(one.left) > 1:
             found[frames].append(one)
 
-    within: set[int] = set()  # links of a chain of additions that a later link goes on from
+    within: set[int] = set()  # partial sums that a later addition continues
     for i in sorted(reached, reverse=True):
         if graph.op[i] == "sum":
             add(i, graph.frames[i], list(graph.args[i]))

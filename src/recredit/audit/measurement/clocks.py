@@ -18,9 +18,9 @@ import numpy as np
 from recredit.audit.measurement.flat_program import FlatProgram
 
 STEPS = 100_000  # looked ahead
-RARE = 0.1  # what changes more often than at this share of steps, one way, is part of each step's work
-AFTER = 9  # steps measured from the one before an event on
-MOST = 12  # events that are met
+RARE = 0.1  # what changes one way at more than this share of steps is part of every step
+AFTER = 9  # steps measured, beginning with the one before an event
+MOST = 12  # events that are followed
 LONGEST = 1000  # entries of an array that is watched for events
 
 

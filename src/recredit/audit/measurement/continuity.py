@@ -108,7 +108,7 @@ class _Measurement:
             began = time.monotonic()
             found.append(self.run(k))
             for at, leaf in enumerate(self.matrices):
-                if k and not found[k][at].any() and not self.rounded(leaf):  # it goes in steps that time does not divide
+                if k and not found[k][at].any() and not self.rounded(leaf):  # it moves in steps whatever the resolution in time
                     found[k][at] = found[k - 1][at]
             if 0 < k < len(ALPHAS) - 1 and (time.monotonic() - began) * alpha / ALPHAS[-1] > SECONDS:
                 raise NotMeasuredError(f"a run would take more than {SECONDS} seconds")
@@ -172,7 +172,7 @@ class _Measurement:
         Q = np.linalg.qr(self.rng.normal(size=(SEEDS, N, N)))[0]
         W = np.concatenate([RADIUS * Q, self.rng.normal(size=(SEEDS, N, N_IN)) / N_IN**0.5, np.zeros((SEEDS, N, 1))], axis=2)
         W_out = self.rng.normal(size=(SEEDS, N_OUT, N)) / N**0.5
-        arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), self.network(1.0)  # of alpha 1: a step gives phi(v)
+        arrays, nets = (W, W_out, np.zeros((SEEDS, N_OUT))), self.network(1.0)  # with alpha 1 a step gives phi(v)
         self.phases = tuple(self.rng.uniform(0, 2 * np.pi, a.shape) for a in arrays)
         mask = None if nets.mask is None else np.random.default_rng(0).random(W.shape) < 0.5
         signs = None if nets.signs is None else np.tile(dale(0.5, N, N_IN), (SEEDS, 1))
@@ -188,7 +188,7 @@ class _Measurement:
             simulation.program, simulation.first, simulation.clocks, partial(start, self.key), round(BURN_IN / ALPHAS[0])
         )
         self.before = [ticks[events - 1] for ticks in course]
-        in_time = told_by(simulation.program, simulation.clocks, simulation.lifted)  # not in steps
+        in_time = told_by(simulation.program, simulation.clocks, simulation.lifted)  # rather than in steps
         self.widths = [round(PAUSE / alpha) + AFTER * (round(ALPHAS[0] / alpha) if in_time else 1) for alpha in ALPHAS]
         self.steps = [n + len(events) * width for n, width in zip(natural, self.widths, strict=True)]
         held = self.rng.uniform(size=(round(max(a * n for a, n in zip(ALPHAS, self.steps, strict=True)) / HOLD) + 1, SEEDS, 2))

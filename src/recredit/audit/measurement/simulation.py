@@ -26,9 +26,9 @@ from recredit.rule import Step
 
 HOLD = 1.0  # for how long inputs and labels stay constant, in the network's time constants
 PAUSE = 1.0  # for how long the clocks stand still before an event, so that what it copies has moved
-SWAY = 0.05  # of each weight, some tenth of it, in a sine of time
-KEPT, BACK = 0.01, 0.5  # parts of a change: that a further step adds to a gradual one; that it takes back of a turn
-LARGER = 1.25  # than all gradual changes: a change that is none of them
+SWAY = 0.05  # of each weight: a small sinusoidal modulation in time
+KEPT, BACK = 0.01, 0.5  # shares of a change: what a further step adds to a gradual one; what it undoes of a turn
+LARGER = 1.25  # a change so many times larger than every gradual one is a jump
 
 
 @dataclass(eq=False)
@@ -97,8 +97,8 @@ class Simulation:
             keys = _keys(key, t + 1, len(r)), _keys(key, times[-1] + 1 + interval, len(r))
             at = held[interval]
             r, state, most, now = jax.vmap(one)(swayed(t), r, state, most, at, keys)
-            late = (t >= times[0]) & ((event < 0) | (within > 0))  # that the clocks are set is none of the rule's doing
-            change = jnp.abs(now - old) - rounding * jnp.maximum(jnp.abs(now), jnp.abs(old))  # what rounding makes is none
+            late = (t >= times[0]) & ((event < 0) | (within > 0))  # setting the clocks is no change by the rule
+            change = jnp.abs(now - old) - rounding * jnp.maximum(jnp.abs(now), jnp.abs(old))  # rounding is no change
             seen = (
                 jnp.where(late, jnp.maximum(largest, change), largest),
                 jnp.where(late, squares + now**2, squares),
@@ -138,7 +138,7 @@ class Simulation:
         """A value of the program at the finer step, and the largest gradual change so far."""
         leaf, values = self.scales.points[point], values | {point: L}
         own, cut = self.program.inputs[self.first + leaf], self._cut - self._points(leaf)
-        if len(self._points(leaf)) > 1:  # one may be made of another as it was before that was refined
+        if len(self._points(leaf)) > 1:  # one may depend on another's value before that was refined
             L = self.program.again(point, values, {own: values[own]}, cut)
         S, change = values[own], L - values[own].astype(L.dtype)
         further = self.program.again(point, values, {own: L.astype(S.dtype)}, cut) - L

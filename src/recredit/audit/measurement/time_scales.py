@@ -17,7 +17,7 @@ import numpy as np
 from recredit.audit.measurement.flat_program import FlatProgram, Op
 from recredit.jaxprs import scan_split
 
-MOVED, ADDED, SCALED, BY_ALPHA = range(4)  # how a value has come of an array of the state
+MOVED, ADDED, SCALED, BY_ALPHA = range(4)  # how a value was made from an array of the state
 
 SUMMED = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "dot_general", "cumsum", "sort", "conv_general_dilated"}
 ADDS = {"add", "add_any", "sub", "neg", "max", "min", "clamp", "scatter-add", "reduce_sum", "cumsum"}

@@ -8,7 +8,7 @@ from recredit.audit.verdicts import Cell
 from recredit.contract import random_key
 from recredit.network.leaky import Leaky
 
-SMOOTH = 0.6  # the slope from which on a matrix counts as continuous: 1 is smooth, 1/2 diffusive, 0 jumps
+SMOOTH = 0.6  # a matrix with at least this slope counts as continuous: 1 is smooth, 1/2 diffusive, 0 jumps
 CRITERION = "ii-continuous"
 
 Curves = dict[str, dict[str, list[float]]]  # as `slopes` returns them
@@ -30,7 +30,7 @@ def measured(p: Program) -> tuple[Curves | None, Cell]:
         curves = slopes(p.rule, matrices(p), random_key(0), p.audited)
     except NotMeasuredError as bound:
         return None, _unmeasured(p, f"Whether its matrices change continuously was not measured: {bound}.")
-    except Exception as error:  # the rule's own
+    except Exception as error:  # an error of the rule's own
         words = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
         return None, _unmeasured(p, f"The measurement could not run the rule: {type(error).__name__}: {words}.")
     return curves, continuous(p, curves)

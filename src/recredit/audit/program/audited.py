@@ -96,7 +96,7 @@ class Audited:
 
 def _draw(units: AbstractUnits, masked: bool, signed: bool, noisy: bool, sizes: Sizes, key: Any) -> RNN:
     n, n_in, n_out = sizes
-    with warnings.catch_warnings(action="ignore"):  # of what makes little sense, whoever made the settings knows
+    with warnings.catch_warnings(action="ignore"):  # whoever made the settings has been warned
         density, excitatory = 0.5 if masked else 1.0, 0.5 if signed else None
         settings = Network(n=n, units=units, density=density, excitatory=excitatory, noise=float(noisy))
     return settings.create(n_in, n_out, "softmax", key)

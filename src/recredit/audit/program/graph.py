@@ -24,7 +24,7 @@ Frames = tuple[Frame, ...]  # innermost first
 Ids = np.ndarray  # of node numbers, in the shape of the array that they are
 
 COMPARE = {"lt", "gt", "le", "ge", "eq", "ne", "lt_to", "le_to", "and", "or", "not", "xor", "is_finite"}
-# Elementwise primitives with nothing more to know about them than what they depend on.
+# Elementwise primitives of which only what they depend on matters.
 PLAIN = {
     *COMPARE, "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "erf", "erfc", "erf_inv",
     "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "abs", "sign", "floor",
@@ -78,7 +78,7 @@ class Graph:
             self.frames.append(self.here[0])
             self.equation.append(self.here[1])
             if self.owners:
-                summed = op == "sum" or op.startswith("reduce")  # what is summed over is gone
+                summed = op == "sum" or op.startswith("reduce")  # the axes summed over are gone
                 self.whose.append(reduce(and_ if summed else or_, (self.whose[a] for a in args)) if args else 0)
         return found
 

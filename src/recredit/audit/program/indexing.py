@@ -99,7 +99,7 @@ class Indexing(Primitives):
         def move(at: np.ndarray) -> Ids:
             new: dict[tuple[int, ...], list[int]] = {}
             left = numbers.copy()
-            while left.any():  # of all that comes to one place, the last at a time
+            while left.any():  # of all writes to one place, the last that is left
                 zeros, rest = jax.numpy.zeros(array.shape, "int32"), jax.numpy.asarray(left.reshape(updates.shape))
                 placed = lax.scatter_max(zeros, jax.numpy.asarray(at), rest, params["dimension_numbers"], mode=params["mode"])
                 found = np.asarray(placed)

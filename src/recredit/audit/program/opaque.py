@@ -17,7 +17,7 @@ Index = tuple[int, ...]
 # Of matrices, the last two axes of an array; what stands before them are matrices side by side.
 MATRICES = ("cholesky", "qr", "geqrf", "geqp3", "householder_product", "ormqr", "svd", "eig", "eigh", "lu", "schur",
             "hessenberg", "tridiagonal", "triangular_solve", "tridiagonal_solve")  # fmt: skip
-_CALLED = {"while": "while_loop", "custom_linear_solve": "solve"}  # by users
+_CALLED = {"while": "while_loop", "custom_linear_solve": "solve"}  # the names that users call them by
 _CONVOLVED = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count",
               "batch_group_count")  # fmt: skip
 

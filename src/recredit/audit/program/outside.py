@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 HOMES = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _Cached = type(functools.cache(len))
-_MOST = 5_000  # things looked at
+_MOST = 5_000  # objects that are looked at
 _FEW = 16  # numbers in a list are settings; more of them, or lists of lists, are an array
 
 
@@ -89,7 +89,7 @@ def _within(thing: Thing, names: set[str]) -> Iterator[tuple[Thing, set[str]]]:
             (Thing(f"{thing.name}[{k}]", v, functools.partial(value.__setitem__, k)), names) for k, v in enumerate(value)
         )
     elif isinstance(value, tuple):
-        make = getattr(value, "_make", tuple)  # of a named one
+        make = getattr(value, "_make", tuple)  # a named tuple
         for k, each in enumerate(value):
 
             def rebuild(new: Any, k: int = k) -> None:
@@ -180,7 +180,7 @@ class _Same:
     """Some things, equal to others that are the same objects."""
 
     def __init__(self, things: Any):
-        self.things = list(things)  # kept, so that no other gets the place of one that is gone
+        self.things = list(things)  # kept alive, so that no other object gets the same id
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and [*map(id, self.things)] == [*map(id, other.things)]

@@ -41,7 +41,7 @@ def check_pure(rule: AbstractRule, name: str, sizes: tuple[int, int, int], audit
     remarks = []
     for method, arguments in {"init": (net, key), "update": (net, step, program.state, key)}.items():
         remarks += _check(rule, f"{name}'s {method}", method, arguments)
-    if program.update.effects:  # as prints of its numbers: they are shown once
+    if program.update.effects:  # prints, say: they are shown once
         with in_a_sentence(f"{name}'s update", rule.update):
             net, step = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), (net, step))
             rule.update(net, step, rule.init(net, random_key(0)), random_key(1))
@@ -53,7 +53,7 @@ def _check(rule: AbstractRule, what: str, method: str, arguments: tuple[Any, ...
     function = getattr(rule, method)
     drawn = _drawn()
     with in_a_sentence(f"{what} is not a pure function: traced again, it", function):
-        first = _program(function, arguments)  # what this fills, as a cache, it does not fill again
+        first = _program(function, arguments)  # a cache that this call fills is not filled again
         said = [*_spelled(first)]  # now: its constants may be parts of arrays that will change
         things = outside(rule, method)
         before = contents(things)
@@ -85,7 +85,7 @@ def _check(rule: AbstractRule, what: str, method: str, arguments: tuple[Any, ...
 
 def _program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """A function's program, traced anew down to the functions that it calls, whatever JAX has kept of them."""
-    with set_xla_metadata(audit=next(_fresh)):  # what JAX keeps, it keeps for one such setting
+    with set_xla_metadata(audit=next(_fresh)):  # JAX's caches are separate for each such setting
         return jax.make_jaxpr(lambda *arguments: function(*arguments))(*arguments)
 
 
@@ -138,7 +138,7 @@ def _read(things: list[Thing], said: Said, function: Callable[..., Any], argumen
             with changed(some):
                 forget(things)
                 return _difference(said, _program(function, arguments)) is not None
-        except Exception:  # with other numbers it fails
+        except Exception:  # it fails with other numbers
             return True
 
     if not arrays or not matter(arrays):
@@ -159,7 +159,7 @@ def _called_outside() -> Iterator[list[str]]:
             if module in _WORLD and frame and not frame.f_code.co_filename.startswith("<frozen"):
                 calls.append(f"{called.__name__}() at line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}")
 
-    if sys.getprofile() is not None:  # someone else's
+    if sys.getprofile() is not None:  # another profiler is running
         yield calls
         return
     sys.setprofile(watch)

@@ -80,7 +80,9 @@ def trace(rule: AbstractRule, sizes: Sizes, name: str, audited: Audited) -> Trac
     names = [name for kind, tree in arrays.items() for name in names_of(tree, kind)] + ["key"]
     leaves = [*jax.tree.leaves((net, step, state)), key]
     inputs = {name: graph.leaves(name, leaf.shape) for name, leaf in zip(names, leaves, strict=True)}
-    if (exists := reached(net.units, net.n, net.n_in, None)) is not None:  # no voltage reads what its units say it does not
+    if (
+        exists := reached(net.units, net.n, net.n_in, None)
+    ) is not None:  # a voltage has no weights for what its units say it does not read
         inputs["net.W"] = np.where(exists, inputs["net.W"], graph.constant(0.0))
 
     def of_network(function: Callable[[RNN, Step], Any]) -> list[Ids]:

@@ -18,7 +18,7 @@ _AUDIT = os.path.dirname(os.path.dirname(__file__))
 _SKIP = (*(os.path.dirname(module.__file__ or "") for module in (jax, jaxlib)), _AUDIT, "<")
 _LIBRARIES = tuple(os.sep + name + os.sep for name in ("equinox", "jaxtyping", "beartype", "_pytest", "pluggy"))
 MOST_STEPS = 20_000
-_LONGEST = 10_000  # rounds of a loop
+_LONGEST = 10_000  # iterations of a loop
 _WIDEST = 3_000  # numbers that a loop of unknown length works on
 TRANSPARENT = {"convert_element_type", "copy", "copy_p", "reduce_precision", "stop_gradient", "random_clone"}
 
@@ -145,13 +145,13 @@ class Unfolding(Indexing, Opaque):
         place = {int(i): k for k, i in enumerate(i for array in marks for i in array.ravel().tolist())}
         ends, end = one_round(marks), goes_on(marks)
         graph.here = here
-        leads = np.eye(len(flat), dtype=np.float32)  # from entry to entry, within no round and one
+        leads = np.eye(len(flat), dtype=np.float32)  # which entry leads to which, within at most one iteration
         first = len(ins) - len(eqn.outvars)
         for before, after in zip(marks[first:], ends[first:], strict=True):
             for index, i in np.ndenumerate(after):
                 reached = graph.reach((int(i), int(end[index[: end.ndim]])))
                 leads[place[int(before[index])], [place[k] for k in reached if k in place]] = 1
-        while not np.array_equal(more := np.minimum(leads @ leads, 1), leads):  # within twice as many
+        while not np.array_equal(more := np.minimum(leads @ leads, 1), leads):  # within twice as many iterations
             leads = more
 
         def read(k: int, index: Index) -> list[Ids]:
