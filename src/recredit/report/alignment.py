@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +41,7 @@ def draw_alignment(summary: xr.Dataset, driver: str, run: Run, paths: Sequence[P
     title, caption = f"{settings_text(run.task)}, {driver} drives", _caption(summary, driver, run)
     with styled(style) as on_paper:
         side = (DOUBLE - 1.2) / len(parts) if on_paper else max(2.6, 0.36 * len(labels) + 0.9)
-        figure = Figure(figsize=(side * len(parts) + 1.2, 2 * side + 1.1), layout="constrained")
+        figure = Figure(figsize=(side * len(parts) + 1.2, 2 * side + 1.6), layout=ConstrainedLayoutEngine(h_pad=0.12))
         written = 72 * (side - 0.3) / len(labels) > FIELD and len(labels) <= MOST_WRITTEN
         for panels, (name, what, colours, norm) in zip(figure.subplots(2, len(parts), squeeze=False), rows, strict=True):
             for axes, part in zip(panels, parts, strict=True):

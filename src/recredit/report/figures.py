@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from recredit.audit.measurement import slope
 from recredit.audit.verdicts import Audit
 from recredit.report.styles import DOUBLE, SMALLEST, letters, size_of, styled
+from recredit.report.tables import counted
 from recredit.runs.files import write_whole
 from recredit.runs.final_loss import DIVERGED_MEANS, bin_steps, diverged, loss_levels, loss_unit, shown
 from recredit.runs.settings import Run
@@ -116,7 +117,7 @@ def what_is_drawn(data: xr.Dataset) -> list[str]:
     seeds, sizes = data.sizes["seed"], bin_steps(data.step)
     return [
         "one seed" if seeds == 1 else f"mean ± s.e.m. of {seeds} seeds",
-        f"in bins of {int(sizes[0]):,} steps",
+        f"in bins of {counted(int(sizes[0]), 'step')}",
         "not smoothed",
     ]
 
@@ -237,11 +238,19 @@ def _draw_alignment(axes: Axes, cosine: xr.DataArray, lost: xr.DataArray) -> Non
 def settings_text(table: Mapping[str, Any]) -> str:
     """A part of a run as text: its name, if it has one, and its settings in brackets."""
     inner = [
-        f"{key}={settings_text(value) if isinstance(value, Mapping) else f'{value:g}' if isinstance(value, float) else value}"
+        f"{key}={settings_text(value) if isinstance(value, Mapping) else value_text(value)}"
         for key, value in table.items()
         if key not in ("name", "digest") and value is not None
     ]
     return f"{table.get('name', '')} ({', '.join(inner)})".strip() if inner else table["name"]
+
+
+def value_text(value: Any) -> str:
+    """The value of a setting, as `--set` takes it."""
+    words = {True: "true", False: "false", None: "none"}
+    return (
+        words[value] if value is None or isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
 
 
 def draw_slopes(audits: Sequence[Audit], path: Path) -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from recredit.audit.verdicts import Audit
 from recredit.report.charted import charted, has_seeds, looks
+from recredit.report.figures import value_text
 from recredit.report.gathered import Curve, Gathered, Panel
 from recredit.report.sweeps import mean_and_error
 from recredit.report.tables import counted, percent
@@ -143,15 +144,8 @@ def _settings(gathered: Gathered) -> tuple[dict[str, str], Grid]:
         {
             "task": panel.title,
             "rule": curve.name,
-            "settings": ", ".join(f"{key}={_said(value)}" for key, value in table.items() if key not in shared),
+            "settings": ", ".join(f"{key}={value_text(value)}" for key, value in table.items() if key not in shared),
         }
         for (panel, curve), table in zip(curves, tables, strict=True)
     ]
-    return {key: _said(value) for key, value in shared.items()}, Grid(["task", "rule", "settings"], [], rows)
-
-
-def _said(value: Any) -> str:
-    words = {True: "true", False: "false", None: "none"}
-    return (
-        words[value] if value is None or isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    )
+    return {key: value_text(value) for key, value in shared.items()}, Grid(["task", "rule", "settings"], [], rows)
