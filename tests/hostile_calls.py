@@ -191,5 +191,7 @@ def sweep(examples: int) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("error", RuntimeWarning)
-    each_setting()
-    sweep(int(sys.argv[1]))
+    if sys.argv[1] == "each setting":
+        each_setting()
+    else:
+        sweep(int(sys.argv[1]))

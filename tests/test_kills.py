@@ -112,7 +112,7 @@ def test_a_sweep_whose_controller_is_killed_ends_as_if_it_had_not_been():
 
 @pytest.mark.slow
 def test_a_long_cell_whose_worker_is_killed_ends_as_if_it_had_not_been():
-    one = SWEEP.format(steps=40_000 * (KILLS or 4), seeds=1, n=64).replace('["rflo", "uoro"]', '"rtrl"').partition("[grid]")[0]
+    one = SWEEP.format(steps=40_000 * (KILLS or 4), seeds=1, n=48).replace('["rflo", "uoro"]', '"rtrl"').partition("[grid]")[0]
     Path("sweep.toml").write_text(one)
     sweep, right = undisturbed("sweep.toml")
     process, kills = begun("sweep.toml"), 0
