@@ -13,6 +13,7 @@ import pytest
 from commands import refused
 
 import recredit
+from recredit import TASKS
 from recredit.cli.main import main
 from recredit.runs.files import check_writable, write_whole
 from recredit.runs.request import read_toml
@@ -187,6 +188,9 @@ def test_a_pipe_in_the_place_of_a_file_is_never_waited_on(capfd):
         [*TINY, "--config", "/dev/null"],
     ):
         assert told in refused(capfd, *arguments)
+    for name in ("recorded", "characters"):
+        with pytest.raises(ValueError, match=told):
+            TASKS[name]("data.npz")
 
 
 IMPOSSIBLE = {
