@@ -1,4 +1,4 @@
-"""Random calls of the public face in Python, right and wrong mixed: each works, or is refused in one sentence of our own.
+"""Calls of the public face in Python, random ones and each setting by itself: each works, or is refused in one sentence.
 
 Run by tests/test_hostile_calls.py as a process of its own, without the checks of types that the tests add: as users have it.
 """

@@ -45,6 +45,11 @@ def beside(path: str | Path) -> str:
         return ""
 
 
+def unreadable(what: str, path: str | Path, error: OSError) -> ValueError:
+    """The error to raise where a file cannot be read: why, and the nearest one there."""
+    return ValueError(f"{what} cannot be read: {error.strerror or error}.{beside(path)}")
+
+
 def brief(given: object) -> str:
     """What was given, as a message shows it: on one line, and not at length."""
     if inspect.isclass(given) or inspect.isroutine(given):

@@ -8,7 +8,7 @@ import pydantic
 
 from recredit.blocks.feedback import FEEDBACKS, AbstractFeedback
 from recredit.blocks.jacobian import JACOBIANS, AbstractJacobian
-from recredit.errors import File, beside, brief, check_choice, nearest, plain, real_file, user_path, way_out
+from recredit.errors import File, brief, check_choice, nearest, plain, real_file, unreadable, user_path, way_out
 from recredit.kinds import RULE, TASK, UNITS, Kind, Registry
 from recredit.network import Network
 from recredit.own_files import OwnClass, is_file, last_line, load
@@ -179,7 +179,7 @@ def _check_file(name: str) -> None:
     try:
         real_file(user_path(name))
     except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror}.{beside(name)}") from None
+        raise unreadable(name, name, error) from None
 
 
 def resolve(what: str, kind: type, registry: Registry, given: Any) -> Any:

@@ -12,7 +12,6 @@ from jaxtyping import Bool, PRNGKeyArray
 
 from recredit.errors import (
     NameOrFile,
-    beside,
     brief,
     check_count,
     check_digest,
@@ -20,6 +19,7 @@ from recredit.errors import (
     check_optional_range,
     check_range,
     real_file,
+    unreadable,
     user_path,
 )
 from recredit.network import synapses
@@ -148,7 +148,7 @@ class Network(eqx.Module):
             try:
                 data[what] = real_file(user_path(name)).read_bytes()
             except OSError as error:
-                raise ValueError(f"the file {name} of {what} cannot be read: {error.strerror}.{beside(name)}") from None
+                raise unreadable(f"the file {name} of {what}", name, error) from None
         return hashlib.sha256(repr(data).encode()).hexdigest()[:16] if data else None
 
     def create(self, n_in: int, n_out: int, head: Head, key: PRNGKeyArray) -> RNN:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from recredit.errors import LARGEST, beside, check_choice, real_file, user_path
+from recredit.errors import LARGEST, check_choice, real_file, unreadable, user_path
 from recredit.network.units import AbstractUnits
 
 OWN = (".npy", ".csv", ".txt")
@@ -41,7 +41,7 @@ def read_array(what: str, file: str, shape: tuple[int, ...]) -> Float[np.ndarray
             raise TypeError
         array = array.astype(float)
     except OSError as error:
-        raise ValueError(f"the file {file} of {what} cannot be read: {error.strerror or error}.{beside(file)}") from None
+        raise unreadable(f"the file {file} of {what}", file, error) from None
     except (ValueError, TypeError, EOFError):
         raise ValueError(f"the file {file} of {what} holds no array of real numbers, as .npy or as a table in text.") from None
     if array.shape != shape:

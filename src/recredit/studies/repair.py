@@ -36,7 +36,7 @@ class Attempt:
         """How far it is from passing: 1 for each criterion that fails, 1/2 for each that is left to judgement."""
         return len(self.fails) + len(self.judgements) / 2
 
-    def leaves_as_much(self, other: "Attempt") -> bool:
+    def is_simpler_than(self, other: "Attempt") -> bool:
         """Whether it leaves the same criteria as another, with fewer changes."""
         alike = (self.fails, self.judgements) == (other.fails, other.judgements)
         return alike and len(self.changes) < len(other.changes)
@@ -84,27 +84,27 @@ def repair(
         return Attempt(changes, tuple(c for c in found.cells.values() if c.verdict in ("fail", "judgement")))
 
     measured = {0: attempt(0, measure=True)}
-    unmeasured = {0: measured[0]}
+    audited = {0: measured[0]}  # the others without continuity, until it is measured
     passing = [measured[0]] if not measured[0].distance else []
     for k in range(1, len(combinations)):
         if passing and sum(len(changes) for _, changes in combinations[k]) > len(passing[0].changes):
             break
         try:
-            unmeasured[k] = attempt(k, measure=False)
+            audited[k] = attempt(k, measure=False)
         except ValueError:
             continue  # blocks of which one is not for these units, say
-        if not unmeasured[k].distance:
+        if not audited[k].distance:
             measured[k] = attempt(k, measure=True)
             passing += [measured[k]] if not measured[k].distance else []
-    for k in sorted(unmeasured.keys() - measured, key=lambda k: (unmeasured[k].distance, k)):
-        is_far = any(unmeasured[k].distance > a.distance for a in measured.values())  # and no measurement brings it nearer
-        if not is_far and not any(a.leaves_as_much(unmeasured[k]) for a in measured.values()):
+    for k in sorted(audited.keys() - measured, key=lambda k: (audited[k].distance, k)):
+        is_far = any(audited[k].distance > a.distance for a in measured.values())  # and no measurement brings it nearer
+        if not is_far and not any(a.is_simpler_than(audited[k]) for a in measured.values()):
             measured[k] = attempt(k, measure=True)
     least = min(a.distance for a in measured.values())
     best = [measured[k] for k in sorted(measured) if measured[k].distance == least]
     fewest = {(a.fails, a.judgements): len(a.changes) for a in reversed(best)}  # the fewest changes come first
     nearest = tuple(a for a in best if len(a.changes) == fewest[a.fails, a.judgements])
-    return Repair(name, measured[0], len(unmeasured), nearest)
+    return Repair(name, measured[0], len(audited), nearest)
 
 
 def _choices(kind: Any, own: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:

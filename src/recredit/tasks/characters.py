@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from recredit.errors import File, beside, check_count, check_digest, check_instance, real_file, user_path
+from recredit.errors import File, check_count, check_digest, check_instance, real_file, unreadable, user_path
 from recredit.network import Head
 from recredit.tasks.recording.order import Part, Share, rows_of_part
 from recredit.tasks.recording.rows import AbstractRows
@@ -108,7 +108,7 @@ def read_characters(
     try:
         text = real_file(user_path(file)).read_text("utf-8-sig")
     except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror or error}.{beside(file)}") from None
+        raise unreadable(file, file, error) from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not a text in UTF-8: {error.reason} at byte {error.start:,}.") from None
     task = Characters(text, passes=passes, part=part, test=test)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recredit.errors import beside, brief, nearest, real_file, user_path
+from recredit.errors import brief, nearest, real_file, unreadable, user_path
 
 Choose = Callable[[list[str]], list[str]]
 OPTIONAL = "start", "weight"
@@ -40,7 +40,7 @@ def read_arrays(file: str, called: Mapping[str, str | None]) -> dict[str, Any]:
         found = read(real_file(path), choose)
     except Exception as error:  # whatever a library says to a file like this
         if isinstance(error, OSError) and error.errno:
-            raise ValueError(f"{file} cannot be read: {error.strerror or error}.{beside(path)}") from None
+            raise unreadable(file, file, error) from None
         if read is _npz:
             raise ValueError(f"{file} is not a NumPy .npz file of arrays of numbers; {_way_in(path)}.") from None
         raise ValueError(f"{file} cannot be read as {kind}: {' '.join(str(error).split()).rstrip('.')}.") from None
