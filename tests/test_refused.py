@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
-from typing import get_args
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -170,6 +170,33 @@ def test_what_is_no_rule_is_refused(shown):
         with pytest.raises(TypeError) as no_rule:
             check(NO_RULES[shown], name="it")
         assert str(no_rule.value) == f"the rule must be an AbstractRule, not {shown}"
+
+
+class Settings(Good):
+    """Settings of one kind or another."""
+
+    either: bool | float = 0.5
+    number: Literal[1, 2.5] = 1
+    maybe: Literal["a", "b"] | None = None
+    units: Network | RFLO | None = None
+
+
+@pytest.mark.parametrize("right", [{}, {"either": True}, {"number": 2.5}, {"maybe": "a"}, {"units": RFLO()}])
+def test_a_setting_of_several_kinds_takes_each_of_them(right):
+    Settings(**right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"number": 2}, "Settings's number 2 is unknown; allowed: 1, 2.5."),
+        ({"maybe": "c"}, 'Settings\'s maybe "c" is unknown; allowed: a, b.'),
+        ({"maybe": 3}, "Settings's maybe 3 is unknown; allowed: a, b."),
+    ],
+)
+def test_a_setting_that_is_none_of_its_kinds_is_refused(wrong, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Settings(**wrong)
 
 
 def test_the_sound_rule_and_task_are_not_refused():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import refused
 
@@ -167,6 +168,15 @@ def test_the_nearest_file_there_is_named(capfd):
     }.items():
         (Path("results") / "cells").mkdir(parents=True, exist_ok=True)
         assert refused(capfd, *arguments).endswith(f'Did you mean "{meant}"?\n')
+
+
+def test_of_what_is_not_there_no_other_error_is_raised(capfd):
+    Path("add-0.5").mkdir()
+    assert 'Did you mean "add-0.5"?' in refused(capfd, "results", "add-0.4")
+    assert "the file ~nobody-here/x.py does not exist." in refused(capfd, "audit", "~nobody-here/x.py")
+    np.savez("own.npz", inputs=np.ones((3, 1)), targets=np.ones((3, 1)))
+    with pytest.raises(ValueError, match=r'^own.npz has no array "a\\nb"; its arrays: inputs, targets\..*$'):
+        TASKS["recorded"]("own.npz", inputs="a\nb")
 
 
 def pipe(name):

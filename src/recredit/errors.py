@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 MOST = 2**31 - 1  # what a 32-bit step counter holds
 MOST_SEEDS = 100_000
@@ -37,12 +37,17 @@ def _alike(name: str) -> str:
 
 def beside(path: str | Path) -> str:
     """' Did you mean "x"?' for the file of the same kind, or folder, whose name is nearest to the path of none, or ''."""
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     try:
-        there = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+        there = [each.name for each in path.parent.iterdir() if _extension(each) == _extension(path)]
         return "" if path.exists() else nearest(path.name, there)
     except OSError:  # there is no such folder either
         return ""
+
+
+def _extension(path: Path) -> str:
+    """What follows the last dot of a name, unless that is part of a number, as in the folder add-0.5."""
+    return path.suffix if path.suffix[1:].isalpha() else ""
 
 
 def unreadable(what: str, path: str | Path, error: OSError) -> ValueError:
@@ -79,10 +84,11 @@ def plain(given: Any) -> Any:
         return math.inf if abs(given) == given else -math.inf
 
 
-def check_choice(what: str, given: object, allowed: Iterable[str]) -> None:
-    """Raise ValueError unless `given` is one of `allowed`."""
-    allowed = list(allowed)
-    if not isinstance(given, str) or given not in allowed:
+def check_choice(what: str, given: object, allowed: Iterable[object]) -> None:
+    """Raise ValueError unless `given` is one of `allowed`: names, as a rule, or numbers."""
+    choices = list(allowed)
+    if not any(isinstance(given, type(each)) and given == each for each in choices):
+        allowed = [str(each) for each in choices]
         shown, near = (f'"{brief(given)[1:-1]}"', nearest(given, allowed)) if isinstance(given, str) else (brief(given), "")
         raise ValueError(f"{what} {shown} is unknown; allowed: {', '.join(allowed)}.{near}")
 
@@ -162,11 +168,12 @@ def check_fields(module: Any) -> None:
     """
     for field in dataclasses.fields(module):
         what, given = f"{type(module).__name__}'s {field.name}", getattr(module, field.name)
-        kind, *others = get_args(field.type) if isinstance(field.type, UnionType) else [field.type]
+        is_union = get_origin(field.type) in (Union, UnionType)
+        kind, *others = [each for each in get_args(field.type) if each is not NoneType] if is_union else [field.type]
+        if others or (given is None and is_union and NoneType in get_args(field.type)):
+            continue
         if get_origin(kind) is Literal:
             check_choice(what, given, get_args(kind))
-        elif given is None and NoneType in others:
-            continue
         elif kind is bool or (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
             check_instance(what, given, kind)
 

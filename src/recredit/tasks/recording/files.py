@@ -53,7 +53,8 @@ def read_arrays(file: str, called: Mapping[str, str | None]) -> dict[str, Any]:
             shown = ", ".join(names[:20]) + ", ..." * (len(names) > 20)
             hint = "" if what in OPTIONAL else " Name the two that are meant, as in task.inputs=x task.targets=y."
             raise ValueError(
-                f'{file} has no {word} "{absent[0].strip()}"; its {word}s: {shown or "none"}.{hint}{nearest(absent[0], names)}'
+                f'{file} has no {word} "{brief(absent[0].strip())[1:-1]}"; its {word}s: {shown or "none"}.{hint}'
+                f"{nearest(absent[0], names)}"
             )
     return arrays
 
